@@ -1,0 +1,107 @@
+// The one table of error codes: what each means, what the program does about it, what a person does.
+// An expected failure of one event is a value (operators/event.ts); everything here stops a task or a command.
+// docs/errors.md repeats this table for people; a test keeps the two equal.
+
+/** `halt`: the task stops and a person decides. `retry`: the program waits and tries again for ever. `usage`: exit 2. */
+export type Decision = 'halt' | 'retry' | 'usage'
+
+export interface ErrorRow {
+  readonly meaning: string
+  readonly decision: Decision
+  readonly todo: string
+}
+
+const HALT_CODES = {
+  FENCED: {
+    meaning: 'another instance owns this task now: a newer generation published',
+    decision: 'halt',
+    todo: 'nothing, if the other instance is meant to run; else stop it and start this one again',
+  },
+  LOG_WENT_BACK: {
+    meaning: 'a stream ends before what state says was applied or published, or holds other bytes there',
+    decision: 'halt',
+    todo: 'the broker lost or replaced data: restore the stream, or start from a state that is not ahead of it',
+  },
+  GAP: {
+    meaning: 'records between the stored position and the next available one are missing',
+    decision: 'halt',
+    todo: 'restore the stream from a backup, or rebuild the state from the archive',
+  },
+  DIVERGED: {
+    meaning: 'recomputed output differs from the output that was published before',
+    decision: 'halt',
+    todo: 'an operator is not a pure function of its log, or code changed: run the version that published',
+  },
+  FOREIGN_WRITE: {
+    meaning: 'a message on a subject of Holdfast was not written by its writer',
+    decision: 'halt',
+    todo: 'find who published it, take away the permission, and restore the stream',
+  },
+  RECOVERY_POINT_GONE: {
+    meaning: 'the last published frame, which recovery needs, is no longer in the stream',
+    decision: 'halt',
+    todo: 'raise the retention of the stream; rebuild this task from the archive',
+  },
+  STATE_CORRUPT: {
+    meaning: 'the state directory cannot be read, or what was read back is not what was written',
+    decision: 'halt',
+    todo: 'delete the state directory of this task; it is rebuilt from its log',
+  },
+  UPGRADE_MID_COMMIT: {
+    meaning: 'the plan changed while published output is ahead of the state',
+    decision: 'halt',
+    todo: 'run the former version with --drain first',
+  },
+  SETTINGS_DROPPED: {
+    meaning: 'the server created a stream without settings that were asked for, or it exists with other settings',
+    decision: 'halt',
+    todo: 'use nats-server 2.12.15 or newer, or another namespace',
+  },
+  SERVER_TOO_OLD: {
+    meaning: 'the nats-server is older than the oldest version that Holdfast is correct on',
+    decision: 'halt',
+    todo: 'use nats-server 2.12.15 or newer (2.14.5 or newer in the 2.14 line)',
+  },
+  NO_ROOM: {
+    meaning: 'the server has less storage than the streams of this namespace may use',
+    decision: 'halt',
+    todo: 'give the server more storage (max_file_store) or the streams less (--log-bytes)',
+  },
+  OPERATOR_FAILED: {
+    meaning: 'an operator threw',
+    decision: 'halt',
+    todo: 'the message names the operator and the position: this is a bug, report it with the record',
+  },
+  STATE_LOCKED: {
+    meaning: 'another process has the state directory open',
+    decision: 'usage',
+    todo: 'stop the other process, or use another --data-dir',
+  },
+  USAGE: {
+    meaning: 'an argument, the configuration or the input file cannot be used',
+    decision: 'usage',
+    todo: 'the message says what to change; --help lists the options',
+  },
+} as const satisfies Record<string, ErrorRow>
+
+export type ErrorCode = keyof typeof HALT_CODES
+export const ERRORS: Readonly<Record<ErrorCode, ErrorRow>> = HALT_CODES
+
+/** A failure with a code of the table. `numbers` are the facts that do not add up (sequences, record numbers, chains). */
+export class HoldfastError extends Error {
+  readonly code: ErrorCode
+  readonly numbers: Readonly<Record<string, string | number>>
+
+  constructor(code: ErrorCode, message: string, numbers: Record<string, string | number> = {}) {
+    const facts = Object.entries(numbers).map(([name, value]) => `${name}=${value}`)
+    super(`${code}: ${message}${facts.length > 0 ? ` (${facts.join(', ')})` : ''}`)
+    this.name = 'HoldfastError'
+    this.code = code
+    this.numbers = numbers
+  }
+}
+
+/** An assertion that stays on. What can only be a bug is asserted; what the world can do is handled. */
+export function assert(condition: boolean, message: string): asserts condition {
+  if (!condition) throw new Error(`assertion failed: ${message}`)
+}

@@ -1,0 +1,175 @@
+// A frame is one message of a numbered writer: a JSON array of records and one header that says what they are.
+// F1: records stand on lines of their own inside the array ("[r1,\nr2]"); a record is JSON text without line ends, so its
+//     bytes are found without parsing.
+// F2: chain(n) = mix(chain(n-1), bytes of record n); the same records give the same chain however they were framed.
+// Publishing is in log/writer.ts.
+
+import { createHash } from 'node:crypto'
+import { assert } from './errors.ts'
+import type { LogMessage } from './log.ts'
+
+/** The one header of a frame (and of the last message of an atomic batch). */
+export const FRAME_HEADER = 'Hf-Frame'
+const FORMAT = '1'
+/** Bytes. Large enough to make a message cheap, small enough for the default max_payload of 1 MiB. */
+export const FRAME_BYTES_MAX = 512 * 1024
+
+export const NO_WATERMARK = -1
+
+export interface FrameHeader {
+  /** Number of the first record; with count 0 the next number to come. */
+  readonly first: number
+  readonly count: number
+  readonly chainBefore: string
+  readonly chainAfter: string
+  readonly generation: number
+  readonly instance: string
+  /** Milliseconds: no record with order time <= watermark will come after this frame. NO_WATERMARK if none is known. */
+  readonly watermark: number
+  /** Input position up to which the writer had read when it computed the last record (sequence, index in the frame). */
+  readonly coveredSeq: number
+  readonly coveredIndex: number
+}
+
+/** The header as text: space-separated fields in a fixed order, the format version first. */
+export function encodeFrameHeader(h: FrameHeader): string {
+  return `${FORMAT} ${h.first} ${h.count} ${h.chainBefore} ${h.chainAfter} ${h.generation} ${h.instance} ${h.watermark} ${h.coveredSeq} ${h.coveredIndex}`
+}
+
+/** null if the text is not a frame header of a version that this code knows. */
+export function parseFrameHeader(text: string | undefined): FrameHeader | null {
+  if (text === undefined) return null
+  const f = text.split(' ')
+  if (f.length !== 10 || f[0] !== FORMAT) return null
+  const numbers = [f[1], f[2], f[5], f[7], f[8], f[9]].map(Number)
+  if (!numbers.every(Number.isSafeInteger)) return null
+  const [first, count, generation, watermark, coveredSeq, coveredIndex] = numbers as [
+    number,
+    number,
+    number,
+    number,
+    number,
+    number,
+  ]
+  if (!/^[0-9a-f]{16}$/.test(f[3]!) || !/^[0-9a-f]{16}$/.test(f[4]!)) return null
+  return {
+    first,
+    count,
+    chainBefore: f[3]!,
+    chainAfter: f[4]!,
+    generation,
+    instance: f[6]!,
+    watermark,
+    coveredSeq,
+    coveredIndex,
+  }
+}
+
+/** A running 64-bit chain in two 32-bit lanes. Mutable, one per (writer, destination), so that no record allocates. */
+export class Chain {
+  #a = 0
+  #b = 0
+
+  static start(writer: string, destination: string): Chain {
+    const chain = new Chain()
+    const bytes = Buffer.from(`${writer}\n${destination}`)
+    chain.#a = 0x9e3779b9 | 0
+    chain.#b = 0x85ebca6b | 0
+    chain.add(bytes, 0, bytes.length)
+    return chain
+  }
+
+  static fromHex(hex: string): Chain {
+    assert(hex.length === 16, 'a chain is 16 hex digits')
+    const chain = new Chain()
+    chain.#a = Number.parseInt(hex.slice(0, 8), 16) | 0
+    chain.#b = Number.parseInt(hex.slice(8), 16) | 0
+    return chain
+  }
+
+  /** Mixes in the record bytes[from, to): four bytes a round, then the length (MurmurHash3's constants and rotations). */
+  add(bytes: Uint8Array, from: number, to: number): void {
+    let a = this.#a
+    let b = this.#b
+    let i = from
+    for (; i + 4 <= to; i += 4) {
+      const k = bytes[i]! | (bytes[i + 1]! << 8) | (bytes[i + 2]! << 16) | (bytes[i + 3]! << 24)
+      a = Math.imul(((a ^ k) << 13) | ((a ^ k) >>> 19), 0xcc9e2d51) + 0x52dce729
+      b = Math.imul(((b + k) << 15) | ((b + k) >>> 17), 0x1b873593) ^ a
+    }
+    let tail = 0
+    for (let shift = 0; i < to; i++, shift += 8) tail |= bytes[i]! << shift
+    const length = to - from
+    a = Math.imul(a ^ tail ^ length, 0x85ebca6b)
+    b = Math.imul((b + tail) ^ (length << 7), 0xc2b2ae35)
+    a ^= a >>> 15
+    b ^= b >>> 13
+    this.#a = (a + Math.imul(b, 5)) | 0
+    this.#b = (b ^ Math.imul(a, 9)) | 0
+  }
+
+  get hex(): string {
+    return (this.#a >>> 0).toString(16).padStart(8, '0') + (this.#b >>> 0).toString(16).padStart(8, '0')
+  }
+
+  copy(): Chain {
+    return Chain.fromHex(this.hex)
+  }
+}
+
+const OPEN = '['
+const SEPARATOR = ',\n'
+const CLOSE = ']'
+const LINE_END = 10
+const NOT_A_FRAME = -1
+
+/** The payload of a frame from the JSON texts of its records. */
+export function encodeFrame(records: readonly string[]): Buffer {
+  return Buffer.from(OPEN + records.join(SEPARATOR) + CLOSE, 'utf8')
+}
+
+/** Calls `onRecord(from, to)` with the byte range of each record of a frame payload, in order; returns how many there were (-1: no array). */
+export function eachRecord(payload: Uint8Array, onRecord: (from: number, to: number) => void): number {
+  const last = payload.length - 1
+  if (last < 1 || payload[0] !== 0x5b || payload[last] !== 0x5d) return NOT_A_FRAME
+  if (last === 1) return 0
+  let from = 1
+  let count = 0
+  while (true) {
+    const end = payload.indexOf(LINE_END, from)
+    count++
+    if (end === -1) {
+      onRecord(from, last)
+      return count
+    }
+    onRecord(from, end - 1)
+    from = end + 1
+  }
+}
+
+/** SHA-256 (hex) of a message: subject, headers by name, payload, timestamp. The proof that a position is still the same. */
+export function messageDigest(m: LogMessage): string {
+  const hash = createHash('sha256').update(m.subject).update('\n')
+  for (const name of Object.keys(m.headers ?? {}).sort()) hash.update(`${name}: ${m.headers![name]}\n`)
+  return hash.update('\n').update(m.payload).update(`\n${m.timeNs}`).digest('hex')
+}
+
+/** Partition of a key: FNV-1a 32 of its UTF-8 bytes modulo `partitions`, as nats-server's partition() computes it. */
+export function partitionOf(key: string, partitions: number): number {
+  if (partitions === 1) return 0
+  let hash = 0x811c9dc5
+  let ascii = true
+  for (let i = 0; i < key.length; i++) {
+    const c = key.charCodeAt(i)
+    if (c > 0x7f) {
+      ascii = false
+      break
+    }
+    hash = Math.imul(hash ^ c, 0x01000193)
+  }
+  if (!ascii) {
+    hash = 0x811c9dc5
+    for (const byte of Buffer.from(key, 'utf8')) hash = Math.imul(hash ^ byte, 0x01000193)
+  }
+  return (hash >>> 0) % partitions
+}

@@ -1,0 +1,44 @@
+// What an operator is: a pure step from a batch of records to a batch of records, with declared stores.
+// P1: process() does not await, reads no clock and no random number, and does not know how long the slice is.
+// P2: what happens to a record depends on the records before it and their watermarks, never on the ones after it.
+// P3: operators share nothing but records.
+
+import type { KeyedStore, SeenStore, StoreSpec } from '../state/store.ts'
+
+/** One record on its way through a stage. Envelopes may be passed on as they are; values are not changed in place. */
+export interface Rec<T> {
+  readonly value: T
+  /** Order time, milliseconds: event time, for a late record its watermark + 1. */
+  readonly at: number
+  /** The watermark before this record: every record with order time <= this one has been processed. -1: none yet. */
+  readonly watermark: number
+  readonly late: boolean
+  /** Number of the source record that caused this one: the last part of the order key. */
+  readonly number: number
+  /** Place in the slice: outputs are put in the order (input, operator, ordinal). */
+  readonly input: number
+}
+
+export interface OperatorContext {
+  /** Stores by the names of `stores`. */
+  keyed<V>(name: string): KeyedStore<V>
+  seen(name: string): SeenStore
+  /** Adds to a named counter of the task. Counters are state: committed, deterministic, readable at the end of a run. */
+  count(name: string, by?: number): void
+  /** Appends a record (any JSON value) to one of the stage's numbered outputs. */
+  emit(output: string, record: unknown, cause: { readonly input: number }): void
+}
+
+export interface Operator<In, Out> {
+  readonly name: string
+  /** Raised when the meaning of the state or of the output changes; part of the fingerprint of the plan. */
+  readonly version: number
+  /** What identifies this operator beside its name: settings that change its result. Part of the fingerprint. */
+  readonly settings: unknown
+  readonly stores: readonly StoreSpec[]
+  /** Names what process() will read, for the whole batch. */
+  keys?(batch: readonly Rec<In>[], ctx: OperatorContext): void
+  process(batch: readonly Rec<In>[], ctx: OperatorContext): readonly Rec<Out>[]
+  /** Time passed: expire what is older than it may be. Called before the first record that has this watermark. */
+  advance?(watermark: number, ctx: OperatorContext): void
+}

@@ -1,0 +1,66 @@
+// What an operator sees of state: stores it declared, in memory while it computes. RocksDB is not visible from here.
+// S1: `want` in Operator.keys, then one await of the task, then `get`/`has` in Operator.process never wait.
+// S2: entries live in time buckets and go with their bucket; there is no timer per key.
+// S3: what a store holds is a function of the calls made on it, never of commits, cache size or eviction.
+
+/** How a value becomes bytes. `decode(encode(v))` equals v; encode is called once per commit for a changed entry. */
+export interface Codec<V> {
+  encode(value: V): Uint8Array
+  decode(bytes: Uint8Array): V
+}
+
+export type StoreSpec =
+  | {
+      readonly kind: 'keyed'
+      /** Unique in the stage; part of every key in the backend. At most 255. */
+      readonly id: number
+      readonly name: string
+      // biome-ignore lint/suspicious/noExplicitAny: stores of several value types stand in one list
+      readonly codec: Codec<any>
+    }
+  | {
+      readonly kind: 'seen'
+      readonly id: number
+      readonly name: string
+      /** Width of a time bucket, milliseconds. */
+      readonly bucketMs: number
+    }
+
+/** Values by (bucket, key), behind a write-back cache. Values are mutable: change one, then call `changed`. */
+export interface KeyedStore<V> {
+  /** Says that process() will get (bucket, key). Cheap where it is in memory. */
+  want(bucket: number, key: string): void
+  /** The value, or undefined if there is none. It must have been wanted in this slice (asserted when it is not in memory). */
+  get(bucket: number, key: string): V | undefined
+  set(bucket: number, key: string, value: V): void
+  /** The value got from (bucket, key) was changed in place. */
+  changed(bucket: number, key: string): void
+  delete(bucket: number, key: string): void
+  /** Forgets every bucket below this one (range delete at the next commit). Never goes down. */
+  expireBelow(bucket: number): void
+  /** Lowest bucket that is kept; entries below it are not accepted (asserted). */
+  readonly lowestBucket: number
+}
+
+/**
+ * Exact set of (user, type, id, time), by bucket of time: "was this id accepted within `horizonMs` of this time?"
+ * Bloom filters in memory answer most questions; the exact answer is in the backend.
+ */
+export interface SeenStore {
+  want(user: string, type: string, id: string, timeMs: number, horizonMs: number): void
+  /** Whether an entry with the same user, type and id has |entry time - timeMs| <= horizonMs. */
+  has(user: string, type: string, id: string, timeMs: number, horizonMs: number): boolean
+  /** Adds an entry, in the bucket of max(timeMs, notBeforeMs): a late one is kept as long as one that came now. */
+  add(user: string, type: string, id: string, timeMs: number, notBeforeMs: number): void
+  expireBelow(bucket: number): void
+  bucketOf(timeMs: number): number
+}
+
+/** Order key of protocol.md section 8. `at` in milliseconds; strings compare as UTF-8 bytes. */
+export interface OrderKey {
+  readonly at: number
+  readonly rank: number
+  readonly type: string
+  readonly id: string
+  readonly number: number
+}
