@@ -19,14 +19,26 @@ export interface Rec<T> {
   readonly input: number
 }
 
+/** Fires once, in the order (due time, kind, key). `payload` is any JSON value. */
+export interface Timer {
+  readonly dueMs: number
+  readonly kind: string
+  readonly key: string
+  readonly payload: unknown
+}
+
 export interface OperatorContext {
   /** Stores by the names of `stores`. */
   keyed<V>(name: string): KeyedStore<V>
   seen(name: string): SeenStore
   /** Adds to a named counter of the task. Counters are state: committed, deterministic, readable at the end of a run. */
   count(name: string, by?: number): void
+  /** Raises a named maximum of the task (for `as_of`); kept and committed like the counters. */
+  highest(name: string, value: number): void
   /** Appends a record (any JSON value) to one of the stage's numbered outputs. */
   emit(output: string, record: unknown, cause: { readonly input: number }): void
+  /** Calls onTimer once the watermark reaches `dueMs`; dueMs is at least cause.at + timers.delayMinMs (asserted). */
+  setTimer(timer: Timer, cause: { readonly at: number; readonly number: number }): void
 }
 
 export interface Operator<In, Out> {
@@ -39,6 +51,12 @@ export interface Operator<In, Out> {
   /** Names what process() will read, for the whole batch. */
   keys?(batch: readonly Rec<In>[], ctx: OperatorContext): void
   process(batch: readonly Rec<In>[], ctx: OperatorContext): readonly Rec<Out>[]
-  /** Time passed: expire what is older than it may be. Called before the first record that has this watermark. */
-  advance?(watermark: number, ctx: OperatorContext): void
+  /**
+   * Time passed: forget what is older than it may be. Called before the first record whose watermark is at or above the
+   * value that the last call returned (first call: before the first record). Returns the next watermark of interest.
+   */
+  advance?(watermark: number, ctx: OperatorContext): number
+  /** Declared by an operator that sets timers. Kinds fire in the order of this list when due at the same time. */
+  readonly timers?: { readonly kinds: readonly string[]; readonly delayMinMs: number }
+  onTimer?(timer: Timer, ctx: OperatorContext): void
 }
