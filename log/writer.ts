@@ -1,0 +1,386 @@
+// A numbered writer of one destination: records get numbers 1, 2, 3 … and a chain; what was published before a crash is
+// recognised by its number and never published twice.
+// W1: a publish carries compare-and-set on the last sequence this writer knows; only one of two owners can succeed.
+// W2: after any outcome but `stored`, the log is read before anything else is done (log/recovery.ts decides).
+// W3: a record at or below the number found in the log is not published, but its chain is compared there: DIVERGED.
+// W4: frames of one destination are published one after the other, each after the ack of the one before.
+// When to send is the task's business (topology/task.ts), what happens with a claim of another owner is recovery.ts's.
+
+import { assert, HoldfastError } from './errors.ts'
+import {
+  Chain,
+  eachRecord,
+  encodeFrame,
+  encodeFrameHeader,
+  FRAME_BYTES_MAX,
+  FRAME_HEADER,
+  NO_WATERMARK,
+  parseFrameHeader,
+} from './frame.ts'
+import type { Log, Outgoing, PublishResult } from './log.ts'
+import { type Destination, type Found, type Owner, type Published, whatIsThere } from './recovery.ts'
+import type { Runtime } from './runtime.ts'
+
+/** The header of every message of an output stream: `<writer>.<number>`. */
+export const RECORD_HEADER = 'Hf-Record'
+/** Messages of one atomic batch; the server's limit. */
+export const ATOMIC_BATCH_MAX = 1_000
+/** Milliseconds between tries while the broker is away or a stream is full: quick at first, patient later. */
+const BACKOFF_MS = [5, 20, 50, 100, 250, 500, 1_000]
+
+/** Where the writer's computation stands: the last record it made, published or not. */
+export interface Computed {
+  readonly number: number
+  readonly chain: string
+}
+
+/** An input position: message sequence and index of the record in it (for a file: line and 0). */
+export interface Position {
+  readonly seq: number
+  readonly index: number
+}
+
+/** Records that travel together: the payload of one frame, or one atomic batch cut from it. Encoded and chained once. */
+interface Chunk {
+  readonly records: readonly string[]
+  readonly payload: Buffer
+  readonly before: Computed
+  readonly after: Computed
+}
+
+/** What one commit publishes to one destination. */
+export interface Outbox {
+  readonly chunks: readonly Chunk[]
+  /** Before the first record and after the last one. */
+  readonly before: Computed
+  readonly after: Computed
+  readonly watermark: number
+  readonly covered: Position
+}
+
+export type WaitCause = 'room' | 'broker'
+export type OnWait = (cause: WaitCause | null, destination: string, detail: string) => void
+
+export interface WriterOptions {
+  readonly log: Log
+  readonly runtime: Runtime
+  readonly writer: string
+  readonly destination: Destination
+  readonly onWait: OnWait
+}
+
+export class Writer {
+  readonly destination: Destination
+  readonly #o: WriterOptions
+  readonly #owner: Owner
+  #found: Found
+  #computed: Computed
+  /** Watermark and covered position of the last frame that is in the log. */
+  #lastWatermark: number
+  #lastCovered: Position
+  lastSentAt = 0
+
+  private constructor(options: WriterOptions, owner: Owner, found: Found, computed: Computed) {
+    this.#o = options
+    this.destination = options.destination
+    this.#owner = owner
+    this.#found = found
+    this.#computed = computed
+    this.#lastWatermark = found.header?.watermark ?? NO_WATERMARK
+    this.#lastCovered = { seq: found.header?.coveredSeq ?? 0, index: found.header?.coveredIndex ?? 0 }
+  }
+
+  /** The chain before the first record of a writer at a destination. */
+  static startOf(writer: string, destination: Destination): Computed {
+    return { number: 0, chain: Chain.start(writer, destination.subject).hex }
+  }
+
+  /**
+   * Looks at what is published and takes over from there. `state` is what the writer's state says (number 0 if it has
+   * none); recomputed records will be skipped up to what is found. Waits while the broker is away.
+   */
+  static async open(options: WriterOptions, owner: Owner, state: Published): Promise<Writer> {
+    const found = await lookUntilKnown(options, state, owner)
+    const start = Writer.startOf(options.writer, options.destination)
+    return new Writer(options, owner, found, state.number === 0 ? start : { number: state.number, chain: state.chain })
+  }
+
+  /** What is known to be in the log. */
+  get published(): Published {
+    return { number: this.#found.number, chain: this.#found.chain, seq: this.#found.seq }
+  }
+
+  /** Where the last message in the log says its writer had read to; null before the first. */
+  get foundCovered(): Position | null {
+    return this.#found.header === null ? null : this.#lastCovered
+  }
+
+  get foundWatermark(): number {
+    return this.#lastWatermark
+  }
+
+  get computed(): Computed {
+    return this.#computed
+  }
+
+  /** Whether recomputed records are still being skipped. */
+  get catchingUp(): boolean {
+    return this.#found.number > this.#computed.number
+  }
+
+  /** Whether a frame without records would tell readers something new. */
+  hasNews(watermark: number, covered: Position): boolean {
+    if (this.destination.mode === 'records' || this.catchingUp) return false
+    return watermark > this.#lastWatermark || comparePositions(covered, this.#lastCovered) > 0
+  }
+
+  /** Numbers and chains the records of one commit. Synchronous: the commit's cut. */
+  take(records: readonly string[], watermark: number, covered: Position): Outbox {
+    const before = this.computed
+    const chunks = inChunks(records, before, this.destination.mode)
+    const after = chunks.at(-1)?.after ?? before
+    this.#computed = after
+    return { chunks, before, after, watermark, covered }
+  }
+
+  /**
+   * Claims the destination: from now on every predecessor's compare-and-set fails. Repeats what was found, so that it
+   * says nothing new. Only for destinations in frames; an output stream of single records is fenced by its own sequence.
+   */
+  async claim(): Promise<void> {
+    if (this.destination.mode === 'records') return
+    for (;;) {
+      const at = this.#foundOrStart()
+      const mine = this.#found.seq
+      if (await this.#publish([this.#frame(NO_RECORDS, at, at, this.#lastWatermark, this.#lastCovered)])) return
+      // Either the claim itself landed late (it is mine and newer), or a predecessor's last frame did: look again.
+      if (this.#found.seq > mine && this.#found.header?.instance === this.#owner.instance) return
+    }
+  }
+
+  /** Publishes what of the outbox is not in the log yet; returns when all of it is. `empty`: also a frame without records. */
+  async send(outbox: Outbox, empty: boolean): Promise<void> {
+    for (const chunk of outbox.chunks) {
+      while (this.#found.number < chunk.after.number) {
+        const isLast = chunk.after.number === outbox.after.number
+        await this.#publish(this.#messages(this.#unpublished(chunk), outbox, isLast))
+        if (!isLast) this.#o.runtime.killPoint('K3')
+      }
+      this.#compare(chunk)
+    }
+    if (empty && outbox.chunks.length === 0) await this.#sendEmpty(outbox)
+    this.#compareCovered(outbox)
+  }
+
+  async #sendEmpty({ watermark, covered }: Outbox): Promise<void> {
+    while (this.hasNews(watermark, covered)) {
+      const at = this.#foundOrStart()
+      await this.#publish([this.#frame(NO_RECORDS, at, at, watermark, covered)])
+    }
+  }
+
+  /** The chunk without what is published already (an older generation may have framed the same records otherwise). */
+  #unpublished(chunk: Chunk): Chunk {
+    const skip = this.#found.number - chunk.before.number
+    if (skip <= 0) return chunk
+    this.#compare(chunk)
+    const before = { number: chunk.before.number + skip, chain: chainAt(chunk, skip) }
+    return chunkOf(chunk.records.slice(skip), before)
+  }
+
+  /** W3, for a published number inside the chunk. */
+  #compare(chunk: Chunk): void {
+    const { number, chain } = this.#found
+    if (chain === '' || number < chunk.before.number || number > chunk.after.number) return
+    const computed = chainAt(chunk, number - chunk.before.number)
+    if (computed === chain) return
+    throw new HoldfastError('DIVERGED', 'recomputed records differ from the published ones', {
+      subject: this.destination.subject,
+      number,
+      published_chain: chain,
+      computed_chain: computed,
+    })
+  }
+
+  /** W3, for a published number that recomputing never reached although it passed the input that made it. */
+  #compareCovered(outbox: Outbox): void {
+    const { number, header } = this.#found
+    if (header === null || number <= outbox.after.number) return
+    const covered = { seq: header.coveredSeq, index: header.coveredIndex }
+    if (comparePositions(outbox.covered, covered) <= 0) return
+    throw new HoldfastError('DIVERGED', 'fewer records were recomputed than had been published', {
+      subject: this.destination.subject,
+      number,
+      computed_number: outbox.after.number,
+      covered_seq: covered.seq,
+      covered_index: covered.index,
+    })
+  }
+
+  #messages(chunk: Chunk, outbox: Outbox, isLast: boolean): Outgoing[] {
+    // Only the last message of a commit may promise its watermark: records of the commit follow the others.
+    const watermark = isLast ? outbox.watermark : this.#lastWatermark
+    const frame = this.#frame(chunk.payload, chunk.before, chunk.after, watermark, outbox.covered)
+    if (this.destination.mode === 'frames') return [frame]
+    const messages: Outgoing[] = []
+    eachRecord(chunk.payload, (from, to) => {
+      const identity = { [RECORD_HEADER]: `${this.#o.writer}.${chunk.before.number + messages.length + 1}` }
+      const last = messages.length === chunk.records.length - 1
+      const headers = last ? { ...identity, ...frame.headers } : identity
+      messages.push({ subject: this.destination.subject, headers, payload: chunk.payload.subarray(from, to) })
+    })
+    return messages
+  }
+
+  #frame(payload: Buffer, before: Computed, after: Computed, watermark: number, covered: Position): Outgoing {
+    const headers = { [FRAME_HEADER]: this.#header(after.number - before.number, before, after, watermark, covered) }
+    return { subject: this.destination.subject, headers, payload }
+  }
+
+  #foundOrStart(): Computed {
+    const { number, chain } = this.#found
+    return number === 0 && chain === '' ? Writer.startOf(this.#o.writer, this.destination) : { number, chain }
+  }
+
+  #header(count: number, before: Computed, after: Computed, watermark: number, covered: Position): string {
+    return encodeFrameHeader({
+      first: before.number + 1,
+      count,
+      chainBefore: before.chain,
+      chainAfter: after.chain,
+      generation: this.#owner.generation,
+      instance: this.#owner.instance,
+      watermark,
+      coveredSeq: covered.seq,
+      coveredIndex: covered.index,
+    })
+  }
+
+  /**
+   * One try. True if these messages are in the log now. False if the log had to be looked at (W2): then what is found
+   * there is known, and the caller goes on from it.
+   */
+  async #publish(messages: readonly Outgoing[]): Promise<boolean> {
+    const expect =
+      this.destination.mode === 'frames' ? { lastSubjectSeq: this.#found.seq } : { lastSeq: this.#found.seq }
+    const { log, runtime } = this.#o
+    const pending: Promise<PublishResult> =
+      messages.length === 1 ? log.publish(messages[0]!, expect) : log.publishBatch(messages, expect)
+    runtime.killPoint('K4')
+    const result = await pending
+    if (result.kind === 'stored') {
+      this.lastSentAt = runtime.now()
+      this.#tries = 0
+      this.#o.onWait(null, this.destination.stream, '')
+      this.#adoptOwn(messages, result.seq)
+      return true
+    }
+    await this.#lookAgain(result)
+    return false
+  }
+
+  #adoptOwn(messages: readonly Outgoing[], seq: number): void {
+    const text = messages[messages.length - 1]!.headers![FRAME_HEADER]!
+    this.#adopt(headerFound(text, seq))
+  }
+
+  #adopt(found: Found): void {
+    this.#found = found
+    if (found.header === null) return
+    this.#lastWatermark = Math.max(this.#lastWatermark, found.header.watermark)
+    this.#lastCovered = { seq: found.header.coveredSeq, index: found.header.coveredIndex }
+  }
+
+  async #lookAgain(result: Exclude<PublishResult, { kind: 'stored' }>): Promise<void> {
+    const before = this.#found
+    const known: Published = { number: before.number, chain: before.chain, seq: before.seq }
+    if (result.kind !== 'refused') {
+      const cause: WaitCause = result.kind === 'full' ? 'room' : 'broker'
+      this.#o.onWait(cause, this.destination.stream, result.cause)
+      await this.#o.runtime.sleep(this.#backoff())
+    }
+    const found = await lookUntilKnown(this.#o, known, this.#owner)
+    if (found.seq > before.seq) this.#tries = 0
+    this.#adopt(found)
+  }
+
+  #tries = 0
+  #backoff(): number {
+    const ms = BACKOFF_MS[Math.min(this.#tries, BACKOFF_MS.length - 1)]!
+    this.#tries++
+    return ms
+  }
+}
+
+/** Negative, zero or positive, as a is before, at or after b. */
+export function comparePositions(a: Position, b: Position): number {
+  return a.seq - b.seq || a.index - b.index
+}
+
+async function lookUntilKnown(o: WriterOptions, state: Published, owner: Owner): Promise<Found> {
+  for (let tries = 0; ; tries++) {
+    try {
+      const stream = await o.log.streamState(o.destination.stream)
+      if (stream === null) {
+        throw new HoldfastError('LOG_WENT_BACK', 'the destination stream does not exist', {
+          stream: o.destination.stream,
+        })
+      }
+      const last = await o.log.lastOnSubject(o.destination.stream, o.destination.subject)
+      const found = whatIsThere(o.destination, last, stream, state, owner)
+      o.onWait(null, o.destination.stream, '')
+      return found
+    } catch (error) {
+      if (error instanceof HoldfastError) throw error
+      // "Broker away" is retried for ever, with its name.
+      o.onWait('broker', o.destination.stream, error instanceof Error ? error.message : String(error))
+      await o.runtime.sleep(BACKOFF_MS[Math.min(tries, BACKOFF_MS.length - 1)]!)
+    }
+  }
+}
+
+function headerFound(text: string, seq: number): Found {
+  const header = parseFrameHeader(text)
+  assert(header !== null, 'a writer can read the header it wrote')
+  return { number: header.first + header.count - 1, chain: header.chainAfter, seq, header }
+}
+
+const NO_RECORDS = encodeFrame([])
+
+function chunkOf(records: readonly string[], before: Computed): Chunk {
+  const payload = encodeFrame(records)
+  const chain = Chain.fromHex(before.chain)
+  const count = eachRecord(payload, (from, to) => chain.add(payload, from, to))
+  assert(count === records.length, 'a record is JSON text without line ends')
+  return { records, payload, before, after: { number: before.number + count, chain: chain.hex } }
+}
+
+function inChunks(records: readonly string[], start: Computed, mode: Destination['mode']): Chunk[] {
+  const chunks: Chunk[] = []
+  let before = start
+  for (let from = 0; from < records.length; ) {
+    const to = mode === 'frames' ? frameEnd(records, from) : Math.min(records.length, from + ATOMIC_BATCH_MAX)
+    const chunk = chunkOf(from === 0 && to === records.length ? records : records.slice(from, to), before)
+    chunks.push(chunk)
+    before = chunk.after
+    from = to
+  }
+  return chunks
+}
+
+/** Where the frame that starts at `from` ends: as many records as fit, at least one. */
+function frameEnd(records: readonly string[], from: number): number {
+  let bytes = 2
+  for (let i = from; i < records.length; i++) {
+    bytes += Buffer.byteLength(records[i]!) + 2
+    if (bytes > FRAME_BYTES_MAX && i > from) return i
+  }
+  return records.length
+}
+
+/** The chain after the first `count` records of a chunk. */
+function chainAt(chunk: Chunk, count: number): string {
+  if (count === 0) return chunk.before.chain
+  if (count === chunk.records.length) return chunk.after.chain
+  return chunkOf(chunk.records.slice(0, count), chunk.before).after.chain
+}
