@@ -4,7 +4,6 @@
 // E3: a rule belongs to a field's name, whatever the type: `value` on a page_view must be a number as well.
 // Not here: dead letters and EVENT_TIME_FUTURE (operators/validation.ts), who a conversion belongs to (resolution).
 
-import { isUtf8 } from 'node:buffer'
 import { assert } from '../log/errors.ts'
 
 /** Bytes of one event, without its line end. */
@@ -19,6 +18,8 @@ export const EVENT_TIME_MAX_MS = Date.UTC(2100, 0, 1)
 /** Micro-units of the largest value are below 2^53. */
 export const VALUE_MAX = 9e9
 const MICRO = 1e6
+/** Bytes of UTF-8 that one UTF-16 unit of a string takes at most (two units of a pair take four). */
+const UTF8_BYTES_MAX = 3
 
 interface TypeRow {
   /** Fields that must be present, beside type, event_id, event_time, user_id. */
@@ -104,10 +105,27 @@ export function isRejected(result: Event | Rejected): result is Rejected {
   return (result as Rejected).code !== undefined
 }
 
+// ignoreBOM: a byte order mark is kept, so that JSON refuses it.
+const STRICT_UTF8 = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true })
+
 /** The text of strict UTF-8 bytes, null if they are anything else. A byte order mark stays, and JSON refuses it. */
 export function utf8Text(bytes: Uint8Array): string | null {
-  if (!isUtf8(bytes)) return null
-  return Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength).toString('utf8')
+  try {
+    return STRICT_UTF8.decode(bytes)
+  } catch {
+    return null
+  }
+}
+
+/**
+ * How strings are spelt in a JSON text. `plain`: without backslash and U+007F. JSON forbids raw control characters and
+ * UTF-8 has no lone surrogates, so no string of a plain text holds what an id must not hold, and ids are not scanned.
+ */
+export type Spelling = 'plain' | 'any'
+
+/** The spelling of a text or of a payload. One search over a whole frame saves a loop for every id in it. */
+export function spellingOf(text: string): Spelling {
+  return text.includes('\\') || text.includes('\x7f') ? 'any' : 'plain'
 }
 
 /** The event in the bytes of one line or one message. */
@@ -129,16 +147,19 @@ function parseJson(text: string, settings: EventSettings): Event | Rejected {
   } catch {
     return NOT_JSON
   }
-  return checkEvent(value, settings)
+  return checkEvent(value, settings, spellingOf(text))
 }
 
-/** The event in a value that JSON.parse returned. The caller has checked the size: a parsed value has lost its own. */
-export function checkEvent(value: unknown, settings: EventSettings): Event | Rejected {
+/**
+ * The event in a value that JSON.parse returned from a text of this spelling (`any` is always right, only slower).
+ * The caller has checked the size and the UTF-8 of the text: a parsed value has lost both.
+ */
+export function checkEvent(value: unknown, settings: EventSettings, spelling: Spelling = 'any'): Event | Rejected {
   if (typeof value !== 'object' || value === null || Array.isArray(value)) return NOT_JSON
   const fields = value as Fields
   const type = fields.type
   const row = EVENT_TYPES.get(type)
-  if (row === undefined || !everyFieldIsSound(fields)) return firstFault(fields, settings)
+  if (row === undefined || !everyFieldIsSound(fields, spelling)) return firstFault(fields, settings)
   const id = fields.event_id
   const time = fields.event_time
   // Fields that are there are sound by now: == null asks only whether they are there.
@@ -177,19 +198,19 @@ export function splitArrayElements(payload: Uint8Array): [from: number, to: numb
 
 // --- the rules of one field
 
-function everyFieldIsSound(fields: Fields): boolean {
+function everyFieldIsSound(fields: Fields, spelling: Spelling): boolean {
   for (const name in fields) {
     const v = fields[name]
     if (v === null) continue
     if (typeof v === 'object' && !isWithinDepth(v, EVENT_DEPTH_MAX - 1)) return false
-    if (!isSound(name, v)) return false
+    if (!isSound(name, v, spelling)) return false
   }
   return true
 }
 
 /** Whether a present field keeps the rule of its name. event_time and type have theirs in `isInvalid`. */
-function isSound(name: string, v: unknown): boolean {
-  if (isIdName(name)) return isId(v)
+function isSound(name: string, v: unknown, spelling: Spelling): boolean {
+  if (isIdName(name)) return isId(v, spelling)
   if (name === 'value') return isValue(v)
   return true
 }
@@ -201,10 +222,11 @@ function isIdName(name: string): boolean {
   return name === 'refund_of'
 }
 
-function isId(v: unknown): boolean {
+function isId(v: unknown, spelling: Spelling): boolean {
   if (typeof v !== 'string') return false
   const n = v.length
   if (n === 0 || n > ID_BYTES_MAX) return false
+  if (spelling === 'plain' && n * UTF8_BYTES_MAX <= ID_BYTES_MAX) return true
   for (let i = 0; i < n; i++) {
     const c = v.charCodeAt(i)
     if (c < 0x20 || c === 0x7f) return false
@@ -242,8 +264,7 @@ function isWithinDepth(v: object, levels: number): boolean {
 }
 
 function fitsInBytes(text: string, bytesMax: number): boolean {
-  // A UTF-16 unit is at least one and at most three bytes of UTF-8.
-  if (text.length * 3 <= bytesMax) return true
+  if (text.length * UTF8_BYTES_MAX <= bytesMax) return true
   return text.length <= bytesMax && Buffer.byteLength(text, 'utf8') <= bytesMax
 }
 
@@ -270,7 +291,7 @@ function isInvalid(field: string, v: unknown): boolean {
   if (v == null) return false
   if (field === 'type') return !EVENT_TYPES.has(v)
   if (field === 'event_time') return !isEventTime(v)
-  return !isSound(field, v)
+  return !isSound(field, v, 'any')
 }
 
 function invalid(field: string, v: unknown): Rejected {
