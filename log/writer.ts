@@ -300,8 +300,9 @@ export class Writer {
       await this.#o.runtime.sleep(this.#backoff())
     }
     const found = await lookUntilKnown(this.#o, known, this.#owner)
-    if (found.seq > before.seq) this.#tries = 0
     this.#adopt(found)
+    if (found.seq > before.seq) this.#tries = 0
+    else if (result.kind === 'refused') await this.#o.runtime.sleep(this.#backoff())
   }
 
   #tries = 0

@@ -13,7 +13,9 @@ export interface Rec<T> {
   /** The watermark before this record: every record with order time <= this one has been processed. -1: none yet. */
   readonly watermark: number
   readonly late: boolean
-  /** Number of the source record that caused this one: the last part of the order key. */
+  /** The rest of the order key (protocol.md, section 8), inherited from the source record that caused this one. */
+  readonly type: string
+  readonly id: string
   readonly number: number
   /** Place in the slice: outputs are put in the order (input, operator, ordinal). */
   readonly input: number
