@@ -1,0 +1,88 @@
+// The independent oracle: recomputes from the raw lines of an input file what `holdfast run --out DIR` must have
+// written, and compares it with DIR line by line. It imports nothing of the project (independence.test.ts checks).
+//
+//     node test/oracle/oracle.ts --input FILE[.gz] --out DIR [--anonymous accept] [--lateness-ms N] [--forget]
+//
+// Prints `oracle: 0 differences` and exits 0, or the first 20 differences and exits 1; bad arguments exit 2.
+//
+// How contract.md (C) and protocol.md (P) are read here, beyond what the files of this folder say in their headers:
+//  1. C1  A CR is dropped only before an LF. The limit of 65,536 bytes and `raw` are of the line without line end.
+//  2. C1  Nesting counts objects and arrays, the event itself is level 1; where a name is repeated the last value counts.
+//  3. C1  The bounds of event_time and value belong to the range. `value` and `refund_of` are checked in every type.
+//  4. C1  An unknown type needs the four common fields first: EVENT_FIELD_MISSING comes before EVENT_FIELD_INVALID.
+//  5. C1  `consent` and `erase` in a file are events like others: accepted, subject to duplicates, without effect yet.
+//  6. C1  `anonymous: accept`: a conversion with a click_id is not anonymous, it is `click:<click_id>`'s. Anonymous is
+//         what came without user_id; a client's own user_id that begins with `anon:` is a user like others.
+//  7. C1  A refund is known by the value as sent, before it is rounded to micro-units.
+//  8. P8  W of a line is the highest event_time of the valid lines before it, less lateness, less 1; valid is what is no
+//         dead letter, so duplicates count. Before the first valid line there is no W, and nothing is late.
+//  9. C7  `late` counts late lines that are no dead letters, whether accepted or duplicate.
+// 10. C2  7 days are between event times, in both directions, inclusive.
+// 11. C2  An order's first conversion is the one accepted before in the order of P8, event times at most 90 days apart;
+//         so a late second one is a duplicate although its event_time is the lower. Refunds neither are such
+//         duplicates nor make others so.
+// 12. P11 says that entries expire, C2 does not: a twin that comes late by more than the horizon is a duplicate here,
+//         and none with --forget (recompute.ts, Settings.forget).
+// 13. C2  Users of conversions are their own user_id, else `click:<click_id>`: resolution comes with attribution.
+// 14. C3  as_of is the highest event_time accepted; a duplicate or late line with a higher or lower one changes nothing.
+
+import { readFileSync } from 'node:fs'
+import { parseArgs } from 'node:util'
+import { gunzipSync } from 'node:zlib'
+import { compare } from './compare.ts'
+import type { Anonymous } from './judge.ts'
+import { DEFAULTS, recompute, type Settings } from './recompute.ts'
+
+export { compare, writeExpected } from './compare.ts'
+export { DEFAULTS, type Expected, recompute, type Settings } from './recompute.ts'
+
+const DIFFERENCES_SHOWN_MAX = 20
+
+/** The bytes of an input file, unpacked if its name ends in .gz. */
+export function readInput(path: string): Buffer {
+  const bytes = readFileSync(path)
+  return path.endsWith('.gz') ? gunzipSync(bytes) : bytes
+}
+
+interface Arguments {
+  readonly input: string
+  readonly out: string
+  readonly settings: Settings
+}
+
+function parseArguments(argv: readonly string[]): Arguments {
+  const { values } = parseArgs({
+    args: [...argv],
+    options: {
+      input: { type: 'string' },
+      out: { type: 'string' },
+      anonymous: { type: 'string', default: DEFAULTS.anonymous },
+      'lateness-ms': { type: 'string', default: String(DEFAULTS.latenessMs) },
+      forget: { type: 'boolean', default: DEFAULTS.forget },
+    },
+  })
+  if (values.input === undefined || values.out === undefined) throw new Error('--input and --out are needed')
+  if (values.anonymous !== 'reject' && values.anonymous !== 'accept') throw new Error('--anonymous is reject or accept')
+  if (!/^\d{1,15}$/.test(values['lateness-ms'])) throw new Error('--lateness-ms is a whole number')
+  const anonymous: Anonymous = values.anonymous
+  const settings = { anonymous, latenessMs: Number(values['lateness-ms']), forget: values.forget }
+  return { input: values.input, out: values.out, settings }
+}
+
+function main(argv: readonly string[]): number {
+  let args: Arguments
+  let file: Buffer
+  try {
+    args = parseArguments(argv)
+    file = readInput(args.input)
+  } catch (error) {
+    console.error(`oracle: ${(error as Error).message.split('\n')[0]}`)
+    return 2
+  }
+  const differences = compare(recompute(file, args.settings), args.out)
+  for (const difference of differences.slice(0, DIFFERENCES_SHOWN_MAX)) console.log(difference)
+  console.log(`oracle: ${differences.length} differences`)
+  return differences.length === 0 ? 0 : 1
+}
+
+if (import.meta.main) process.exitCode = main(process.argv.slice(2))
