@@ -53,21 +53,26 @@ export type PublishResult =
   | { readonly kind: 'stored'; readonly seq: number }
   | { readonly kind: 'refused' | 'full' | 'unknown'; readonly cause: string }
 
-/** Where a reader starts: the last applied message and the proof that it is still the same one. `seq` 0 = from the start. */
+/**
+ * Where a reader starts: the last applied message and the proof that it is still the same one. `seq` 0 = from the very
+ * first message (a stream that was trimmed is a GAP; whoever wants what is left starts at firstSeq with its digest).
+ */
 export interface ReadFrom {
   readonly seq: number
   /** SHA-256 (hex) by messageDigest(); ignored where seq is 0. */
   readonly digest: string
-  /** StreamState.created when the position was taken. */
+  /** StreamState.created when the position was taken; '' is not compared. */
   readonly created: string
 }
 
 export interface LogReader {
   /**
    * The messages that are there (at least one, at most a bounded number of bytes), waiting for the first one.
-   * With from.seq > 0 the first message of all is the one at from.seq itself, already compared with the digest.
+   * With from.seq > 0 the first message of all is the one at from.seq itself, already compared with the digest (or the
+   * one after it, where retention took just that one: then only creation time and sequences could be compared).
    * Resolves to an empty array after stop() and when `timeoutMs` passed without a message.
-   * Throws HoldfastError LOG_WENT_BACK or GAP when continuity is broken; after that the reader is stopped.
+   * Throws HoldfastError LOG_WENT_BACK or GAP when continuity is broken (each time again; the reader is stopped). A broker
+   * that is away is waited for: an empty array after `timeoutMs`. One call at a time.
    */
   next(timeoutMs: number): Promise<LogMessage[]>
   /** Messages in the stream behind the last one handed out, as last heard. */
@@ -75,6 +80,18 @@ export interface LogReader {
   stop(): Promise<void>
 }
 
+/**
+ * The broker did not answer a question in time (it is away, has no leader, or the connection broke). Not a HoldfastError:
+ * nothing halts for it, the caller waits under a name and asks again.
+ */
+export class LogUnavailable extends Error {
+  constructor(cause: string) {
+    super(`the broker does not answer: ${cause}`)
+    this.name = 'LogUnavailable'
+  }
+}
+
+/** Publishes never throw for what the world can do; every other question throws LogUnavailable when no answer comes. */
 export interface Log {
   /** Creates the stream, or compares the settings of the one that is there (SETTINGS_DROPPED). */
   ensureStream(spec: StreamSpec): Promise<StreamState>
