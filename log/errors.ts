@@ -47,6 +47,11 @@ const HALT_CODES = {
     decision: 'halt',
     todo: 'delete the state directory of this task; it is rebuilt from its log',
   },
+  STATE_WRITE_FAILED: {
+    meaning: 'a commit could not be written to the state directory (disk full, input/output error)',
+    decision: 'halt',
+    todo: 'make room or repair the disk, then start again: the task recomputes from its last commit',
+  },
   UPGRADE_MID_COMMIT: {
     meaning: 'the plan changed while published output is ahead of the state',
     decision: 'halt',
