@@ -20,6 +20,7 @@ import {
   type StreamSpec,
   type StreamState,
 } from './log.ts'
+import type { Runtime } from './runtime.ts'
 import { type Lane, SIM_START_MS, SimScheduler } from './sim.ts'
 
 /** What can happen to one publish: it lands after `afterMs`, it never lands, or it lands and the ack is lost. */
@@ -33,6 +34,7 @@ export type FaultKind =
   | 'cut'
   | 'pause'
   | 'freeze'
+  | 'kill'
   | 'readerReset'
   | 'lostTail'
   | 'recreated'
@@ -82,6 +84,7 @@ export class FakeLogServer {
     cut: 0,
     pause: 0,
     freeze: 0,
+    kill: 0,
     readerReset: 0,
     lostTail: 0,
     recreated: 0,
@@ -361,12 +364,8 @@ export class FakeLog implements Log {
   cut(downMs: number = 1 + this.#server.random.below(RECONNECT_MS_MAX)): void {
     if (!this.#connected || this.#closed) return
     this.#server.fired.cut++
-    this.#connected = false
-    this.#down.steps.length = 0
-    const underWay = this.#up.steps.splice(0)
-    for (const step of underWay.slice(0, this.#server.random.below(underWay.length + 1))) this.#server.later(0, step)
+    this.#loseConnection()
     for (const settle of this.#unanswered) this.#post(() => settle({ away: 'connection lost' }))
-    for (const reader of this.#readers) reader.disconnected()
     this.#server.scheduler.after(downMs, this.#local, () => {
       this.#connected = !this.#closed
       for (const reader of this.#readers) reader.reset()
@@ -382,6 +381,17 @@ export class FakeLog implements Log {
   thaw(): void {
     this.#frozen = false
     this.#server.scheduler.wake()
+  }
+
+  /**
+   * SIGKILL: a prefix of what is under way still arrives, and nothing of this process settles or runs any more (the code
+   * that waits for it hangs for ever, as code of a dead process does).
+   */
+  kill(): void {
+    this.#server.fired.kill++
+    this.#loseConnection()
+    this.#closed = true
+    this.#abandon()
   }
 
   /** Every reader gets a new consumer, as after a missed heartbeat. */
@@ -451,10 +461,19 @@ export class FakeLog implements Log {
   async close(): Promise<void> {
     this.#closed = true
     this.#connected = false
-    this.#server.forget(this)
     for (const reader of [...this.#readers]) await reader.stop()
     for (const settle of this.#unanswered) settle({ away: 'closed' })
-    for (const lane of [this.#up, this.#down, this.#local]) this.#server.scheduler.drop(lane)
+    this.#abandon()
+  }
+
+  /** Clock and turns of the simulated process: logical time, held back by freeze(), ended by kill(). */
+  get runtime(): Runtime {
+    return {
+      now: () => this.#server.scheduler.nowMs,
+      sleep: (ms) => new Promise((resolve) => this.after(ms, resolve)),
+      turn: () => new Promise((resolve) => this.#post(resolve)),
+      killPoint: () => undefined,
+    }
   }
 
   // ── for readers and the server ─────────────────────────────────────────────────────────────────────────────────────
@@ -494,6 +513,19 @@ export class FakeLog implements Log {
 
   get connected(): boolean {
     return this.#connected
+  }
+
+  #loseConnection(): void {
+    this.#connected = false
+    this.#down.steps.length = 0
+    const underWay = this.#up.steps.splice(0)
+    for (const step of underWay.slice(0, this.#server.random.below(underWay.length + 1))) this.#server.later(0, step)
+    for (const reader of this.#readers) reader.disconnected()
+  }
+
+  #abandon(): void {
+    this.#server.forget(this)
+    for (const lane of [this.#up, this.#down, this.#local]) this.#server.scheduler.drop(lane)
   }
 
   async #publish(messages: readonly Outgoing[], expect: Expect): Promise<PublishResult> {

@@ -108,7 +108,8 @@ export class SimScheduler {
 
   /** Forgets a lane and what is in it. */
   drop(lane: Lane): void {
-    this.#lanes.splice(this.#lanes.indexOf(lane), 1)
+    const index = this.#lanes.indexOf(lane)
+    if (index >= 0) this.#lanes.splice(index, 1)
     lane.steps.length = 0
   }
 
