@@ -1,0 +1,46 @@
+// An import goes down, never up, and never sideways between operators (design.md, section 3).
+
+import { type Import, importsOf, isTest, type Tree } from './tree.ts'
+
+/** From the ground up. ml/ stands beside operators/ and knows nothing but mathematics and itself. */
+const FLOORS = ['log', 'state', 'operators', 'sinks', 'topology', 'replay', 'cli']
+/** What all operators speak of: these two may be imported by any of them. */
+const SHARED_VOCABULARY = ['operators/operator.ts', 'operators/event.ts']
+const ML_MAY_IMPORT = ['log/errors.ts']
+/** Operators see neither broker nor store nor the machine. */
+const IMPURE_PACKAGE = /^(nats$|@nats-io\/|rocksdb$|pino$|node:(fs|net|http|child_process|timers|worker_threads|os)\b)/
+const ROCKSDB_MODULE = 'state/rocksdb.ts'
+
+/** One line for each import that breaks the rule. Tests and bench may import anything. */
+export function brokenFloors(tree: Tree): string[] {
+  return importsOf(tree)
+    .filter(({ from }) => !isTest(from))
+    .flatMap((edge) => {
+      const problem = edge.isPackage ? packageProblem(edge) : floorProblem(edge)
+      return problem === null ? [] : [`${edge.from} imports ${edge.to}: ${problem}`]
+    })
+}
+
+function floorProblem({ from, to }: Import): string | null {
+  const [fromFloor, toFloor] = [folderOf(from), folderOf(to)]
+  if (isTest(to) && FLOORS.concat('ml').includes(fromFloor)) {
+    // The demonstration run of `npm start` makes its input with the generator that the tests use.
+    return from.startsWith('cli/') && to.startsWith('test/generate/') ? null : 'production code imports tests'
+  }
+  if (fromFloor === 'ml') return toFloor === 'ml' || ML_MAY_IMPORT.includes(to) ? null : 'ml is pure mathematics'
+  if (fromFloor === 'operators' && toFloor === 'operators') {
+    return SHARED_VOCABULARY.includes(to) ? null : 'operators share nothing but records'
+  }
+  const [fromRank, toRank] = [FLOORS.indexOf(fromFloor), FLOORS.indexOf(toFloor === 'ml' ? 'operators' : toFloor)]
+  return fromRank !== -1 && toRank > fromRank ? `${fromFloor}/ is below ${toFloor}/` : null
+}
+
+function packageProblem({ from, to }: Import): string | null {
+  if (to === 'rocksdb' && from !== ROCKSDB_MODULE) return `only ${ROCKSDB_MODULE} loads RocksDB`
+  const pure = ['operators', 'ml'].includes(folderOf(from))
+  return pure && IMPURE_PACKAGE.test(to) ? 'operators see neither broker, store nor machine' : null
+}
+
+function folderOf(path: string): string {
+  return path.includes('/') ? path.slice(0, path.indexOf('/')) : ''
+}
