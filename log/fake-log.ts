@@ -178,7 +178,13 @@ export class FakeLogServer {
   recreate(stream: string): void {
     this.fired.recreated++
     this.#streams.set(stream, this.#newStream(this.#existing(stream).spec))
+    this.dropConsumers(stream)
+  }
+
+  /** Every consumer of the stream is deleted; its readers hear of it. */
+  dropConsumers(stream: string): void {
     for (const consumer of [...this.#consumers].filter((c) => c.streamName === stream)) {
+      this.fired.readerReset++
       this.#consumers.delete(consumer)
       consumer.gone()
     }
@@ -426,7 +432,7 @@ export class FakeLog implements Log {
     return this.#publish([message], expect)
   }
 
-  publishBatch(messages: readonly Outgoing[], expect: Expect): Promise<PublishResult> {
+  async publishBatch(messages: readonly Outgoing[], expect: Expect): Promise<PublishResult> {
     assert(messages.length > 0 && messages.length <= BATCH_MESSAGES_MAX, 'a batch has 1 to 1,000 messages')
     return this.#publish(messages, expect)
   }
