@@ -461,7 +461,7 @@ function mutateBytes(bytes: Buffer, random: Random): Buffer {
 function hostileInput(random: Random): Buffer {
   let event = validEvent(random)
   for (let n = random(3); n > 0; n--) event = mutateFields(event, random)
-  let bytes = Buffer.from(JSON.stringify(event) ?? '')
+  let bytes: Buffer = Buffer.from(JSON.stringify(event))
   for (let n = random(3); n > 0; n--) bytes = mutateBytes(bytes, random)
   return bytes
 }

@@ -47,7 +47,8 @@ const TYPES = {
 
 export type EventType = keyof typeof TYPES
 /** By name; a Map, because "constructor" and "__proto__" are no event types. */
-export const EVENT_TYPES: ReadonlyMap<unknown, TypeRow> = new Map(Object.entries(TYPES))
+export const EVENT_TYPES: ReadonlyMap<EventType, TypeRow> = new Map(Object.entries(TYPES) as [EventType, TypeRow][])
+const ROWS: ReadonlyMap<unknown, TypeRow> = EVENT_TYPES
 const UNKNOWN_TYPE: TypeRow = { required: [], further: [] }
 const COMMON = ['type', 'event_id', 'event_time', 'user_id'] as const
 
@@ -158,7 +159,7 @@ export function checkEvent(value: unknown, settings: EventSettings, spelling: Sp
   if (typeof value !== 'object' || value === null || Array.isArray(value)) return NOT_JSON
   const fields = value as Fields
   const type = fields.type
-  const row = EVENT_TYPES.get(type)
+  const row = ROWS.get(type)
   if (row === undefined || !everyFieldIsSound(fields, spelling)) return firstFault(fields, settings)
   const id = fields.event_id
   const time = fields.event_time
@@ -272,7 +273,7 @@ function fitsInBytes(text: string, bytesMax: number): boolean {
 
 function firstFault(fields: Fields, settings: EventSettings): Rejected {
   if (!isWithinDepth(fields, EVENT_DEPTH_MAX)) return NOT_JSON
-  const row = EVENT_TYPES.get(fields.type) ?? UNKNOWN_TYPE
+  const row = ROWS.get(fields.type) ?? UNKNOWN_TYPE
   for (const field of [...COMMON, ...row.required]) {
     if (field === 'user_id' && mayLackUser(fields, settings)) continue
     if (fields[field] == null) return { code: 'EVENT_FIELD_MISSING', field }
@@ -289,7 +290,7 @@ function mayLackUser(fields: Fields, settings: EventSettings): boolean {
 
 function isInvalid(field: string, v: unknown): boolean {
   if (v == null) return false
-  if (field === 'type') return !EVENT_TYPES.has(v)
+  if (field === 'type') return !ROWS.has(v)
   if (field === 'event_time') return !isEventTime(v)
   return !isSound(field, v, 'any')
 }

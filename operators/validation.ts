@@ -1,0 +1,97 @@
+// Validation: arrivals in, events out; what is no event becomes a dead letter, and the next one is processed.
+// V1: read = events + dead letters, always: each arrival becomes exactly one of the two.
+// V2: a dead letter has the bytes as they were sent, the first code that applies, and the position.
+// The rules are in operators/event.ts; lateness and order time are the task's (`at` leaves here as the event time).
+
+import { HoldfastError } from '../log/errors.ts'
+import { type Arrival, rawBytes } from './arrival.ts'
+import { checkEvent, type Event, isRejected, parseEventBytes, parseEventText, type Rejected } from './event.ts'
+import type { Operator, OperatorContext, Rec } from './operator.ts'
+
+/** How far ahead of its ingest time an event may be. One bad clock must not close everybody's windows. */
+export const FUTURE_MS = 10 * 60_000
+
+export interface ValidationSettings {
+  readonly anonymous: 'reject' | 'accept'
+  /** Milliseconds. Only where arrivals have an ingest time, that is in `clock: wall`. */
+  readonly futureMs: number
+}
+
+/** One record of the output `dead_letters`. */
+export interface DeadLetter {
+  readonly code: Rejected['code']
+  readonly field: string | null
+  readonly hint?: string
+  /** base64 */
+  readonly raw: string
+  readonly stream: string
+  readonly sequence: number
+  readonly index: number
+  readonly line: number | null
+}
+
+export const DEAD_LETTERS = 'dead_letters'
+
+/** Counts `read` and `dead_letters`; emits DeadLetter to the output `dead_letters`. */
+export function validation(given: Partial<ValidationSettings> = {}): Operator<Arrival, Event> {
+  const settings: ValidationSettings = { anonymous: 'reject', futureMs: FUTURE_MS, ...given }
+  check(settings)
+  return {
+    name: 'validation',
+    version: 1,
+    settings,
+    stores: [],
+    process(batch, ctx) {
+      const events: Rec<Event>[] = []
+      for (const rec of batch) {
+        const result = judge(rec.value, settings)
+        if (isRejected(result)) bury(rec, result, ctx)
+        else events.push(recordOf(rec, result))
+      }
+      ctx.count('read', batch.length)
+      return events
+    },
+  }
+}
+
+function judge(arrival: Arrival, settings: ValidationSettings): Event | Rejected {
+  const result = parse(arrival, settings)
+  const { ingestMs } = arrival.position
+  if (ingestMs === null || isRejected(result) || result.time <= ingestMs + settings.futureMs) return result
+  return { code: 'EVENT_TIME_FUTURE', field: 'event_time' }
+}
+
+function parse({ raw, parsed }: Arrival, settings: ValidationSettings): Event | Rejected {
+  if (parsed !== undefined) return checkEvent(parsed.value, settings, parsed.spelling)
+  if (typeof raw === 'string') return parseEventText(raw, settings)
+  return parseEventBytes(raw instanceof Uint8Array ? raw : rawBytes(raw), settings)
+}
+
+function recordOf(rec: Rec<Arrival>, event: Event): Rec<Event> {
+  const { watermark, late, number, input } = rec
+  return { value: event, at: event.time, watermark, late, type: event.type, id: event.id, number, input }
+}
+
+function bury(rec: Rec<Arrival>, rejected: Rejected, ctx: OperatorContext): void {
+  const { raw, position, index, line } = rec.value
+  const bytes = rawBytes(raw)
+  const letter: DeadLetter = {
+    ...rejected,
+    raw: Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength).toString('base64'),
+    stream: position.stream,
+    sequence: position.sequence,
+    index,
+    line,
+  }
+  ctx.count('dead_letters')
+  ctx.emit(DEAD_LETTERS, letter, rec)
+}
+
+function check({ anonymous, futureMs }: ValidationSettings): void {
+  if (anonymous !== 'reject' && anonymous !== 'accept') {
+    throw new HoldfastError('USAGE', `anonymous must be "reject" or "accept", not "${anonymous}"`)
+  }
+  if (!Number.isSafeInteger(futureMs) || futureMs < 0) {
+    throw new HoldfastError('USAGE', `futureMs must be a whole number of at least 0, not ${futureMs}`)
+  }
+}
