@@ -60,6 +60,7 @@ class Context implements OperatorContext {
 
   constructor(specs: readonly StoreSpec[]) {
     for (const spec of specs) {
+      assert(spec.kind !== 'queue', 'queues belong to the task')
       const store = spec.kind === 'keyed' ? new StrictKeyed(spec.codec, this.#touched) : new StrictSeen(spec.bucketMs)
       this.#stores.set(spec.name, store)
     }
