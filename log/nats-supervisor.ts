@@ -12,7 +12,7 @@ import { createServer } from 'node:net'
 import { join, resolve } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { promisify } from 'node:util'
-import { connect } from 'nats'
+import { connect, type NatsConnection } from 'nats'
 import { HoldfastError } from './errors.ts'
 import { type Exit, type GuardedChild, startGuarded } from './guarded-child.ts'
 import { type ClusterConfig, LOOPBACK, type NatsConfig, natsConfigText } from './nats-config.ts'
@@ -23,8 +23,8 @@ export interface NatsServerOptions {
   readonly storeDir: string
   /** Default: findNatsServer(). */
   readonly binary?: string
-  /** Default: a free loopback port. */
-  readonly port?: number
+  /** Default: a free loopback port. A function is asked again when somebody else was quicker to take what it named. */
+  readonly port?: number | (() => Promise<number>)
   /** Default true: acknowledged means on disk. */
   readonly syncAlways?: boolean
   /** Bytes; default: the server's own choice, three quarters of the free disk. */
@@ -72,7 +72,7 @@ const BACKOFF_MAX_MS = 10_000
 const HEALTHY_AFTER_MS = 30_000
 const RELOAD_TIMEOUT_MS = 10_000
 /** How long a start waits for an orphan that is just being killed by its guard. */
-const LOCK_WAIT_MS = 5_000
+const LOCK_WAIT_MS = 2_000
 /** Another program may take a free port between our look and the server's bind. */
 const PORT_ATTEMPTS = 5
 /**
@@ -93,7 +93,8 @@ export async function startNatsServer(options: NatsServerOptions): Promise<NatsS
   await assertUnused(storeDir)
   const binary = options.binary ?? (await findNatsServer())
   for (let attempt = 1; ; attempt++) {
-    const port = options.port ?? (await freeLoopbackPort())
+    const { port: wanted = freeLoopbackPort } = options
+    const port = typeof wanted === 'number' ? wanted : await wanted()
     const server = new Supervisor(binary, configFor(options, storeDir, port), options)
     try {
       await server.ready()
@@ -101,7 +102,7 @@ export async function startNatsServer(options: NatsServerOptions): Promise<NatsS
     } catch (error) {
       await server.stop()
       const taken = String(error).includes('address already in use')
-      if (!taken || options.port !== undefined || attempt === PORT_ATTEMPTS) throw error
+      if (!taken || typeof wanted === 'number' || attempt === PORT_ATTEMPTS) throw error
     }
   }
 }
@@ -246,13 +247,8 @@ class Supervisor implements NatsServerHandle {
   async #answer(child: GuardedChild, startedMs: number): Promise<string> {
     while (child.running && performance.now() - startedMs < READY_TIMEOUT_MS) {
       const version = await probe(this.url, this.#config.serverName)
-      if (version === null) {
-        await sleep(PROBE_INTERVAL_MS)
-        continue
-      }
-      const problem = versionProblem(version)
-      if (problem !== null) throw new HoldfastError('SERVER_TOO_OLD', problem)
-      return version
+      if (version !== null) return version
+      await sleep(PROBE_INTERVAL_MS)
     }
     if (child.running) throw new HoldfastError('USAGE', `nats-server gives no answer after ${READY_TIMEOUT_MS} ms`)
     throw new HoldfastError('USAGE', `nats-server did not start: ${await this.#lastWords()}`)
@@ -279,20 +275,28 @@ class Supervisor implements NatsServerHandle {
   }
 }
 
-/** The version of the server if it is the one of this name and its JetStream answers, else null. */
+/** The version of the server if it is the one of this name and its JetStream answers, else null. Throws SERVER_TOO_OLD. */
 async function probe(url: string, serverName: string): Promise<string | null> {
   const connection = await connect({ servers: url, reconnect: false, timeout: PROBE_TIMEOUT_MS }).catch(() => null)
   if (connection === null) return null
   try {
-    if (connection.info?.server_name !== serverName) return null
-    const answer = await connection.request('$JS.API.INFO', '', { timeout: PROBE_TIMEOUT_MS })
-    return answer.json<{ error?: unknown }>().error === undefined ? connection.info.version : null
-  } catch {
-    // No responders or no leader yet.
-    return null
+    const { server_name: name, version } = connection.info!
+    if (name !== serverName) return null
+    const problem = versionProblem(version)
+    if (problem !== null) throw new HoldfastError('SERVER_TOO_OLD', problem)
+    return (await jetstreamAnswers(connection)) ? version : null
   } finally {
     await connection.close()
   }
+}
+
+/** Not yet: no responders, or a cluster without a leader. */
+async function jetstreamAnswers(connection: NatsConnection): Promise<boolean> {
+  const request = connection.request('$JS.API.INFO', '', { timeout: PROBE_TIMEOUT_MS })
+  return request.then(
+    (answer) => answer.json<{ error?: unknown }>().error === undefined,
+    () => false,
+  )
 }
 
 /** A free port of loopback outside the range of outgoing connections. */

@@ -28,7 +28,6 @@ describe('floors', () => {
     ['upwards, re-exported', 'sinks/a.ts', "export { x } from '../replay/b.ts'"],
     ['upwards, when it runs', 'log/a.ts', "const x = await import('../cli/b.ts')"],
     ['upwards, as a worker', 'log/a.ts', "new Worker(new URL('../topology/b.ts', import.meta.url))"],
-    ['sideways', 'operators/a.ts', "import { x } from './b.ts'"],
     ['ml to a floor', 'ml/a.ts', "import { x } from '../state/store.ts'"],
     ['tests from production', 'topology/a.ts', "import { x } from '../test/b.ts'"],
     ['the broker in an operator', 'operators/a.ts', "import { connect } from 'nats'"],
@@ -43,6 +42,15 @@ describe('floors', () => {
     ['of anything by a test', 'operators/a.test.ts', "import { x } from '../topology/b.ts'"],
     ['of the generator by the demonstration', 'cli/start.ts', "import { x } from '../test/generate/b.ts'"],
   ])('allow an import %s', (_, from, text) => expect(brokenFloors(tree({ [from]: text }))).toEqual([]))
+})
+
+it('refuses an import from operator to operator, and allows what operators share', () => {
+  const operator = "import type { Operator } from './operator.ts'\n"
+  const files = { 'operators/a.ts': `${operator}import { x } from './b.ts'\nimport { y } from './shared.ts'` }
+  const others = { 'operators/b.ts': operator, 'operators/shared.ts': '', 'operators/operator.ts': '' }
+  expect(brokenFloors(tree({ ...files, ...others }))).toEqual([
+    'operators/a.ts imports operators/b.ts: operators share nothing but records',
+  ])
 })
 
 describe('purity of operators', () => {
