@@ -105,8 +105,14 @@ function horizonsOf({ horizonMs, horizonMsByType }: DuplicatesSettings): Readonl
   return new Map([...EVENT_TYPES.keys()].map((type) => [type, horizonMsByType[type] ?? horizonMs]))
 }
 
+/** A seen store has no narrower buckets. */
+const BUCKET_MS_MIN = 1_000
+
 /** One bucket per horizon: a question touches at most three, and an entry stays at most twice as long as it must. */
-const retention = (horizonMs: number): Retention => ({ bucketMs: horizonMs, retentionMs: horizonMs })
+const retention = (horizonMs: number): Retention => ({
+  bucketMs: Math.max(horizonMs, BUCKET_MS_MIN),
+  retentionMs: horizonMs,
+})
 
 function expire(ctx: OperatorContext, store: string, watermark: number, kept: Retention): number {
   const { lowest, next } = lowestBucketAt(watermark, kept)

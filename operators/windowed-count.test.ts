@@ -67,12 +67,12 @@ describe('what is counted', () => {
   })
 
   test('one entry per key and bucket is touched, and written once a slice', () => {
-    const result = run(hourly(), [at(T0), at(T0 + MINUTE), at(T0 + HOUR_MS), at(T0, 'q'), at(T0, null)])
+    const result = run(hourly(), [at(T0), at(T0 + 1), at(T0 + MINUTE), at(T0 + HOUR_MS), at(T0, 'q'), at(T0, null)])
     const bucket = T0 / HOUR_MS
     const places = [`[${bucket},"p"]`, `[${bucket + 1},"p"]`, `[${bucket},"q"]`]
     expect([...new Set(result.touched)]).toEqual(places)
     expect(result.entries).toEqual([
-      `panes ${places[0]} 00010101`,
+      `panes ${places[0]} 00020101`,
       `panes ${places[2]} 0001`,
       `panes ${places[1]} 0001`,
     ])
@@ -209,7 +209,7 @@ describe('panesCodec', () => {
     expect(panesCodec.decode(Buffer.from(hex, 'hex'))).toEqual(panes)
   })
 
-  test.each(['', '00', '0080', '000101', '80'])('refuses %j', (hex) => {
+  test.each(['', '00', '0080', '000101', '80', '00010001'])('refuses %j', (hex) => {
     expect(() => panesCodec.decode(Buffer.from(hex, 'hex'))).toThrow()
   })
 

@@ -160,12 +160,25 @@ function panesFor({ paneMs }: PaneLayout, T: number, windowMs: number): { first:
   return { first: last - windowMs / paneMs + 1, last }
 }
 
-/** Adds one event. From the end: most events fall into the last pane, or not far from it. */
+/** Adds one event. Most fall into the last pane or after it. */
 function addTo(panes: Panes, pane: number): void {
-  let i = panes.length - 2
-  while (i >= 0 && panes[i]! > pane) i -= 2
-  if (i >= 0 && panes[i] === pane) panes[i + 1]!++
-  else panes.splice(i + 2, 0, pane, 1)
+  const last = panes[panes.length - 2]!
+  if (pane > last) panes.push(pane, 1)
+  else if (pane === last) panes[panes.length - 1]!++
+  else addBefore(panes, pane)
+}
+
+/** Adds one event to a pane before the last one, or inserts its pane. */
+function addBefore(panes: Panes, pane: number): void {
+  let low = 0
+  let high = panes.length / 2 - 1
+  while (low < high) {
+    const middle = (low + high) >> 1
+    if (panes[middle * 2]! < pane) low = middle + 1
+    else high = middle
+  }
+  if (panes[low * 2] === pane) panes[low * 2 + 1]!++
+  else panes.splice(low * 2, 0, pane, 1)
 }
 
 /** Pairs of (pane - the pane before, count) as LEB128; the first pane is its own difference. */
@@ -182,7 +195,10 @@ export const panesCodec: Codec<Panes> = {
   decode(bytes) {
     const numbers = varints(bytes)
     assert(numbers.length > 0 && numbers.length % 2 === 0, 'panes are pairs, and an entry has one')
-    for (let i = 2; i < numbers.length; i += 2) numbers[i]! += numbers[i - 2]!
+    for (let i = 2; i < numbers.length; i += 2) {
+      assert(numbers[i]! > 0, 'panes ascend')
+      numbers[i]! += numbers[i - 2]!
+    }
     return numbers
   },
 }
