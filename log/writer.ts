@@ -8,55 +8,31 @@
 
 import { assert, HoldfastError } from './errors.ts'
 import {
-  Chain,
   eachRecord,
   encodeFrame,
   encodeFrameHeader,
-  FRAME_BYTES_MAX,
   FRAME_HEADER,
   NO_WATERMARK,
   parseFrameHeader,
 } from './frame.ts'
 import type { Log, Outgoing, PublishResult } from './log.ts'
+import {
+  type Chunk,
+  type Computed,
+  chainAt,
+  chunkOf,
+  comparePositions,
+  type Outbox,
+  type Position,
+  startOf,
+} from './numbering.ts'
 import { type Destination, type Found, type Owner, type Published, whatIsThere } from './recovery.ts'
 import type { Runtime } from './runtime.ts'
 
 /** The header of every message of an output stream: `<writer>.<number>`. */
 export const RECORD_HEADER = 'Hf-Record'
-/** Messages of one atomic batch; the server's limit. */
-export const ATOMIC_BATCH_MAX = 1_000
 /** Milliseconds between tries while the broker is away or a stream is full: quick at first, patient later. */
 const BACKOFF_MS = [5, 20, 50, 100, 250, 500, 1_000]
-
-/** Where the writer's computation stands: the last record it made, published or not. */
-export interface Computed {
-  readonly number: number
-  readonly chain: string
-}
-
-/** An input position: message sequence and index of the record in it (for a file: line and 0). */
-export interface Position {
-  readonly seq: number
-  readonly index: number
-}
-
-/** Records that travel together: the payload of one frame, or one atomic batch cut from it. Encoded and chained once. */
-interface Chunk {
-  readonly records: readonly string[]
-  readonly payload: Buffer
-  readonly before: Computed
-  readonly after: Computed
-}
-
-/** What one commit publishes to one destination. */
-export interface Outbox {
-  readonly chunks: readonly Chunk[]
-  /** Before the first record and after the last one. */
-  readonly before: Computed
-  readonly after: Computed
-  readonly watermark: number
-  readonly covered: Position
-}
 
 export type WaitCause = 'room' | 'broker'
 export type OnWait = (cause: WaitCause | null, destination: string, detail: string) => void
@@ -69,40 +45,33 @@ export interface WriterOptions {
   readonly onWait: OnWait
 }
 
+const NO_RECORDS = encodeFrame([])
+
 export class Writer {
   readonly destination: Destination
   readonly #o: WriterOptions
   readonly #owner: Owner
   #found: Found
-  #computed: Computed
   /** Watermark and covered position of the last frame that is in the log. */
   #lastWatermark: number
   #lastCovered: Position
   lastSentAt = 0
 
-  private constructor(options: WriterOptions, owner: Owner, found: Found, computed: Computed) {
+  private constructor(options: WriterOptions, owner: Owner, found: Found) {
     this.#o = options
     this.destination = options.destination
     this.#owner = owner
     this.#found = found
-    this.#computed = computed
     this.#lastWatermark = found.header?.watermark ?? NO_WATERMARK
     this.#lastCovered = { seq: found.header?.coveredSeq ?? 0, index: found.header?.coveredIndex ?? 0 }
   }
 
-  /** The chain before the first record of a writer at a destination. */
-  static startOf(writer: string, destination: Destination): Computed {
-    return { number: 0, chain: Chain.start(writer, destination.subject).hex }
-  }
-
   /**
-   * Looks at what is published and takes over from there. `state` is what the writer's state says (number 0 if it has
-   * none); recomputed records will be skipped up to what is found. Waits while the broker is away.
+   * Looks at what is published. `state` is what the writer's state says (number 0 if it has none); recomputed records are
+   * skipped up to what is found. Waits while the broker is away.
    */
   static async open(options: WriterOptions, owner: Owner, state: Published): Promise<Writer> {
-    const found = await lookUntilKnown(options, state, owner)
-    const start = Writer.startOf(options.writer, options.destination)
-    return new Writer(options, owner, found, state.number === 0 ? start : { number: state.number, chain: state.chain })
+    return new Writer(options, owner, await lookUntilKnown(options, state, owner))
   }
 
   /** What is known to be in the log. */
@@ -119,28 +88,10 @@ export class Writer {
     return this.#lastWatermark
   }
 
-  get computed(): Computed {
-    return this.#computed
-  }
-
-  /** Whether recomputed records are still being skipped. */
-  get catchingUp(): boolean {
-    return this.#found.number > this.#computed.number
-  }
-
-  /** Whether a frame without records would tell readers something new. */
-  hasNews(watermark: number, covered: Position): boolean {
-    if (this.destination.mode === 'records' || this.catchingUp) return false
+  /** Whether a frame without records would tell readers something new, when `computed` records have been made. */
+  hasNews({ after, watermark, covered }: Pick<Outbox, 'after' | 'watermark' | 'covered'>): boolean {
+    if (this.destination.mode === 'records' || this.#found.number > after.number) return false
     return watermark > this.#lastWatermark || comparePositions(covered, this.#lastCovered) > 0
-  }
-
-  /** Numbers and chains the records of one commit. Synchronous: the commit's cut. */
-  take(records: readonly string[], watermark: number, covered: Position): Outbox {
-    const before = this.computed
-    const chunks = inChunks(records, before, this.destination.mode)
-    const after = chunks.at(-1)?.after ?? before
-    this.#computed = after
-    return { chunks, before, after, watermark, covered }
   }
 
   /**
@@ -172,8 +123,9 @@ export class Writer {
     this.#compareCovered(outbox)
   }
 
-  async #sendEmpty({ watermark, covered }: Outbox): Promise<void> {
-    while (this.hasNews(watermark, covered)) {
+  async #sendEmpty(outbox: Outbox): Promise<void> {
+    const { watermark, covered } = outbox
+    while (this.hasNews(outbox)) {
       const at = this.#foundOrStart()
       await this.#publish([this.#frame(NO_RECORDS, at, at, watermark, covered)])
     }
@@ -239,7 +191,7 @@ export class Writer {
 
   #foundOrStart(): Computed {
     const { number, chain } = this.#found
-    return number === 0 && chain === '' ? Writer.startOf(this.#o.writer, this.destination) : { number, chain }
+    return number === 0 && chain === '' ? startOf(this.#o.writer, this.destination.subject) : { number, chain }
   }
 
   #header(count: number, before: Computed, after: Computed, watermark: number, covered: Position): string {
@@ -313,11 +265,6 @@ export class Writer {
   }
 }
 
-/** Negative, zero or positive, as a is before, at or after b. */
-export function comparePositions(a: Position, b: Position): number {
-  return a.seq - b.seq || a.index - b.index
-}
-
 async function lookUntilKnown(o: WriterOptions, state: Published, owner: Owner): Promise<Found> {
   for (let tries = 0; ; tries++) {
     try {
@@ -344,44 +291,4 @@ function headerFound(text: string, seq: number): Found {
   const header = parseFrameHeader(text)
   assert(header !== null, 'a writer can read the header it wrote')
   return { number: header.first + header.count - 1, chain: header.chainAfter, seq, header }
-}
-
-const NO_RECORDS = encodeFrame([])
-
-function chunkOf(records: readonly string[], before: Computed): Chunk {
-  const payload = encodeFrame(records)
-  const chain = Chain.fromHex(before.chain)
-  const count = eachRecord(payload, (from, to) => chain.add(payload, from, to))
-  assert(count === records.length, 'a record is JSON text without line ends')
-  return { records, payload, before, after: { number: before.number + count, chain: chain.hex } }
-}
-
-function inChunks(records: readonly string[], start: Computed, mode: Destination['mode']): Chunk[] {
-  const chunks: Chunk[] = []
-  let before = start
-  for (let from = 0; from < records.length; ) {
-    const to = mode === 'frames' ? frameEnd(records, from) : Math.min(records.length, from + ATOMIC_BATCH_MAX)
-    const chunk = chunkOf(from === 0 && to === records.length ? records : records.slice(from, to), before)
-    chunks.push(chunk)
-    before = chunk.after
-    from = to
-  }
-  return chunks
-}
-
-/** Where the frame that starts at `from` ends: as many records as fit, at least one. */
-function frameEnd(records: readonly string[], from: number): number {
-  let bytes = 2
-  for (let i = from; i < records.length; i++) {
-    bytes += Buffer.byteLength(records[i]!) + 2
-    if (bytes > FRAME_BYTES_MAX && i > from) return i
-  }
-  return records.length
-}
-
-/** The chain after the first `count` records of a chunk. */
-function chainAt(chunk: Chunk, count: number): string {
-  if (count === 0) return chunk.before.chain
-  if (count === chunk.records.length) return chunk.after.chain
-  return chunkOf(chunk.records.slice(0, count), chunk.before).after.chain
 }

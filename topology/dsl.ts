@@ -1,0 +1,152 @@
+// The language in which a topology is written: a source, operators, keyBy to another stage, sinks.
+//
+//   const plan = topology({ namespace: 'shop', name: 'views', clock: 'data', partitions: 4, latenessMs: 600_000 }, (t) => {
+//     const events = t.source('user-1', validation({ anonymous: 'reject' })).through(duplicates())
+//     events.through(windowedCount({ feature: 'page_views_1h', entity: 'user', … }))
+//     events.keyBy('pages', pageViews).through(windowedCount({ feature: 'page_views_1h', entity: 'page', … }))
+//   })
+//
+// Joints are typed: an operator only fits a stream of what it takes. What runs is the plan (topology/plan.ts).
+
+import { HoldfastError } from '../log/errors.ts'
+import type { Operator } from '../operators/operator.ts'
+import type { StoreSpec } from '../state/store.ts'
+import {
+  type ClockMode,
+  type ExchangeCodec,
+  type ExchangePlan,
+  FILE_WRITER,
+  fingerprintOf,
+  type NodePlan,
+  type OutputPlan,
+  type Plan,
+  SOURCE,
+  type StagePlan,
+  taskName,
+} from './plan.ts'
+
+export interface TopologyOptions {
+  /** 1-32 of [a-z0-9-]: the prefix of every stream, subject, bucket and lease. */
+  readonly namespace: string
+  readonly name: string
+  readonly clock: ClockMode
+  readonly partitions: number
+  /** How far event times may lag behind the highest one before a record is late. Milliseconds. */
+  readonly latenessMs: number
+}
+
+/** Records of one type at one place in a stage. */
+export interface Stream<T> {
+  through<U>(operator: Operator<T, U>): Stream<U>
+  /** Sends what `codec.where` lets pass to another stage, partitioned by its key. */
+  keyBy<U>(stage: string, codec: ExchangeCodec<T, U>): Stream<U>
+}
+
+export interface TopologyBuilder {
+  /** The stage that reads events. `ingress` sees them in log order, before anything else. */
+  source<In, Out>(stage: string, ingress: Operator<In, Out>, outputs?: readonly OutputPlan[]): Stream<Out>
+}
+
+/** Partitions of one namespace: enough for any cluster of nodes, few enough for the broker. */
+export const PARTITIONS_MAX = 256
+/** Stores of one stage: their ids are one byte of every key, and the task needs some itself. */
+const STORES_MAX = 250
+const NAMESPACE = /^[a-z0-9-]{1,32}$/
+const STAGE = /^[a-z0-9-]{1,32}$/
+
+class StageBuilder {
+  readonly name: string
+  readonly writers: readonly string[]
+  readonly ingress: Operator<unknown, unknown> | null
+  readonly input: ExchangeCodec<unknown, unknown> | null
+  readonly nodes: NodePlan[] = []
+  readonly exchanges: ExchangePlan[] = []
+  readonly outputs: OutputPlan[]
+  #stores = 0
+
+  constructor(
+    parts: Pick<StageBuilder, 'name' | 'writers' | 'ingress' | 'input'> & { outputs: readonly OutputPlan[] },
+  ) {
+    this.name = parts.name
+    this.writers = parts.writers
+    this.ingress = parts.ingress
+    this.input = parts.input
+    this.outputs = [...parts.outputs]
+  }
+
+  addNode(from: number, operator: Operator<unknown, unknown>): number {
+    const index = this.nodes.length
+    const stores = operator.stores.map(
+      (spec): StoreSpec => ({ ...spec, id: ++this.#stores, name: `${index}/${spec.name}` }),
+    )
+    if (this.#stores > STORES_MAX)
+      throw new HoldfastError('USAGE', `stage ${this.name} has more than ${STORES_MAX} stores`)
+    this.nodes.push({ operator, from, stores })
+    return index
+  }
+
+  plan(): StagePlan {
+    const { name, writers, ingress, input, nodes, exchanges, outputs } = this
+    return { name, writers, ingress, input, nodes, exchanges, outputs, stores: nodes.flatMap((node) => node.stores) }
+  }
+}
+
+/** Compiles a topology. Throws HoldfastError USAGE, naming what is wrong. */
+export function topology(options: TopologyOptions, build: (t: TopologyBuilder) => void): Plan {
+  check(NAMESPACE.test(options.namespace), `namespace "${options.namespace}" is not 1-32 of [a-z0-9-]`)
+  const { partitions, latenessMs } = options
+  check(
+    Number.isInteger(partitions) && partitions >= 1 && partitions <= PARTITIONS_MAX,
+    `partitions must be 1 to ${PARTITIONS_MAX}, not ${partitions}`,
+  )
+  check(
+    Number.isSafeInteger(latenessMs) && latenessMs >= 0,
+    `latenessMs must be a whole number of at least 0, not ${latenessMs}`,
+  )
+  const stages: StageBuilder[] = []
+
+  function addStage(stage: StageBuilder): StageBuilder {
+    check(
+      STAGE.test(stage.name) && stage.name !== 'in' && stage.name !== 'out',
+      `stage name "${stage.name}" cannot be used`,
+    )
+    check(!stages.some((other) => other.name === stage.name), `stage "${stage.name}" is named twice`)
+    stages.push(stage)
+    return stage
+  }
+
+  function streamAt<T>(stage: StageBuilder, from: number): Stream<T> {
+    return {
+      through: <U>(operator: Operator<T, U>) =>
+        streamAt<U>(stage, stage.addNode(from, operator as Operator<unknown, unknown>)),
+      keyBy: <U>(name: string, codec: ExchangeCodec<T, U>) => {
+        const untyped = codec as ExchangeCodec<unknown, unknown>
+        stage.exchanges.push({ stage: name, from, codec: untyped })
+        const writers = Array.from({ length: partitions }, (_, p) => taskName(stage.name, p))
+        return streamAt<U>(
+          addStage(new StageBuilder({ name, writers, ingress: null, input: untyped, outputs: [] })),
+          SOURCE,
+        )
+      },
+    }
+  }
+
+  build({
+    source: <In, Out>(name: string, ingress: Operator<In, Out>, outputs: readonly OutputPlan[] = []) => {
+      check(stages.length === 0, 'a topology has one source')
+      const writers = options.clock === 'data' ? [FILE_WRITER] : []
+      const untyped = ingress as Operator<unknown, unknown>
+      return streamAt<Out>(
+        addStage(new StageBuilder({ name, writers, ingress: untyped, input: null, outputs })),
+        SOURCE,
+      )
+    },
+  })
+  check(stages.length > 0, 'a topology needs a source')
+  const plan = { ...options, stages: stages.map((stage) => stage.plan()) }
+  return { ...plan, fingerprint: fingerprintOf(plan) }
+}
+
+function check(condition: boolean, message: string): asserts condition {
+  if (!condition) throw new HoldfastError('USAGE', message)
+}

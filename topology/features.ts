@@ -1,0 +1,55 @@
+// Which features a plan holds, in which store of which stage, and their values at a time, read from snapshots.
+// A read answers for T (contract.md, section 3); averages and rates would be computed here, at read, never in state.
+
+import { bucketsFor, countAt, PANES_STORE, type Panes, type WindowedCount } from '../operators/windowed-count.ts'
+import type { ReadSnapshot } from '../state/read-snapshot.ts'
+import type { NodePlan, Plan } from './plan.ts'
+
+export interface FeaturePlan {
+  readonly feature: string
+  readonly entity: string
+  readonly stage: string
+  /** Name of the store in the stage's state. */
+  readonly store: string
+  readonly windowMs: number
+  readonly operator: WindowedCount<unknown>
+}
+
+export interface FeatureValue {
+  readonly feature: string
+  readonly entity: string
+  readonly key: string
+  readonly value: number
+}
+
+/** The features of a plan, in the order of its stages. */
+export function featuresOf(plan: Plan): FeaturePlan[] {
+  return plan.stages.flatMap((stage) =>
+    stage.nodes.filter(isWindowedCount).map((node): FeaturePlan => {
+      const operator = node.operator as WindowedCount<unknown>
+      const store = node.stores[operator.stores.findIndex(({ name }) => name === PANES_STORE)]!.name
+      const { feature, entity } = operator
+      return { feature, entity, stage: stage.name, store, windowMs: Math.max(...operator.windowsMs), operator }
+    }),
+  )
+}
+
+function isWindowedCount(node: NodePlan): boolean {
+  return 'feature' in node.operator && 'layout' in node.operator
+}
+
+/** Every key with a value other than zero at T, in the order of (bucket, key). `snapshot`: of one task of the feature's stage. */
+export async function* valuesAt(snapshot: ReadSnapshot, plan: FeaturePlan, T: number): AsyncIterable<FeatureValue> {
+  const { feature, entity, store, windowMs, operator } = plan
+  const buckets = bucketsFor(operator.layout, T, windowMs)
+  const panes = new Map<string, Map<number, Panes>>()
+  for await (const [bucket, key, value] of snapshot.scan<Panes>(store, buckets[0]!, buckets.at(-1)! + 1)) {
+    const ofKey = panes.get(key)
+    if (ofKey === undefined) panes.set(key, new Map([[bucket, value]]))
+    else ofKey.set(bucket, value)
+  }
+  for (const [key, byBucket] of panes) {
+    const value = countAt(operator.layout, (bucket) => byBucket.get(bucket), T, windowMs)
+    if (value !== 0) yield { feature, entity, key, value }
+  }
+}

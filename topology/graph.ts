@@ -1,0 +1,54 @@
+// The graph of Holdfast so far: user-1 (validate, duplicates, page views by user) -> pages (page views by page).
+// Attribution, features and scoring will be further stages of this one graph.
+
+import { duplicates } from '../operators/duplicates.ts'
+import type { Event } from '../operators/event.ts'
+import { isPageView, type PageView, pageViewOf, pageViewsByPage, pageViewsByUser } from '../operators/page-views.ts'
+import { DEAD_LETTERS, validation } from '../operators/validation.ts'
+import { HOUR_MS, PANE_MS_DEFAULT, windowedCount } from '../operators/windowed-count.ts'
+import { eventStream } from '../sinks/event-stream.ts'
+import { type TopologyOptions, topology } from './dsl.ts'
+import type { ExchangeCodec, OutputPlan, Plan } from './plan.ts'
+
+/** Output stream of accepted events. */
+export const ACCEPTED = 'accepted'
+
+/** Default of contract.md and protocol.md, section 8: ten minutes. */
+export const LATENESS_MS_DEFAULT = 600_000
+
+export interface GraphOptions extends TopologyOptions {
+  readonly anonymous: 'reject' | 'accept'
+  /** Whether accepted events are published to an output stream as well, and how. */
+  readonly accepted: OutputPlan['mode'] | 'off'
+}
+
+/** A page view on its way from its user's partition to its page's. */
+export const PAGE_VIEW_EXCHANGE: ExchangeCodec<Event, PageView> = {
+  name: 'page view',
+  version: 1,
+  where: isPageView,
+  key: (event) => pageViewOf(event).page,
+  encode: (event) => {
+    const { page, time } = pageViewOf(event)
+    return `[${JSON.stringify(page)},${time}]`
+  },
+  decode: (json) => {
+    const [page, time] = json as [string, number]
+    return { page, time }
+  },
+}
+
+const COUNTED = { mode: 'panes', paneMs: PANE_MS_DEFAULT, windowsMs: [HOUR_MS] } as const
+
+/** The plan of the page-view graph. */
+export function pageViewGraph(options: GraphOptions): Plan {
+  const { anonymous, accepted, ...rest } = options
+  const outputs: OutputPlan[] = [{ name: DEAD_LETTERS, mode: 'records' }]
+  if (accepted !== 'off') outputs.push({ name: ACCEPTED, mode: accepted })
+  return topology(rest, (t) => {
+    const events = t.source('user-1', validation({ anonymous }), outputs).through(duplicates())
+    if (accepted !== 'off') events.through(eventStream(ACCEPTED))
+    events.through(windowedCount({ ...pageViewsByUser, ...COUNTED }))
+    events.keyBy('pages', PAGE_VIEW_EXCHANGE).through(windowedCount({ ...pageViewsByPage, ...COUNTED }))
+  })
+}

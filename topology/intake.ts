@@ -1,0 +1,202 @@
+// What a task accepts from its stream: opens messages, checks the numbered writers' numbers and chains, drops what was
+// applied before, and says which records are new.
+// I1: per numbered writer (number, chain) only move forward by one record at a time: duplicates are dropped, also inside a
+//     frame, and a missing number is GAP.
+// I2: only what the plan names may write: another subject, or a writer without a valid header, is FOREIGN_WRITE.
+// I3: nothing here changes until `applied` is called: what was opened but not applied is opened again after a restart.
+// What records mean is not known here (topology/task.ts).
+
+import { HoldfastError } from '../log/errors.ts'
+import { Chain, eachRecord, FRAME_HEADER, type FrameHeader, NO_WATERMARK, parseFrameHeader } from '../log/frame.ts'
+import type { LogMessage } from '../log/log.ts'
+import { startOf } from '../log/numbering.ts'
+import { CONTROL_WRITER, PLAIN_WRITER, type StagePlan } from './plan.ts'
+
+/** What is remembered of a numbered writer; part of every commit. */
+export interface WriterCursor {
+  number: number
+  chain: string
+  watermark: number
+  /** Sequence of its last frame: nothing below the oldest of these is needed by any writer's recovery. */
+  seq: number
+  drained: boolean
+}
+
+/**
+ * A message, opened. `records` are the new ones only; the first of them is record `skipped` of the message.
+ * numbered and control: parsed JSON values; plain: Arrival, parsed or not (operators/arrival.ts).
+ */
+export interface Opened {
+  readonly message: LogMessage
+  readonly kind: 'numbered' | 'plain' | 'control'
+  readonly writer: string
+  readonly records: readonly unknown[]
+  readonly skipped: number
+  readonly count: number
+  readonly header: FrameHeader | null
+}
+
+export interface IntakeOptions {
+  /** `<namespace>.<stage>.<partition>.`: what stands before the writer in a subject. */
+  readonly subjectPrefix: string
+  readonly cursors: ReadonlyMap<string, WriterCursor>
+  /** Opens the messages of plain clients; null where only numbered writers write. */
+  readonly plain: ((message: LogMessage) => readonly unknown[]) | null
+}
+
+export class Intake {
+  readonly #cursors: ReadonlyMap<string, WriterCursor>
+  readonly #subjectPrefix: string
+  readonly #plain: IntakeOptions['plain']
+
+  constructor({ subjectPrefix, cursors, plain }: IntakeOptions) {
+    this.#subjectPrefix = subjectPrefix
+    this.#cursors = cursors
+    this.#plain = plain
+  }
+
+  /** Cursors of a stage's writers before anything was read. `subjectOf` names the subject that a writer writes to. */
+  static start(stage: StagePlan, subjectOf: (writer: string) => string): Map<string, WriterCursor> {
+    return new Map(
+      stage.writers.map((writer) => {
+        const { chain } = startOf(writer, subjectOf(writer))
+        return [writer, { number: 0, chain, watermark: NO_WATERMARK, seq: 0, drained: false }]
+      }),
+    )
+  }
+
+  /** Lowest watermark over the writers; NO_WATERMARK until each has one. */
+  watermark(): number {
+    let lowest = Number.POSITIVE_INFINITY
+    for (const cursor of this.#cursors.values()) lowest = Math.min(lowest, cursor.watermark)
+    return lowest === Number.POSITIVE_INFINITY ? NO_WATERMARK : lowest
+  }
+
+  get allDrained(): boolean {
+    if (this.#cursors.size === 0) return false
+    for (const cursor of this.#cursors.values()) if (!cursor.drained) return false
+    return true
+  }
+
+  /** Opens a message of which the first `applied` records were applied before (known only for the message at the position). */
+  open(message: LogMessage, applied: number): Opened {
+    const writer = message.subject.slice(this.#subjectPrefix.length)
+    const cursor = this.#cursors.get(writer)
+    if (cursor !== undefined) return openNumbered(message, writer, cursor)
+    if (writer === PLAIN_WRITER && this.#plain !== null)
+      return unnumbered('plain', message, writer, this.#plain(message), applied)
+    if (writer === CONTROL_WRITER) return unnumbered('control', message, writer, controlRecords(message), applied)
+    throw foreign(message, 'a subject that no writer of this stage has')
+  }
+
+  /** Says that the first `count` records of an opened message (counted from its start) have been applied. */
+  applied(opened: Opened, count: number): void {
+    const cursor = this.#cursors.get(opened.writer)
+    const { header, message } = opened
+    if (cursor === undefined || header === null) return
+    cursor.seq = message.seq
+    const number = header.first + count - 1
+    if (number <= cursor.number) return
+    cursor.chain = count === opened.count ? header.chainAfter : chainInside(message.payload, header, count)
+    cursor.number = number
+  }
+
+  /** Applies the frame's watermark, after its last record; only upwards. True if the writer's watermark moved. */
+  applyWatermark(opened: Opened): boolean {
+    const cursor = this.#cursors.get(opened.writer)
+    if (cursor === undefined || opened.header === null || opened.header.watermark <= cursor.watermark) return false
+    cursor.watermark = opened.header.watermark
+    return true
+  }
+
+  drained(writer: string): void {
+    const cursor = this.#cursors.get(writer)
+    if (cursor !== undefined) cursor.drained = true
+  }
+}
+
+function openNumbered(message: LogMessage, writer: string, cursor: WriterCursor): Opened {
+  const header = parseFrameHeader(message.headers?.[FRAME_HEADER])
+  if (header === null) throw foreign(message, 'a frame of a numbered writer has no valid header')
+  const facts = {
+    subject: message.subject,
+    seq: message.seq,
+    first: header.first,
+    count: header.count,
+    number: cursor.number,
+  }
+  if (header.first > cursor.number + 1) throw new HoldfastError('GAP', 'records of a writer are missing', facts)
+  const skipped = Math.min(header.count, cursor.number + 1 - header.first)
+  checkChain(message, header, skipped, cursor, facts)
+  const all = JSON.parse(utf8(message.payload)) as unknown[]
+  const records = skipped === 0 ? all : all.slice(skipped)
+  return { message, kind: 'numbered', writer, records, skipped, count: header.count, header }
+}
+
+/** The chain over all records leads from chainBefore to chainAfter, and passes what the cursor remembers. */
+function checkChain(
+  message: LogMessage,
+  header: FrameHeader,
+  skipped: number,
+  cursor: WriterCursor,
+  facts: Record<string, string | number>,
+): void {
+  const { payload } = message
+  const chain = Chain.fromHex(header.chainBefore)
+  let seen = 0
+  let atCursor = skipped === 0 ? header.chainBefore : ''
+  const count = eachRecord(payload, (from, to) => {
+    chain.add(payload, from, to)
+    if (++seen === skipped) atCursor = chain.hex
+  })
+  if (count !== header.count || chain.hex !== header.chainAfter) {
+    throw foreign(message, 'the records of a frame are not the ones its header says')
+  }
+  const reachesCursor = header.first + skipped - 1 === cursor.number
+  if (reachesCursor && atCursor !== cursor.chain) {
+    throw new HoldfastError('LOG_WENT_BACK', 'a writer sends other records than the ones applied before', {
+      ...facts,
+      chain: atCursor,
+      applied_chain: cursor.chain,
+    })
+  }
+}
+
+function chainInside(payload: Uint8Array, header: FrameHeader, count: number): string {
+  const chain = Chain.fromHex(header.chainBefore)
+  let seen = 0
+  eachRecord(payload, (from, to) => {
+    if (seen++ < count) chain.add(payload, from, to)
+  })
+  return chain.hex
+}
+
+function unnumbered(
+  kind: 'plain' | 'control',
+  message: LogMessage,
+  writer: string,
+  all: readonly unknown[],
+  applied: number,
+): Opened {
+  const records = applied === 0 ? all : all.slice(applied)
+  return { message, kind, writer, records, skipped: applied, count: all.length, header: null }
+}
+
+/** Only Holdfast writes control records, as an array: anything else there is a stranger's. */
+function controlRecords(message: LogMessage): unknown[] {
+  try {
+    const value: unknown = JSON.parse(utf8(message.payload))
+    if (Array.isArray(value)) return value
+  } catch {
+    // said below
+  }
+  throw foreign(message, 'a control message is not an array of control records')
+}
+
+function utf8(payload: Uint8Array): string {
+  return Buffer.from(payload.buffer, payload.byteOffset, payload.byteLength).toString('utf8')
+}
+
+function foreign(message: LogMessage, why: string): HoldfastError {
+  return new HoldfastError('FOREIGN_WRITE', why, { subject: message.subject, seq: message.seq })
+}
