@@ -60,5 +60,7 @@ export interface Operator<In, Out> {
   advance?(watermark: number, ctx: OperatorContext): number
   /** Declared by an operator that sets timers. Kinds fire in the order of this list when due at the same time. */
   readonly timers?: { readonly kinds: readonly string[]; readonly delayMinMs: number }
+  /** Names what onTimer() will read. */
+  timerKeys?(timer: Timer, ctx: OperatorContext): void
   onTimer?(timer: Timer, ctx: OperatorContext): void
 }
