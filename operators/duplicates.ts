@@ -91,8 +91,8 @@ export function isRefund({ type, fields }: Event): boolean {
 }
 
 const ORDER = 'order'
-/** No id holds it, so two ids joined by it are never two others. */
-const BETWEEN_IDS = '\u0000'
+/** The unit separator of ASCII. No id holds a control character, so two ids joined by it are never two others. */
+const BETWEEN_IDS = '\u001f'
 
 /** What two conversions of one order share; null for everything else. */
 function orderOf(event: Event): string | null {

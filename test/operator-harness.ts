@@ -2,6 +2,7 @@
 // H1: after every slice the stores forget what was not said to be changed, and keep the rest as bytes only: a missing
 //     `want`, a missing `changed` and a codec that loses something all show.
 // H2: `advance` is called as operators/operator.ts promises: before the first record at or above the watermark asked for.
+// The same on the real stores: test/operator-on-state.ts.
 
 import { assert } from '../log/errors.ts'
 import type { Operator, OperatorContext, Rec } from '../operators/operator.ts'
@@ -31,80 +32,120 @@ export function runOperator<In, Out>(
   records: readonly Rec<In>[],
   { sliceRecords }: { sliceRecords: number },
 ): Outcome<Out> {
-  const context = new Context(operator.stores)
-  const out: Rec<Out>[] = []
-  let advanceAt = operator.advance === undefined ? Number.POSITIVE_INFINITY : Number.NEGATIVE_INFINITY
-  for (let from = 0; from < records.length; from += sliceRecords) {
-    const slice = records.slice(from, from + sliceRecords).map((rec, input) => ({ ...rec, input }))
+  const stores = new StrictStores(operator.stores)
+  const context = new Context(stores)
+  const runner = new Runner(operator, context)
+  for (const slice of slicesOf(records, sliceRecords)) {
     operator.keys?.(slice, context)
-    for (let rest = slice; rest.length > 0; ) {
-      const { watermark } = rest[0]!
-      if (watermark >= advanceAt) advanceAt = operator.advance!(watermark, context)
-      assert(advanceAt > watermark, 'advance() asks for a watermark to come')
-      const until = rest.findIndex((rec) => rec.watermark >= advanceAt)
-      const part = until < 0 ? rest : rest.slice(0, until)
-      out.push(...operator.process(part, context))
-      rest = rest.slice(part.length)
-    }
-    context.endSlice()
+    runner.process(slice)
+    stores.endSlice()
   }
-  return context.outcome(out)
+  return {
+    out: runner.out,
+    emitted: context.emitted,
+    counts: context.counts,
+    highest: context.maxima,
+    touched: stores.touched,
+    entries: stores.entries(),
+    keyed: <V>(name: string) => stores.keyed<V>(name).reader(),
+  }
 }
 
-class Context implements OperatorContext {
-  readonly #stores = new Map<string, StrictKeyed<unknown> | StrictSeen>()
-  readonly #touched: string[] = []
-  readonly #emitted: { output: string; record: unknown; input: number }[] = []
-  readonly #counts: Record<string, number> = {}
-  readonly #highest: Record<string, number> = {}
+export function* slicesOf<T>(records: readonly Rec<T>[], sliceRecords: number): Iterable<Rec<T>[]> {
+  for (let from = 0; from < records.length; from += sliceRecords) {
+    yield records.slice(from, from + sliceRecords).map((rec, input) => ({ ...rec, input }))
+  }
+}
 
-  constructor(specs: readonly StoreSpec[]) {
-    for (const spec of specs) {
-      assert(spec.kind !== 'queue', 'queues belong to the task')
-      const store = spec.kind === 'keyed' ? new StrictKeyed(spec.codec, this.#touched) : new StrictSeen(spec.bucketMs)
-      this.#stores.set(spec.name, store)
+/** Calls process and advance in the order that operators/operator.ts promises (H2). */
+export class Runner<In, Out> {
+  readonly out: Rec<Out>[] = []
+  readonly #operator: Operator<In, Out>
+  readonly #context: OperatorContext
+  #advanceAt: number
+
+  constructor(operator: Operator<In, Out>, context: OperatorContext) {
+    this.#operator = operator
+    this.#context = context
+    this.#advanceAt = operator.advance === undefined ? Number.POSITIVE_INFINITY : Number.NEGATIVE_INFINITY
+  }
+
+  process(slice: readonly Rec<In>[]): void {
+    for (let rest = slice; rest.length > 0; ) {
+      const { watermark } = rest[0]!
+      if (watermark >= this.#advanceAt) this.#advanceAt = this.#operator.advance!(watermark, this.#context)
+      assert(this.#advanceAt > watermark, 'advance() asks for a watermark to come')
+      const until = rest.findIndex((rec) => rec.watermark >= this.#advanceAt)
+      const part = until < 0 ? rest : rest.slice(0, until)
+      this.out.push(...this.#operator.process(part, this.#context))
+      rest = rest.slice(part.length)
     }
+  }
+}
+
+type Stores = Pick<OperatorContext, 'keyed' | 'seen'>
+
+export class Context implements OperatorContext {
+  readonly emitted: { output: string; record: unknown; input: number }[] = []
+  readonly counts: Record<string, number> = {}
+  readonly maxima: Record<string, number> = {}
+  readonly #stores: Stores
+
+  constructor(stores: Stores) {
+    this.#stores = stores
   }
 
   keyed<V>(name: string): KeyedStore<V> {
-    return this.#stores.get(name) as StrictKeyed<V>
+    return this.#stores.keyed(name)
   }
 
   seen(name: string): SeenStore {
-    return this.#stores.get(name) as StrictSeen
+    return this.#stores.seen(name)
   }
 
   count(name: string, by = 1): void {
-    this.#counts[name] = (this.#counts[name] ?? 0) + by
+    this.counts[name] = (this.counts[name] ?? 0) + by
   }
 
   highest(name: string, value: number): void {
-    this.#highest[name] = Math.max(this.#highest[name] ?? Number.NEGATIVE_INFINITY, value)
+    this.maxima[name] = Math.max(this.maxima[name] ?? Number.NEGATIVE_INFINITY, value)
   }
 
   emit(output: string, record: unknown, cause: { readonly input: number }): void {
-    this.#emitted.push({ output, record, input: cause.input })
+    this.emitted.push({ output, record, input: cause.input })
   }
 
   setTimer(): void {
     throw new Error('no operator of these tests sets timers')
+  }
+}
+
+class StrictStores implements Stores {
+  readonly touched: string[] = []
+  readonly #stores = new Map<string, StrictKeyed<unknown> | StrictSeen>()
+
+  constructor(specs: readonly StoreSpec[]) {
+    for (const spec of specs) {
+      assert(spec.kind !== 'queue', 'queues belong to the task')
+      const store = spec.kind === 'keyed' ? new StrictKeyed(spec.codec, this.touched) : new StrictSeen(spec.bucketMs)
+      this.#stores.set(spec.name, store)
+    }
+  }
+
+  keyed<V>(name: string): StrictKeyed<V> {
+    return this.#stores.get(name) as StrictKeyed<V>
+  }
+
+  seen(name: string): StrictSeen {
+    return this.#stores.get(name) as StrictSeen
   }
 
   endSlice(): void {
     for (const store of this.#stores.values()) store.endSlice()
   }
 
-  outcome<Out>(out: Rec<Out>[]): Outcome<Out> {
-    const entries = [...this.#stores].flatMap(([name, store]) => store.entries().map((entry) => `${name} ${entry}`))
-    return {
-      out,
-      emitted: this.#emitted,
-      counts: this.#counts,
-      highest: this.#highest,
-      touched: this.#touched,
-      entries: entries.sort(),
-      keyed: <V>(name: string) => (this.#stores.get(name) as StrictKeyed<V>).reader(),
-    }
+  entries(): string[] {
+    return [...this.#stores].flatMap(([name, store]) => store.entries().map((entry) => `${name} ${entry}`)).sort()
   }
 }
 
