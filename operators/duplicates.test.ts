@@ -1,6 +1,7 @@
 import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
 import { recordOf, runOperator } from '../test/operator-harness.ts'
+import { runOnTaskState } from '../test/operator-on-state.ts'
 import { type DuplicatesSettings, duplicates, isRefund } from './duplicates.ts'
 import { EVENT_SETTINGS, type Event, type EventType, parseEventText } from './event.ts'
 import type { Rec } from './operator.ts'
@@ -185,31 +186,40 @@ function twin(events: readonly Event[], horizonMs: number, orderHorizonMs: numbe
   return kept.map(([index]) => index)
 }
 
-test('the twin agrees on random events in order, and slices change nothing', () => {
-  const HORIZON = 50
-  const ORDER_HORIZON = 120
-  const LATENESS = 30
-  const some = fc.record({
-    type: fc.constantFrom<EventType>('page_view', 'conversion', 'click'),
-    user_id: fc.constantFrom('u', 'v'),
-    event_id: fc.constantFrom('1', '2', '3'),
-    order_id: fc.constantFrom('o', 'p', null),
-    value: fc.constantFrom(1, -1, null),
-    refund_of: fc.constantFrom(null, null, 'o'),
-    step: fc.nat(40),
-    back: fc.oneof(fc.constant(0), fc.nat(LATENESS)),
+const HORIZON = 5_000
+const ORDER_HORIZON = 12_000
+const LATENESS = 3_000
+const SETTINGS = { horizonMs: HORIZON, orderHorizonMs: ORDER_HORIZON }
+
+/** Random events, many of them equal, out of order but none late. */
+const randomRecords = fc
+  .array(
+    fc.record({
+      type: fc.constantFrom<EventType>('page_view', 'conversion', 'click'),
+      user_id: fc.constantFrom('u', 'v'),
+      event_id: fc.constantFrom('1', '2', '3'),
+      order_id: fc.constantFrom('o', 'p', null),
+      value: fc.constantFrom(1, -1, null),
+      refund_of: fc.constantFrom(null, null, 'o'),
+      step: fc.nat(4_000),
+      back: fc.oneof(fc.constant(0), fc.nat(LATENESS)),
+    }),
+    { maxLength: 120 },
+  )
+  .map((list): Rec<Event>[] => {
+    let now = T
+    return list.map(({ type, step, back, ...fields }, number) => {
+      now += step
+      const value = event(type, { ...fields, event_time: now - back })
+      return recordOf(value, { time: value.time, watermark: now - LATENESS - 1, number })
+    })
   })
+
+test('the twin agrees on random events, and slices change nothing', () => {
   fc.assert(
-    fc.property(fc.array(some, { maxLength: 120 }), (list) => {
-      let now = T
-      const records: Rec<Event>[] = list.map(({ type, step, back, ...fields }, number) => {
-        now += step
-        const value = event(type, { ...fields, event_time: now - back })
-        return recordOf(value, { time: value.time, watermark: now - LATENESS - 1, number })
-      })
-      const settings = { horizonMs: HORIZON, orderHorizonMs: ORDER_HORIZON }
+    fc.property(randomRecords, (records) => {
       const [one, seven, all] = [1, 7, 128].map((sliceRecords) =>
-        runOperator(duplicates(settings), records, { sliceRecords }),
+        runOperator(duplicates(SETTINGS), records, { sliceRecords }),
       )
       const expected = twin(
         records.map(({ value }) => value),
@@ -225,5 +235,21 @@ test('the twin agrees on random events in order, and slices change nothing', () 
       }
     }),
     { numRuns: 300 },
+  )
+})
+
+test('on the real stores, through commits and restarts, the same events go on', async () => {
+  await fc.assert(
+    fc.asyncProperty(randomRecords, fc.constantFrom(1, 7), async (records, sliceRecords) => {
+      const strict = runOperator(duplicates(SETTINGS), records, { sliceRecords: 128 })
+      const whole = await runOnTaskState(duplicates(SETTINGS), records, { sliceRecords: 128 })
+      const sliced = await runOnTaskState(duplicates(SETTINGS), records, { sliceRecords })
+      for (const real of [whole, sliced]) {
+        expect(real.out.map(({ number }) => number)).toEqual(strict.out.map(({ number }) => number))
+        expect([real.counts, real.highest]).toEqual([strict.counts, strict.highest])
+      }
+      expect(sliced.dump).toEqual(whole.dump)
+    }),
+    { numRuns: 60 },
   )
 })

@@ -1,6 +1,7 @@
 import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
 import { recordOf, runOperator } from '../test/operator-harness.ts'
+import { runOnTaskState } from '../test/operator-on-state.ts'
 import {
   bucketsFor,
   countAt,
@@ -286,5 +287,28 @@ test('what is stored does not depend on the order of events', () => {
       const sorted = views.toSorted((a, b) => a.time - b.time)
       expect(run(operator, views, [], 7).entries).toEqual(run(operator, sorted).entries)
     }),
+  )
+})
+
+test('on the real stores, through evictions, commits and restarts, the same entries', async () => {
+  const view = fc.record({ page: fc.nat(20), step: fc.nat(9 * MINUTE), back: fc.nat(60 * MINUTE) })
+  await fc.assert(
+    fc.asyncProperty(fc.array(view, { maxLength: 120 }), fc.constantFrom(1, 7, 128), async (list, sliceRecords) => {
+      let now = T0
+      const records = list.map(({ page, step, back }, number) => {
+        const watermark = now - 10 * MINUTE
+        now += step
+        return recordOf(at(now - back, `p${page}`), { time: now - back, watermark, number })
+      })
+      const strict = runOperator(hourly(), records, { sliceRecords: 128 })
+      const real = await runOnTaskState(hourly(), records, { sliceRecords })
+      const entries = real.dump.map((line) => {
+        const [store, bucket, key, bytes] = JSON.parse(line) as [string, number, string, string]
+        return `${store} ${JSON.stringify([bucket, key])} ${Buffer.from(bytes, 'base64').toString('hex')}`
+      })
+      expect(entries.sort()).toEqual(strict.entries)
+      expect(real.counts).toEqual(strict.counts)
+    }),
+    { numRuns: 60 },
   )
 })
