@@ -212,9 +212,9 @@ export class Task {
     this.#role = 'owner'
   }
 
-  /** The newest committed state, for readers; null before the first commit. Release it after use. */
-  snapshot(): ReadSnapshot | null {
-    return this.#epoch === 0 ? null : this.#state.acquireSnapshot()
+  /** The newest committed state, for readers. Release it after use. */
+  snapshot(): ReadSnapshot {
+    return this.#state.acquireSnapshot()
   }
 
   status(): TaskStatus {

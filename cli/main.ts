@@ -1,0 +1,107 @@
+// The `holdfast` command. Each subcommand is a file of its own; here are only names, options and exit codes.
+// Exit 0: done and accounted for. 1: halted or not accounted for. 2: wrong arguments or unreadable input, nothing written.
+// 130: interrupted.
+
+import { Command, CommanderError } from 'commander'
+import { ERRORS, HoldfastError } from '../log/errors.ts'
+import { PARTITIONS_MAX } from '../topology/dsl.ts'
+import { RELEASE } from '../topology/plan.ts'
+import { DEFAULT_TUNING } from '../topology/task.ts'
+import { runtimeOf } from './kill-point.ts'
+import { freshNamespace, Interrupted, isAccountedFor, run, type Summary } from './run-command.ts'
+import { readConfig, wholeNumber } from './settings.ts'
+
+const GIB = 1024 ** 3
+const EXIT = { ok: 0, failed: 1, usage: 2, interrupted: 130 } as const
+
+const program = new Command('holdfast')
+  .description('Exactly-once stream processor for ads conversion data, on NATS JetStream and RocksDB.')
+  .version(RELEASE)
+  .exitOverride()
+  .configureOutput({ outputError: () => {} })
+  .showHelpAfterError(false)
+
+program
+  .command('run')
+  .description('Process a file of events (NDJSON, .gz too) to its end and write the results.')
+  .requiredOption('--input <file>', 'events, one JSON object a line; .gz is unpacked')
+  .requiredOption('--out <dir>', 'where summary.json, features.ndjson and dead_letters.ndjson go')
+  .requiredOption('--drain', 'end when the file ends (a live node is another command)')
+  .option('--partitions <n>', 'tasks per stage', wholeNumber('--partitions', 1, PARTITIONS_MAX), 1)
+  .option('--config <file>', 'settings as JSON: {"anonymous": "reject" | "accept", "latenessMs": 600000}')
+  .option('--nats <url>', 'use this server instead of starting one')
+  .option('--namespace <name>', 'prefix of all streams (with --nats; default: a new one)')
+  .option('--data-dir <dir>', 'keep log and state here: an interrupted run goes on from it')
+  .option('--log-bytes <n>', 'room for all streams together', wholeNumber('--log-bytes', 1 << 20, 2 ** 50), 16 * GIB)
+  .option(
+    '--slice-records <n>',
+    'records computed at once (speed only)',
+    wholeNumber('--slice-records', 1, 4096),
+    DEFAULT_TUNING.sliceMax,
+  )
+  .option(
+    '--commit-records <n>',
+    'records of a commit at most (speed only)',
+    wholeNumber('--commit-records', 1, 1_000_000),
+    DEFAULT_TUNING.commitRecordsMax,
+  )
+  .option('--json', 'print the summary as JSON, and nothing else')
+  .action(async (o) => {
+    const namespace = o.namespace ?? (o.nats !== undefined && o.dataDir === undefined ? freshNamespace() : 'run')
+    const summary = await run(
+      {
+        input: o.input,
+        out: o.out,
+        partitions: o.partitions,
+        config: readConfig(o.config),
+        nats: o.nats,
+        dataDir: o.dataDir,
+        namespace,
+        sliceRecords: o.sliceRecords,
+        commitRecords: o.commitRecords,
+        logBytes: o.logBytes,
+        quiet: o.json === true,
+      },
+      runtimeOf(process.env),
+    )
+    process.stdout.write(o.json === true ? `${JSON.stringify(summary)}\n` : describe(summary, o.out))
+    if (!isAccountedFor(summary)) throw new Error('not everything that was read is accounted for; see the summary')
+  })
+
+function describe(summary: Summary, out: string): string {
+  const n = (value: number) => value.toLocaleString('en-US')
+  const asOf = summary.as_of === null ? 'none' : `${summary.as_of} (${new Date(summary.as_of).toISOString()})`
+  return [
+    `read ${n(summary.read)} = accepted ${n(summary.accepted)} + duplicates ${n(summary.duplicates)} + dead letters ${n(summary.dead_letters)}`,
+    `late ${n(summary.late)} · as of ${asOf} · ${summary.wall_seconds} s · start ${summary.starts}`,
+    `results in ${out}`,
+    '',
+  ].join('\n')
+}
+
+/** One line on stderr, and the exit code. */
+function fail(error: unknown): number {
+  if (error instanceof CommanderError) {
+    if (error.exitCode === 0) return EXIT.ok
+    process.stderr.write(`holdfast: ${error.message.replace(/^error: /, '')} (--help lists the options)\n`)
+    return EXIT.usage
+  }
+  if (error instanceof Interrupted) {
+    process.stderr.write(`holdfast: ${error.message}\n`)
+    return EXIT.interrupted
+  }
+  if (error instanceof HoldfastError) {
+    const { decision, todo } = ERRORS[error.code]
+    const advice = error.code === 'USAGE' ? '' : `; ${todo}`
+    process.stderr.write(`holdfast: ${error.message.replace(/^USAGE: /, '')}${advice}\n`)
+    return decision === 'usage' ? EXIT.usage : EXIT.failed
+  }
+  process.stderr.write(`holdfast: ${error instanceof Error ? error.message : error}\n`)
+  return EXIT.failed
+}
+
+try {
+  await program.parseAsync()
+} catch (error) {
+  process.exitCode = fail(error)
+}

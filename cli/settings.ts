@@ -1,0 +1,52 @@
+// Arguments and the configuration file, checked: an error names the field and says what would be right (exit 2).
+
+import { readFileSync } from 'node:fs'
+import { type Static, Type } from 'typebox'
+import { Compile } from 'typebox/compile'
+import { HoldfastError } from '../log/errors.ts'
+import { LATENESS_MS_DEFAULT } from '../topology/graph.ts'
+
+/** Configuration of the graph: what may change results. `--config FILE` is JSON of this shape. */
+export const ConfigSchema = Type.Object(
+  {
+    anonymous: Type.Optional(Type.Union([Type.Literal('reject'), Type.Literal('accept')])),
+    latenessMs: Type.Optional(Type.Integer({ minimum: 0, maximum: 366 * 86_400_000 })),
+  },
+  { additionalProperties: false },
+)
+const compiled = Compile(ConfigSchema)
+
+export type Config = Required<Static<typeof ConfigSchema>>
+
+export const CONFIG_DEFAULT: Config = { anonymous: 'reject', latenessMs: LATENESS_MS_DEFAULT }
+
+/** Reads a configuration file; the defaults where there is none. */
+export function readConfig(path: string | undefined): Config {
+  if (path === undefined) return CONFIG_DEFAULT
+  const value = parseJson(path)
+  if (!compiled.Check(value)) {
+    const [first] = compiled.Errors(value)
+    throw new HoldfastError(
+      'USAGE',
+      `${path}: ${first?.instancePath || 'the configuration'} ${first?.message ?? 'is not valid'}`,
+    )
+  }
+  return { ...CONFIG_DEFAULT, ...value }
+}
+
+function parseJson(path: string): unknown {
+  try {
+    return JSON.parse(readFileSync(path, 'utf8'))
+  } catch (error) {
+    throw new HoldfastError('USAGE', `cannot read ${path}: ${error instanceof Error ? error.message : error}`)
+  }
+}
+
+/** A commander parser for whole numbers in a range. */
+export function wholeNumber(option: string, min: number, max: number): (text: string) => number {
+  return (text) => {
+    const value = Number(text)
+    if (/^\d+$/.test(text) && value >= min && value <= max) return value
+    throw new HoldfastError('USAGE', `${option} must be a whole number from ${min} to ${max}, not "${text}"`)
+  }
+}
