@@ -9,10 +9,10 @@ export interface Codec<V> {
   decode(bytes: Uint8Array): V
 }
 
+/** Ids and names are unique in a stage; the id (0 to 255) is part of every key in the backend. */
 export type StoreSpec =
   | {
       readonly kind: 'keyed'
-      /** Unique in the stage; part of every key in the backend. At most 255. */
       readonly id: number
       readonly name: string
       // biome-ignore lint/suspicious/noExplicitAny: stores of several value types stand in one list
@@ -22,9 +22,10 @@ export type StoreSpec =
       readonly kind: 'seen'
       readonly id: number
       readonly name: string
-      /** Width of a time bucket, milliseconds. */
+      /** Width of a time bucket, milliseconds; at least a second. */
       readonly bucketMs: number
     }
+  | { readonly kind: 'queue'; readonly id: number; readonly name: string }
 
 /** Values by (bucket, key), behind a write-back cache. Values are mutable: change one, then call `changed`. */
 export interface KeyedStore<V> {
@@ -63,4 +64,23 @@ export interface OrderKey {
   readonly type: string
   readonly id: string
   readonly number: number
+}
+
+/** A persistent priority queue of JSON texts: held records and timers. Order keys are unique in it (asserted where seen). */
+export interface OrderQueue {
+  push(key: OrderKey, value: string): void
+  /** The least entry, or null if the queue is empty. Asserts that no refill is needed. */
+  peek(): QueueEntry | null
+  /** Takes the least entry out. Asserts that there is one and no refill is needed. */
+  pop(): QueueEntry
+  /** Whether the least entry may be in the backend only: await refill() before peek() and pop(). */
+  readonly needsRefill: boolean
+  refill(): Promise<void>
+  /** Entries in the queue, in memory or not. */
+  readonly length: number
+}
+
+export interface QueueEntry {
+  readonly key: OrderKey
+  readonly value: string
 }

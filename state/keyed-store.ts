@@ -1,0 +1,311 @@
+// Values by (bucket, key) in memory, written back at commits (S1 to S3 of store.ts).
+// C1: an entry that changed since the last cut, or whose cut is not yet in the backend, is never evicted: what is not in
+//     memory is in the backend as it should be read.
+// C2: eviction happens only at cuts, so between slices, and takes only what no slice touched since the eviction before.
+// C3: absence is cached like a value.
+// Two generations per bucket make the eviction cheap: a touched entry moves to the young one; when the young ones are half
+// of the cache, they become the old ones and the former old ones are dropped (but for C1).
+// What a cut, a batch and a prefetch are: task-state.ts.
+
+import { assert, HoldfastError } from '../log/errors.ts'
+import type { Backend } from './backend.ts'
+import { Expiry, type ExpiryMeta } from './expiry.ts'
+import { allBuckets, KIND, parseKeyedKey } from './key-layout.ts'
+import type { CutBatch, KeyList, ManagedStore } from './managed-store.ts'
+import type { Codec, KeyedStore } from './store.ts'
+
+/**
+ * Entries of one store in memory, beside those that one commit touches. At some 200 bytes each 50 MB: many times what is
+ * asked for again within minutes.
+ */
+export const KEYED_CACHE_ENTRIES = 262_144
+const NEVER_CUT = 0
+
+/** A wanted value that is on its way. */
+const LOADING = Symbol('loading')
+
+interface CacheEntry<V> {
+  readonly bucket: number
+  readonly key: string
+  /** undefined: there is none. */
+  value: V | undefined | typeof LOADING
+  /** Number of the cut that will take, or took, its last change. */
+  cut: number
+  /** Whether the backend has, or by the cuts taken so far will have, a value. */
+  stored: boolean
+}
+
+type Generation<V> = Map<string, CacheEntry<V>>
+
+interface Bucket<V> {
+  young: Generation<V>
+  old: Generation<V>
+}
+
+export type KeyedMeta = ExpiryMeta
+
+export interface KeyedStoreOptions {
+  readonly id: number
+  readonly name: string
+  readonly cacheEntries: number
+}
+
+export class CachedKeyedStore<V> implements KeyedStore<V>, ManagedStore {
+  readonly id: number
+  readonly name: string
+  readonly #codec: Codec<V>
+  readonly #backend: Backend
+  readonly #generationMax: number
+  readonly #buckets = new Map<number, Bucket<V>>()
+  #youngCount = 0
+  readonly #expiry: Expiry
+  #lowest: number
+
+  /** Entries changed since the last cut, in the order of their first change. */
+  #dirty: CacheEntry<V>[] = []
+  /** Entries of cuts that are not written yet, oldest first. */
+  #unwritten: CacheEntry<V>[][] = []
+  #openCut: number
+  #missing: CacheEntry<V>[] = []
+  #loading: CacheEntry<V>[] = []
+
+  // The last bucket and entry asked for: get, change, changed go to the same one.
+  #lastBucketNumber = Number.NaN
+  #lastBucket: Bucket<V> | null = null
+  #last: CacheEntry<V> | null = null
+
+  constructor(options: KeyedStoreOptions, codec: Codec<V>, backend: Backend, meta: KeyedMeta | null, nextCut: number) {
+    this.id = options.id
+    this.name = options.name
+    this.#codec = codec
+    this.#backend = backend
+    assert(options.cacheEntries >= 2, 'a cache has two generations')
+    this.#generationMax = options.cacheEntries >> 1
+    this.#openCut = nextCut
+    this.#expiry = new Expiry(meta)
+    this.#lowest = this.#expiry.lowest
+  }
+
+  get lowestBucket(): number {
+    return this.#lowest
+  }
+
+  want(bucket: number, key: string): void {
+    if (bucket < this.#lowest || this.#find(bucket, key) !== null) return
+    const entry: CacheEntry<V> = { bucket, key, value: LOADING, cut: NEVER_CUT, stored: false }
+    this.#insert(entry)
+    this.#missing.push(entry)
+  }
+
+  get(bucket: number, key: string): V | undefined {
+    if (bucket < this.#lowest) return undefined
+    const entry = this.#find(bucket, key)
+    if (entry === null || entry.value === LOADING) return this.#notWanted(bucket, key)
+    return entry.value as V | undefined
+  }
+
+  set(bucket: number, key: string, value: V): void {
+    assert(value !== undefined, 'undefined is no value: delete it')
+    this.#write(bucket, key, value)
+  }
+
+  delete(bucket: number, key: string): void {
+    this.#write(bucket, key, undefined)
+  }
+
+  changed(bucket: number, key: string): void {
+    const entry = this.#find(bucket, key)
+    assert(entry !== null && entry.value !== undefined && entry.value !== LOADING, 'only what was got can have changed')
+    if (entry.cut !== this.#openCut) this.#markDirty(entry)
+  }
+
+  expireBelow(bucket: number): void {
+    if (!this.#expiry.raise(bucket)) return
+    this.#lowest = bucket
+    for (const [number, { young }] of this.#buckets) {
+      if (number >= bucket) continue
+      this.#youngCount -= young.size
+      this.#buckets.delete(number)
+    }
+    this.#forgetLast()
+  }
+
+  /** Entries in memory, for the tests of the bound. */
+  get cachedEntries(): number {
+    let count = 0
+    for (const { young, old } of this.#buckets.values()) {
+      count += young.size
+      for (const [key, entry] of old) if (young.get(key) !== entry) count++
+    }
+    return count
+  }
+
+  // --- what task-state.ts calls ---
+
+  collectMissing(keys: KeyList): void {
+    assert(this.#loading.length === 0, 'one prefetch at a time')
+    if (this.#missing.length === 0) return
+    this.#loading = this.#missing
+    this.#missing = []
+    for (const entry of this.#loading) keys.push(keys.writer.keyed(this.id, entry.bucket, entry.key))
+  }
+
+  loaded(values: readonly (Uint8Array | null)[], from: number): number {
+    for (let i = 0; i < this.#loading.length; i++) {
+      const entry = this.#loading[i]!
+      const bytes = values[from + i]!
+      assert(entry.value === LOADING, 'nobody sets a value while it is being read')
+      entry.value = bytes === null ? undefined : this.#decode(entry.bucket, entry.key, bytes)
+      entry.stored = bytes !== null
+    }
+    const count = this.#loading.length
+    this.#loading = []
+    return count
+  }
+
+  takeCut(batch: CutBatch): KeyedMeta {
+    assert(batch.cut === this.#openCut, 'cuts follow one another')
+    for (const entry of this.#dirty) if (entry.bucket >= this.#lowest) this.#putEntry(batch, entry)
+    this.#unwritten.push(this.#dirty)
+    this.#dirty = []
+    this.#openCut++
+    if (this.#youngCount >= this.#generationMax) this.#rotate()
+    return this.#expiry.takeCut(batch, this.id, [KIND.keyed])
+  }
+
+  written(): void {
+    const entries = this.#unwritten.shift()
+    assert(entries !== undefined, 'only a cut that was taken is written')
+  }
+
+  async *dump(): AsyncIterable<string> {
+    const lines = new Map<string, string>()
+    const put = (bucket: number, key: string, bytes: Uint8Array | null): void => {
+      const id = JSON.stringify([bucket, key])
+      if (bytes === null) lines.delete(id)
+      else lines.set(id, JSON.stringify([this.name, bucket, key, Buffer.from(bytes).toString('base64')]))
+    }
+    for await (const chunk of this.#backend.scan(allBuckets(KIND.keyed, this.id))) {
+      for (const [bytes, value] of chunk) {
+        const { bucket, key } = parseKeyedKey(bytes)
+        if (bucket >= this.#lowest) put(bucket, key, value)
+      }
+    }
+    for (const entry of this.#cached()) {
+      if (entry.value === LOADING) continue
+      put(entry.bucket, entry.key, entry.value === undefined ? null : this.#codec.encode(entry.value))
+    }
+    yield* [...lines.values()].sort()
+  }
+
+  // --- inside ---
+
+  #find(bucketNumber: number, key: string): CacheEntry<V> | null {
+    const last = this.#last
+    if (last !== null && last.key === key && last.bucket === bucketNumber) return last
+    const bucket = this.#bucket(bucketNumber)
+    let entry = bucket.young.get(key)
+    if (entry === undefined) {
+      entry = bucket.old.get(key)
+      if (entry === undefined) return null
+      bucket.young.set(key, entry)
+      this.#youngCount++
+    }
+    this.#last = entry
+    return entry
+  }
+
+  #bucket(number: number): Bucket<V> {
+    if (this.#lastBucketNumber === number) return this.#lastBucket!
+    let bucket = this.#buckets.get(number)
+    if (bucket === undefined) {
+      bucket = { young: new Map(), old: new Map() }
+      this.#buckets.set(number, bucket)
+    }
+    this.#lastBucketNumber = number
+    this.#lastBucket = bucket
+    return bucket
+  }
+
+  #insert(entry: CacheEntry<V>): void {
+    this.#bucket(entry.bucket).young.set(entry.key, entry)
+    this.#youngCount++
+    this.#last = entry
+  }
+
+  #write(bucket: number, key: string, value: V | undefined): void {
+    assert(bucket >= this.#lowest, `${this.name}: bucket ${bucket} is expired`)
+    let entry = this.#find(bucket, key)
+    if (entry === null) {
+      // Not looked at before: the backend may have a value, so a deletion must reach it.
+      entry = { bucket, key, value, cut: NEVER_CUT, stored: true }
+      this.#insert(entry)
+    }
+    assert(entry.value !== LOADING, `${this.name}: set before the prefetch of its key was done`)
+    entry.value = value
+    if (entry.cut !== this.#openCut) this.#markDirty(entry)
+  }
+
+  #markDirty(entry: CacheEntry<V>): void {
+    entry.cut = this.#openCut
+    this.#dirty.push(entry)
+  }
+
+  #putEntry(batch: CutBatch, entry: CacheEntry<V>): void {
+    const { value } = entry
+    if (value === undefined && !entry.stored) return
+    const key = batch.writer.keyed(this.id, entry.bucket, entry.key)
+    if (value === undefined) batch.delete(key)
+    else batch.put(key, this.#codec.encode(value as V))
+    entry.stored = value !== undefined
+  }
+
+  #rotate(): void {
+    for (const [number, bucket] of this.#buckets) {
+      if (bucket.young.size === 0) {
+        this.#buckets.delete(number)
+        continue
+      }
+      bucket.old = bucket.young
+      bucket.young = new Map()
+    }
+    this.#youngCount = 0
+    this.#forgetLast()
+    for (const entries of this.#unwritten) this.#keep(entries)
+  }
+
+  /** C1: entries that the backend does not have yet go on into the next generation. */
+  #keep(entries: readonly CacheEntry<V>[]): void {
+    for (const entry of entries) {
+      if (entry.bucket < this.#lowest) continue
+      const { young, old } = this.#bucket(entry.bucket)
+      if (young.has(entry.key) || old.has(entry.key)) continue
+      old.set(entry.key, entry)
+    }
+  }
+
+  #forgetLast(): void {
+    this.#lastBucketNumber = Number.NaN
+    this.#lastBucket = null
+    this.#last = null
+  }
+
+  *#cached(): Iterable<CacheEntry<V>> {
+    for (const { young, old } of this.#buckets.values()) {
+      yield* old.values()
+      yield* young.values()
+    }
+  }
+
+  #decode(bucket: number, key: string, bytes: Uint8Array): V {
+    try {
+      return this.#codec.decode(bytes)
+    } catch (cause) {
+      throw new HoldfastError('STATE_CORRUPT', `store ${this.name}, key ${JSON.stringify(key)}: ${cause}`, { bucket })
+    }
+  }
+
+  #notWanted(bucket: number, key: string): never {
+    throw new Error(`assertion failed: ${this.name}: (${bucket}, ${JSON.stringify(key)}) was not wanted in this slice`)
+  }
+}

@@ -1,0 +1,215 @@
+// Immutable read views of a task's state, one per commit, for readers outside the task (the read API, checkpoints, tests).
+// N1: a snapshot holds exactly what one commit wrote: it is taken from the backend between two writes, never from caches.
+// N2: readers never make the writer wait: a snapshot that is held too long, or one of too many, is taken back, and its
+//     reader gets SnapshotGone and asks for the current one.
+// N3: within a process the current snapshot never goes back.
+
+import { assert, HoldfastError } from '../log/errors.ts'
+import type { BackendSnapshot } from './backend.ts'
+import { bucketRange, KeyWriter, KIND, parseKeyedKey } from './key-layout.ts'
+import type { Codec } from './store.ts'
+
+/** How long a snapshot outlives being current, in milliseconds. Longer than any request may take; bounds what compaction must keep. */
+export const SNAPSHOT_PIN_MS_MAX = 30_000
+/** Snapshots alive at once, the current one included. Readers take milliseconds and commits come every few: a handful is usual. */
+export const SNAPSHOTS_LIVE_MAX = 64
+
+/** The snapshot was held too long (SNAPSHOT_PIN_MS_MAX) or too many were (SNAPSHOTS_LIVE_MAX). Read again from the current one. */
+export class SnapshotGone extends Error {
+  constructor() {
+    super('this snapshot is gone: read again from the current one')
+    this.name = 'SnapshotGone'
+  }
+}
+
+/** What a snapshot knows of a keyed store. */
+export interface SnapshotStore {
+  readonly id: number
+  // biome-ignore lint/suspicious/noExplicitAny: stores of several value types stand in one map
+  readonly codec: Codec<any>
+  /** Buckets below it are expired, whether or not the backend still has them. */
+  readonly lowestBucket: number
+}
+
+export interface SnapshotContent {
+  /** The text that the task gave to this commit; null before the first commit. */
+  readonly meta: string | null
+  readonly cut: number
+  readonly stores: ReadonlyMap<string, SnapshotStore>
+}
+
+export interface SnapshotLimits {
+  readonly pinMsMax: number
+  readonly liveMax: number
+}
+
+export class ReadSnapshot {
+  readonly meta: string | null
+  /** Number of the commit; rises with each. */
+  readonly cut: number
+  readonly #stores: ReadonlyMap<string, SnapshotStore>
+  readonly #backend: BackendSnapshot
+  readonly #onUnused: (snapshot: ReadSnapshot) => void
+  #holders = 0
+  #gone = false
+
+  constructor(content: SnapshotContent, backend: BackendSnapshot, onUnused: (snapshot: ReadSnapshot) => void) {
+    this.meta = content.meta
+    this.cut = content.cut
+    this.#stores = content.stores
+    this.#backend = backend
+    this.#onUnused = onUnused
+  }
+
+  /** The value of (bucket, key) in a keyed store. Throws SnapshotGone. */
+  async get<V>(store: string, bucket: number, key: string): Promise<V | undefined> {
+    const [value] = await this.multiGet<V>(store, [[bucket, key]])
+    return value
+  }
+
+  /** One value per (bucket, key), undefined where there is none. Throws SnapshotGone. */
+  async multiGet<V>(
+    store: string,
+    keys: readonly (readonly [bucket: number, key: string])[],
+  ): Promise<(V | undefined)[]> {
+    const { id, codec, lowestBucket } = this.#store(store)
+    const writer = new KeyWriter()
+    const bytes = keys.map(([bucket, key]) => writer.keyed(id, bucket, key))
+    const values = await this.#reading(() => this.#backend.multiGet(bytes))
+    return values.map((value, i) => {
+      if (value === null || keys[i]![0] < lowestBucket) return undefined
+      return decode<V>(codec, store, value)
+    })
+  }
+
+  /** Entries of the buckets [from, to) in the order of (bucket, UTF-8 of the key). Throws SnapshotGone. */
+  async *scan<V>(
+    store: string,
+    from: number,
+    to: number,
+  ): AsyncIterable<readonly [bucket: number, key: string, value: V]> {
+    const { id, codec, lowestBucket } = this.#store(store)
+    const first = Math.max(from, lowestBucket)
+    if (first >= to) return
+    const chunks = this.#backend.scan(bucketRange(KIND.keyed, id, first, to))[Symbol.asyncIterator]()
+    try {
+      while (true) {
+        const chunk = await this.#reading(() => chunks.next())
+        if (chunk.done) return
+        for (const [bytes, value] of chunk.value) {
+          const { bucket, key } = parseKeyedKey(bytes)
+          yield [bucket, key, decode<V>(codec, store, value)]
+        }
+      }
+    } finally {
+      await chunks.return?.()
+    }
+  }
+
+  /** One more holder. Throws SnapshotGone. */
+  retain(): this {
+    if (this.#gone) throw new SnapshotGone()
+    this.#holders++
+    return this
+  }
+
+  /** One holder less; pairs with retain() and TaskState.acquireSnapshot(). */
+  release(): void {
+    assert(this.#holders > 0, 'a snapshot is released as often as it was retained')
+    this.#holders--
+    if (this.#holders === 0) this.#onUnused(this)
+  }
+
+  get held(): boolean {
+    return this.#holders > 0
+  }
+
+  get gone(): boolean {
+    return this.#gone
+  }
+
+  /** Takes it back from whoever holds it. For SnapshotShelf. */
+  revoke(): void {
+    if (this.#gone) return
+    this.#gone = true
+    this.#backend.release()
+  }
+
+  #store(name: string): SnapshotStore {
+    const store = this.#stores.get(name)
+    assert(store !== undefined, `no keyed store ${name}`)
+    return store
+  }
+
+  /** A read that was overtaken by revoke() fails as SnapshotGone, whatever the backend said. */
+  async #reading<T>(read: () => Promise<T>): Promise<T> {
+    if (this.#gone) throw new SnapshotGone()
+    try {
+      return await read()
+    } catch (error) {
+      throw this.#gone ? new SnapshotGone() : error
+    }
+  }
+}
+
+/** Keeps the current snapshot and the older ones that are still held. */
+export class SnapshotShelf {
+  readonly #limits: SnapshotLimits
+  /** Oldest first; the last one is current. */
+  readonly #live = new Map<ReadSnapshot, NodeJS.Timeout | null>()
+  #current: ReadSnapshot | null = null
+
+  constructor(limits: Partial<SnapshotLimits> = {}) {
+    this.#limits = { pinMsMax: SNAPSHOT_PIN_MS_MAX, liveMax: SNAPSHOTS_LIVE_MAX, ...limits }
+    assert(this.#limits.liveMax >= 2, 'one current snapshot and one that is held')
+  }
+
+  /** Makes the state in `backend` current. */
+  publish(content: SnapshotContent, backend: BackendSnapshot): void {
+    const former = this.#current
+    assert(former === null || content.cut > former.cut, 'the current snapshot never goes back')
+    this.#current = new ReadSnapshot(content, backend, (unused) => this.#dropIfUnused(unused))
+    this.#live.set(this.#current, null)
+    if (former !== null) this.#retire(former)
+    while (this.#live.size > this.#limits.liveMax) this.#drop(this.#live.keys().next().value!)
+  }
+
+  /** The current snapshot, held for the caller until release(). */
+  acquire(): ReadSnapshot {
+    assert(this.#current !== null, 'a snapshot is current from the start')
+    return this.#current.retain()
+  }
+
+  get liveCount(): number {
+    return this.#live.size
+  }
+
+  close(): void {
+    for (const snapshot of [...this.#live.keys()]) this.#drop(snapshot)
+    this.#current = null
+  }
+
+  #retire(snapshot: ReadSnapshot): void {
+    if (snapshot.held) this.#live.set(snapshot, setTimeout(() => this.#drop(snapshot), this.#limits.pinMsMax).unref())
+    else this.#drop(snapshot)
+  }
+
+  #dropIfUnused(snapshot: ReadSnapshot): void {
+    if (snapshot !== this.#current) this.#drop(snapshot)
+  }
+
+  #drop(snapshot: ReadSnapshot): void {
+    const timer = this.#live.get(snapshot)
+    if (timer) clearTimeout(timer)
+    this.#live.delete(snapshot)
+    snapshot.revoke()
+  }
+}
+
+function decode<V>(codec: Codec<V>, store: string, bytes: Uint8Array): V {
+  try {
+    return codec.decode(bytes)
+  } catch (cause) {
+    throw new HoldfastError('STATE_CORRUPT', `store ${store}: ${cause}`)
+  }
+}

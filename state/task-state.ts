@@ -1,0 +1,292 @@
+// The state of one task: its stores, what it commits at once, and the snapshots that readers see.
+// T1: a cut takes everything that changed since the last cut, synchronously, between two slices; the next slices may
+//     compute while it is written. Cuts are written in order, one at a time, each as one batch with the task's meta text.
+// T2: the snapshot of a cut is taken after its write and before the next one: it shows that commit and no later one.
+// T3: after a failed read or write the state is unusable; the process ends and starts again from the last commit.
+// What the meta text says (positions, numbers, chains, counters) is the task's business.
+
+import { assert, HoldfastError } from '../log/errors.ts'
+import type { Backend } from './backend.ts'
+import { KeyWriter } from './key-layout.ts'
+import { CachedKeyedStore, KEYED_CACHE_ENTRIES, type KeyedMeta } from './keyed-store.ts'
+import { CutBatch, KeyList, type ManagedStore } from './managed-store.ts'
+import { PersistentOrderQueue, QUEUE_MEMORY_ENTRIES, type QueueMeta } from './order-queue.ts'
+import { type ReadSnapshot, type SnapshotLimits, SnapshotShelf, type SnapshotStore } from './read-snapshot.ts'
+import { BucketedSeenStore, type SeenMeta } from './seen-store.ts'
+import type { KeyedStore, OrderQueue, SeenStore, StoreSpec } from './store.ts'
+
+/** Version of key and value layouts. Another one is not read: the state is rebuilt from its log. */
+const LAYOUT = 1
+
+export interface TaskStateOptions {
+  /** Entries of each keyed store kept in memory. */
+  readonly keyedCacheEntries?: number
+  /** Entries of each order queue kept in memory. */
+  readonly queueMemoryEntries?: number
+  readonly snapshots?: Partial<SnapshotLimits>
+}
+
+/** What one commit writes. Made by TaskState.cut(). */
+export interface Cut {
+  readonly number: number
+  /** What the stores say of themselves, for the first line of the meta value. */
+  readonly header: string
+  readonly batch: CutBatch
+  readonly stores: ReadonlyMap<string, SnapshotStore>
+}
+
+type Kind = StoreSpec['kind']
+
+/** What is stored of a store with each commit, in the first line of the meta value. */
+interface StoreRow {
+  readonly id: number
+  readonly kind: Kind
+  readonly own: unknown
+}
+
+interface Header {
+  readonly layout: number
+  readonly cut: number
+  readonly stores: Readonly<Record<string, StoreRow>>
+}
+
+interface Slot {
+  readonly spec: StoreSpec
+  readonly store: ManagedStore
+}
+
+export class TaskState {
+  readonly #backend: Backend
+  readonly #slots: Slot[] = []
+  readonly #keyed = new Map<string, KeyedStore<unknown>>()
+  readonly #seen = new Map<string, SeenStore>()
+  readonly #queues = new Map<string, OrderQueue>()
+  /** Rows of stores that this plan does not declare: kept as they are. */
+  readonly #undeclared: Record<string, StoreRow> = {}
+  readonly #shelf: SnapshotShelf
+  #meta: string | null
+  #cutNumber: number
+  #writtenNumber: number
+  #writing = false
+  #prefetching = false
+  #broken: unknown = null
+
+  private constructor(backend: Backend, meta: string | null, cut: number, limits: Partial<SnapshotLimits>) {
+    this.#backend = backend
+    this.#meta = meta
+    this.#cutNumber = cut
+    this.#writtenNumber = cut
+    this.#shelf = new SnapshotShelf(limits)
+  }
+
+  /**
+   * Opens the stores declared by `specs` on what the last commit wrote. The backend belongs to the state from here on.
+   * Throws STATE_CORRUPT where what is there cannot be what an earlier run wrote.
+   */
+  static async open(backend: Backend, specs: readonly StoreSpec[], options: TaskStateOptions = {}): Promise<TaskState> {
+    const { header, meta } = await readMeta(backend)
+    const state = new TaskState(backend, meta, header.cut, options.snapshots ?? {})
+    const rows = matchRows(header, specs)
+    for (const [name, row] of Object.entries(header.stores)) if (!rows.has(name)) state.#undeclared[name] = row
+    for (const spec of specs) await state.#openStore(spec, rows.get(spec.name)?.own ?? null, options)
+    state.#publish(meta, header.cut, state.#snapshotStores())
+    return state
+  }
+
+  /** The text that the task gave to the last commit that was written; null before the first one. */
+  get meta(): string | null {
+    return this.#meta
+  }
+
+  keyed<V>(name: string): KeyedStore<V> {
+    return named(this.#keyed, 'keyed store', name) as KeyedStore<V>
+  }
+
+  seen(name: string): SeenStore {
+    return named(this.#seen, 'seen store', name)
+  }
+
+  queue(name: string): OrderQueue {
+    return named(this.#queues, 'order queue', name)
+  }
+
+  /** Loads what was wanted and is not in memory, in one multi-get. null: nothing is missing, so there is nothing to await. */
+  prefetch(): Promise<void> | null {
+    this.#assertUsable()
+    assert(!this.#prefetching, 'one prefetch at a time')
+    const keys = new KeyList()
+    for (const { store } of this.#slots) store.collectMissing(keys)
+    return keys.keys.length === 0 ? null : this.#load(keys)
+  }
+
+  /** Takes everything that changed since the last cut. Call between slices; then write(), then publishSnapshot(). */
+  cut(): Cut {
+    this.#assertUsable()
+    assert(!this.#prefetching, 'a cut is taken between slices')
+    const batch = new CutBatch(++this.#cutNumber)
+    const stores: Record<string, StoreRow> = { ...this.#undeclared }
+    for (const { spec, store } of this.#slots) {
+      stores[spec.name] = { id: spec.id, kind: spec.kind, own: store.takeCut(batch) }
+    }
+    const header: Header = { layout: LAYOUT, cut: batch.cut, stores }
+    return { number: batch.cut, header: JSON.stringify(header), batch, stores: this.#snapshotStores() }
+  }
+
+  /**
+   * Writes a cut as one batch, with the text that the task keeps for it (it says what was published after the cut was
+   * taken). If it throws, nothing of it is written and the state is unusable (T3).
+   */
+  async write(cut: Cut, meta: string): Promise<void> {
+    this.#assertUsable()
+    assert(!this.#writing, 'one commit in flight')
+    assert(cut.number === this.#writtenNumber + 1, 'cuts are written in order')
+    this.#writing = true
+    cut.batch.put(cut.batch.writer.meta(), Buffer.from(`${cut.header}\n${meta}`))
+    await this.#guard(this.#backend.write(cut.batch))
+    this.#writing = false
+    this.#writtenNumber = cut.number
+    this.#meta = meta
+    for (const { store } of this.#slots) store.written()
+  }
+
+  /** Makes the commit that was written last the one that readers see (T2). */
+  publishSnapshot(cut: Cut): void {
+    this.#assertUsable()
+    assert(!this.#writing && cut.number === this.#writtenNumber, 'a snapshot is published before the next write begins')
+    this.#publish(this.#meta, cut.number, cut.stores)
+  }
+
+  /** The current snapshot; release() it. Reads of one that is kept too long throw SnapshotGone. */
+  acquireSnapshot(): ReadSnapshot {
+    return this.#shelf.acquire()
+  }
+
+  /** Snapshots alive, for metrics and tests. */
+  get liveSnapshots(): number {
+    return this.#shelf.liveCount
+  }
+
+  async close(): Promise<void> {
+    this.#broken ??= 'the state is closed'
+    this.#shelf.close()
+    await this.#backend.close()
+  }
+
+  /**
+   * The logical content now, uncommitted changes included: lines of JSON, sorted within each store. Two states that got
+   * the same calls give the same lines, whatever their commits, caches and restarts were.
+   */
+  async *dump(): AsyncIterable<string> {
+    const slots = [...this.#slots].sort((a, b) => (a.spec.name < b.spec.name ? -1 : 1))
+    for (const { store } of slots) yield* store.dump()
+  }
+
+  async #openStore(spec: StoreSpec, own: unknown, options: TaskStateOptions): Promise<void> {
+    const { id, name } = spec
+    const nextCut = this.#cutNumber + 1
+    if (spec.kind === 'keyed') {
+      const cacheEntries = options.keyedCacheEntries ?? KEYED_CACHE_ENTRIES
+      const meta = own as KeyedMeta | null
+      const store = new CachedKeyedStore({ id, name, cacheEntries }, spec.codec, this.#backend, meta, nextCut)
+      this.#keyed.set(name, store)
+      this.#slots.push({ spec, store })
+    } else if (spec.kind === 'seen') {
+      const store = await BucketedSeenStore.open(
+        { id, name, bucketMs: spec.bucketMs },
+        this.#backend,
+        own as SeenMeta | null,
+      )
+      this.#seen.set(name, store)
+      this.#slots.push({ spec, store })
+    } else {
+      const memoryEntries = options.queueMemoryEntries ?? QUEUE_MEMORY_ENTRIES
+      const store = await PersistentOrderQueue.open({ id, name, memoryEntries }, this.#backend, own as QueueMeta | null)
+      this.#queues.set(name, store)
+      this.#slots.push({ spec, store })
+    }
+  }
+
+  async #load(keys: KeyList): Promise<void> {
+    this.#prefetching = true
+    const values = await this.#guard(this.#backend.multiGet(keys.keys))
+    assert(values.length === keys.keys.length, 'one value per key')
+    let from = 0
+    for (const { store } of this.#slots) from += store.loaded(values, from)
+    assert(from === values.length, 'every value belongs to a store')
+    this.#prefetching = false
+  }
+
+  #publish(meta: string | null, cut: number, stores: ReadonlyMap<string, SnapshotStore>): void {
+    this.#shelf.publish({ meta, cut, stores }, this.#backend.snapshot())
+  }
+
+  #snapshotStores(): Map<string, SnapshotStore> {
+    const stores = new Map<string, SnapshotStore>()
+    for (const { spec } of this.#slots) {
+      if (spec.kind !== 'keyed') continue
+      stores.set(spec.name, { id: spec.id, codec: spec.codec, lowestBucket: this.#keyed.get(spec.name)!.lowestBucket })
+    }
+    return stores
+  }
+
+  async #guard<T>(work: Promise<T>): Promise<T> {
+    try {
+      return await work
+    } catch (error) {
+      this.#broken = error
+      throw error
+    }
+  }
+
+  #assertUsable(): void {
+    if (this.#broken !== null) throw new Error(`the state is unusable: ${this.#broken}`)
+  }
+}
+
+function named<T>(stores: ReadonlyMap<string, T>, what: string, name: string): T {
+  const store = stores.get(name)
+  assert(store !== undefined, `no ${what} ${name} is declared`)
+  return store
+}
+
+async function readMeta(backend: Backend): Promise<{ header: Header; meta: string | null }> {
+  const [bytes] = await backend.multiGet([new KeyWriter().meta()])
+  if (bytes === null || bytes === undefined) return { header: { layout: LAYOUT, cut: 0, stores: {} }, meta: null }
+  const text = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength).toString('utf8')
+  const lineEnd = text.indexOf('\n')
+  return { header: parseHeader(text.slice(0, lineEnd)), meta: text.slice(lineEnd + 1) }
+}
+
+function parseHeader(line: string): Header {
+  let header: Partial<Header>
+  try {
+    header = JSON.parse(line)
+  } catch {
+    throw new HoldfastError('STATE_CORRUPT', 'the commit record cannot be read')
+  }
+  if (header.layout !== LAYOUT) {
+    throw new HoldfastError('STATE_CORRUPT', 'written by another version', {
+      found: String(header.layout),
+      wanted: LAYOUT,
+    })
+  }
+  return header as Header
+}
+
+/** The stored rows of the declared stores. A name or an id that now means another store is refused: its bytes would be misread. */
+function matchRows(header: Header, specs: readonly StoreSpec[]): Map<string, StoreRow> {
+  const names = new Set(specs.map((spec) => spec.name))
+  const ids = new Set(specs.map((spec) => spec.id))
+  assert(names.size === specs.length && ids.size === specs.length, 'names and ids of stores are unique')
+  const found = new Map<string, StoreRow>()
+  for (const [name, row] of Object.entries(header.stores)) {
+    const spec = specs.find((s) => s.name === name || s.id === row.id)
+    if (spec === undefined) continue
+    if (spec.name !== name || spec.id !== row.id || spec.kind !== row.kind) {
+      const stored = `${row.kind} ${name} #${row.id}`
+      throw new HoldfastError('STATE_CORRUPT', `store ${stored} is now ${spec.kind} ${spec.name} #${spec.id}`)
+    }
+    found.set(name, row)
+  }
+  return found
+}
