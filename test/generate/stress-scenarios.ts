@@ -307,6 +307,7 @@ export class Scenarios {
       { event_time: original.timeMs },
       { advertiser_id: 'another' },
       { user_id: this.#user() },
+      { user_id: null, click_id: this.#id('ck') },
       { value: -1 },
       { refund_of: original.fields.order_id },
       { order_id: null },

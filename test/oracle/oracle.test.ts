@@ -152,6 +152,12 @@ describe('duplicates', () => {
     expect(counts(of(events))).toEqual({ accepted: 2, duplicates: 1, late: 1 })
   })
 
+  test('what comes late is as near as its event time says, backwards too', () => {
+    const late = (ms: number) => of([view({}), view({ id: 'f', at: 3_600_000 }), view({ at: ms })]).summary.duplicates
+    expect(late(-7 * DAY_MS)).toBe(1)
+    expect(late(-7 * DAY_MS - 1)).toBe(0)
+  })
+
   test('expiry matters only where asked, and only for what comes late', () => {
     const events = [view({ at: 0 }), view({ id: 'f', at: 7 * DAY_MS + 700_000 }), view({ at: 0 })]
     expect(counts(of(events))).toMatchObject({ duplicates: 1, late: 1 })
@@ -184,6 +190,21 @@ describe('orders', () => {
     const rivals = [purchase({ id: '😀' }), purchase({ id: '\uffee' })]
     expect(of([...rivals, probe('\uffee')]).summary.duplicates).toBe(2)
     expect(of([...rivals, probe('😀')]).summary.duplicates).toBe(1)
+  })
+})
+
+describe('the order of what is late', () => {
+  // W is 0 when the late purchase comes, so its turn is at 1, beside the other one's.
+  const rivals = (lateId: string, otherId: string) => [
+    view({ id: 'first', at: 600_001 }),
+    purchase({ id: lateId, at: -5_000_000 }),
+    purchase({ id: otherId, at: 1 }),
+    purchase({ id: lateId, at: 2, order: 'another' }),
+  ]
+
+  test('at W + 1 the event_id decides', () => {
+    expect(of(rivals('z', 'a')).summary).toMatchObject({ late: 1, duplicates: 1 }) // the late one lost, so its id is free
+    expect(of(rivals('a', 'z')).summary).toMatchObject({ late: 1, duplicates: 2 })
   })
 })
 
