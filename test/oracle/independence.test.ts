@@ -17,7 +17,7 @@ function filesUsedBy(entry: string, seen = new Set<string>()): Set<string> {
   if (seen.has(entry)) return seen
   seen.add(entry)
   for (const name of importsOf(readFileSync(entry, 'utf8'))) {
-    if (name.startsWith('.')) filesUsedBy(resolve(dirname(entry), name), seen)
+    if (name.startsWith('./')) filesUsedBy(resolve(dirname(entry), name), seen)
   }
   return seen
 }
