@@ -8,6 +8,7 @@ import { PARTITIONS_MAX } from '../topology/dsl.ts'
 import { RELEASE } from '../topology/plan.ts'
 import { DEFAULT_TUNING } from '../topology/task.ts'
 import { runtimeOf } from './kill-point.ts'
+import { runNode } from './node-command.ts'
 import { freshNamespace, Interrupted, isAccountedFor, run, type Summary } from './run-command.ts'
 import { readConfig, wholeNumber } from './settings.ts'
 
@@ -66,6 +67,22 @@ program
     )
     process.stdout.write(o.json === true ? `${JSON.stringify(summary)}\n` : describe(summary, o.out))
     if (!isAccountedFor(summary)) throw new Error('not everything that was read is accounted for; see the summary')
+  })
+
+program
+  .command('node')
+  .description('Run all tasks on a live log until Ctrl-C. Events come in on <namespace>.in.<user_id>.')
+  .requiredOption('--data-dir <dir>', 'state, and the log where the server is our own')
+  .option('--namespace <name>', 'prefix of all streams', 'holdfast')
+  .option('--partitions <n>', 'tasks per stage', wholeNumber('--partitions', 1, PARTITIONS_MAX), 1)
+  .option('--config <file>', 'settings as JSON, see run')
+  .option('--nats <url>', 'use this server or cluster instead of starting one')
+  .option('--replicas <n>', 'copies of each stream in a cluster', wholeNumber('--replicas', 1, 5), 1)
+  .option('--log-bytes <n>', 'room for all streams together', wholeNumber('--log-bytes', 1 << 20, 2 ** 50), 16 * GIB)
+  .action(async (o) => {
+    const { dataDir, namespace, partitions, nats, replicas, logBytes } = o
+    const options = { dataDir, namespace, partitions, nats, replicas, logBytes, config: readConfig(o.config) }
+    await runNode(options, runtimeOf(process.env), (line) => process.stderr.write(`${line}\n`))
   })
 
 function describe(summary: Summary, out: string): string {

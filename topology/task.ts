@@ -464,6 +464,7 @@ export class Task {
     const slice = this.#slice
     if (slice.length === 0) return 0
     this.#slice = []
+    this.#tally.count('records', slice.length)
     const atSource = this.#o.stage.ingress !== null
     const records = atSource ? this.#pipeline.validate(numbered(slice)) : slice
     if (this.#o.plan.clock === 'data') await this.#holdAndRelease(records, slice)

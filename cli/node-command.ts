@@ -1,0 +1,137 @@
+// `holdfast node`: all tasks of the graph on a live log (`clock: wall`), until a signal. Plain NATS clients publish events
+// to <namespace>.in.<user_id>; accepted events and dead letters come out on streams.
+// NC1: time passes through the log: where a source partition is quiet, a tick is appended, at most one a second.
+
+import { join } from 'node:path'
+import type { Log } from '../log/log.ts'
+import type { Runtime } from '../log/runtime.ts'
+import { openRocksBackend } from '../state/rocks-backend.ts'
+import type { Tick } from '../topology/control.ts'
+import { ACCEPTED, pageViewGraph } from '../topology/graph.ts'
+import { Host } from '../topology/host.ts'
+import { CONTROL_WRITER, outputStream, type Plan, plainMapping, stageSubject } from '../topology/plan.ts'
+import { ensureStreams, streamSpecs } from '../topology/streams.ts'
+import { DEFAULT_TUNING } from '../topology/task.ts'
+import { openBroker } from './broker.ts'
+import type { Config } from './settings.ts'
+
+export interface NodeOptions {
+  readonly namespace: string
+  readonly partitions: number
+  readonly config: Config
+  readonly nats: string | undefined
+  readonly dataDir: string
+  readonly logBytes: number
+  readonly replicas: number
+}
+
+/** Milliseconds between looks at quiet partitions: a tick a second moves windows as fast as anybody looks. */
+const TICK_MS = 1_000
+
+/** The plan of a live node. */
+export function livePlanOf({
+  namespace,
+  partitions,
+  config,
+}: Pick<NodeOptions, 'namespace' | 'partitions' | 'config'>): Plan {
+  const { latenessMs, anonymous } = config
+  return pageViewGraph({
+    namespace,
+    name: 'page views',
+    clock: 'wall',
+    partitions,
+    latenessMs,
+    anonymous,
+    accepted: 'records',
+  })
+}
+
+/** Runs until SIGINT or SIGTERM (or `signal`), then lets every task finish its commit. Throws what halted a task. */
+export async function runNode(options: NodeOptions, runtime: Runtime, say: (line: string) => void): Promise<void> {
+  const plan = livePlanOf(options)
+  const mappings = plainMapping(plan)
+  const storeDir = join(options.dataDir, 'nats')
+  const broker = await openBroker({ nats: options.nats, storeDir, name: 'node', mappings, say })
+  const { log } = broker
+  let stop = () => {}
+  const stopped = new Promise<void>((resolve) => {
+    stop = resolve
+  })
+  process.on('SIGINT', stop).on('SIGTERM', stop)
+  try {
+    await ensureStreams(log, streamSpecs(plan, { totalBytes: options.logBytes, replicas: options.replicas }))
+    const host = new Host({
+      plan,
+      log,
+      runtime,
+      role: 'owner',
+      tuning: DEFAULT_TUNING,
+      backend: (task) => openRocksBackend(join(options.dataDir, 'state', task)),
+      onHalt: (task, error) => {
+        say(`task ${task} halted: ${error instanceof Error ? error.message : error}`)
+        if (host.failed.length === host.all().length) stop()
+      },
+    })
+    await host.start()
+    describeNode(plan, broker.url, options, say)
+    const ticker = new Ticker(plan, host, log)
+    const timer = setInterval(() => void ticker.tick(), TICK_MS)
+    try {
+      await stopped
+    } finally {
+      clearInterval(timer)
+      say('stopping')
+      await host.stop()
+      await host.close()
+    }
+    for (const { error } of host.failed) throw error
+  } finally {
+    process.off('SIGINT', stop).off('SIGTERM', stop)
+    await broker.close()
+  }
+}
+
+function describeNode(plan: Plan, url: string, { nats }: NodeOptions, say: (line: string) => void): void {
+  const { namespace } = plan
+  say(`holdfast node on ${url}: ${plan.stages.length * plan.partitions} tasks`)
+  if (nats !== undefined) {
+    const [[from, to]] = Object.entries(plainMapping(plan)) as [[string, string]]
+    say(`the server needs this subject mapping: mappings: { "${from}": "${to}" }`)
+  }
+  say(`send one JSON event (or an array of one user's) to ${namespace}.in.<user_id>`)
+  say(`accepted events: stream ${outputStream(namespace, ACCEPTED, 0)} (one per partition)`)
+}
+
+/** Appends ticks to source partitions that got nothing since the last look (NC1). */
+class Ticker {
+  readonly #plan: Plan
+  readonly #host: Host
+  readonly #log: Log
+  /** By partition: the last sequence seen, our own ticks included. */
+  readonly #seen = new Map<number, number>()
+
+  constructor(plan: Plan, host: Host, log: Log) {
+    this.#plan = plan
+    this.#host = host
+    this.#log = log
+  }
+
+  async tick(): Promise<void> {
+    const { namespace, stages } = this.#plan
+    const stage = stages[0]!.name
+    const tasks = this.#host.tasksOf(stage).map((task) => task.status())
+    await Promise.all(
+      tasks.map(async ({ seq, pending, phase }, partition) => {
+        const quiet = phase === 'running' && pending === 0 && this.#seen.get(partition) === seq
+        this.#seen.set(partition, seq)
+        if (!quiet) return
+        const record: Tick = { hf: 'tick' }
+        const subject = stageSubject(namespace, stage, partition, CONTROL_WRITER)
+        const payload = Buffer.from(JSON.stringify([record]))
+        // An unknown outcome needs nothing: ticks are idempotent, and the next one is a second away.
+        const result = await this.#log.publish({ subject, headers: null, payload }, null)
+        if (result.kind === 'stored') this.#seen.set(partition, result.seq)
+      }),
+    )
+  }
+}
