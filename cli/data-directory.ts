@@ -3,11 +3,12 @@
 //      because the log in it was written under them.
 
 import { createHash } from 'node:crypto'
-import { createReadStream } from 'node:fs'
+import { createReadStream, existsSync } from 'node:fs'
 import { mkdir, readdir, readFile, rename, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { pipeline } from 'node:stream/promises'
 import { HoldfastError } from '../log/errors.ts'
+import type { Config } from './settings.ts'
 
 /** What a run must not change when it goes on. */
 export interface RunIdentity {
@@ -17,7 +18,14 @@ export interface RunIdentity {
   readonly inputSha256: string
 }
 
-interface RunFile extends RunIdentity {
+/** From what the plan is made again, by `explain` and `audit`. */
+export interface RunShape {
+  readonly namespace: string
+  readonly partitions: number
+  readonly config: Config
+}
+
+interface RunFile extends RunIdentity, RunShape {
   readonly starts: number
 }
 
@@ -50,18 +58,23 @@ export class DataDirectory {
   }
 
   /** Opens or creates it. Throws USAGE where it is something else's. */
-  static async open(path: string, identity: RunIdentity): Promise<DataDirectory> {
+  static async open(path: string, identity: RunIdentity, shape: RunShape): Promise<DataDirectory> {
     await mkdir(join(path, 'state'), { recursive: true }).catch((error: Error) => {
       throw new HoldfastError('USAGE', `cannot use ${path}: ${error.message}`)
     })
     const before = await readRunFile(path)
     if (before !== null) compare(path, before, identity)
     const starts = (before?.starts ?? 0) + 1
-    const text = JSON.stringify({ ...identity, starts } satisfies RunFile)
+    const text = JSON.stringify({ ...identity, ...shape, starts } satisfies RunFile)
     await writeFile(join(path, `${NAME}.new`), text)
     await rename(join(path, `${NAME}.new`), join(path, NAME))
     return new DataDirectory(path, starts)
   }
+}
+
+/** What a run's directory was made with; null if it holds none. */
+export async function readRun(path: string): Promise<RunShape | null> {
+  return existsSync(path) ? readRunFile(path) : null
 }
 
 async function readRunFile(path: string): Promise<RunFile | null> {

@@ -8,7 +8,7 @@ import { type Runtime, realRuntime } from '../log/runtime.ts'
 
 /** The real runtime, with the kill point that the environment names. */
 export function runtimeOf(environment: NodeJS.ProcessEnv): Runtime {
-  const wanted = environment['HOLDFAST_KILL']
+  const wanted = environment.HOLDFAST_KILL
   if (wanted === undefined) return realRuntime
   const match = /^(K\d+):([1-9]\d*)$/.exec(wanted)
   if (match === null)
@@ -19,7 +19,7 @@ export function runtimeOf(environment: NodeJS.ProcessEnv): Runtime {
     ...realRuntime,
     killPoint: (name) => {
       if (name !== point || --left > 0) return
-      const log = environment['HOLDFAST_KILL_LOG']
+      const log = environment.HOLDFAST_KILL_LOG
       if (log !== undefined) appendFileSync(log, `${name}\n`)
       process.kill(process.pid, 'SIGKILL')
     },

@@ -7,6 +7,7 @@ import { ERRORS, HoldfastError } from '../log/errors.ts'
 import { PARTITIONS_MAX } from '../topology/dsl.ts'
 import { RELEASE } from '../topology/plan.ts'
 import { DEFAULT_TUNING } from '../topology/task.ts'
+import { auditLog, auditText, explain } from './inspect-commands.ts'
 import { runtimeOf } from './kill-point.ts'
 import { runNode } from './node-command.ts'
 import { freshNamespace, Interrupted, isAccountedFor, run, type Summary } from './run-command.ts'
@@ -83,6 +84,32 @@ program
     const { dataDir, namespace, partitions, nats, replicas, logBytes } = o
     const options = { dataDir, namespace, partitions, nats, replicas, logBytes, config: readConfig(o.config) }
     await runNode(options, runtimeOf(process.env), (line) => process.stderr.write(`${line}\n`))
+  })
+
+const planOptions = (command: Command): Command =>
+  command
+    .option('--data-dir <dir>', 'the directory of a run: its plan, its tasks, its log')
+    .option('--live', 'the plan of `node`, not of `run`')
+    .option('--namespace <name>', 'prefix of all streams')
+    .option('--partitions <n>', 'tasks per stage', wholeNumber('--partitions', 1, PARTITIONS_MAX), 1)
+    .option('--config <file>', 'settings as JSON, see run')
+
+planOptions(program.command('explain'))
+  .description('Print the plan: stages, operators, tasks, streams; with --data-dir also what each task has done.')
+  .option('--log-bytes <n>', 'room for all streams together', wholeNumber('--log-bytes', 1 << 20, 2 ** 50), 16 * GIB)
+  .option('--json', 'as JSON')
+  .action(async (o) => {
+    process.stdout.write(await explain({ ...o, live: o.live === true }, o.logBytes, o.json === true))
+  })
+
+planOptions(program.command('audit'))
+  .description("Walk every writer's frames in the log: numbers, chains, positions. Exit 1 if anything does not add up.")
+  .option('--nats <url>', 'the server whose log to walk (default: the one of --data-dir)')
+  .option('--json', 'as JSON')
+  .action(async (o) => {
+    const report = await auditLog({ ...o, live: o.live === true }, o.nats, (line) => process.stderr.write(`${line}\n`))
+    process.stdout.write(o.json === true ? `${JSON.stringify(report, null, 2)}\n` : auditText(report))
+    if (report.faults.length > 0) process.exitCode = EXIT.failed
   })
 
 function describe(summary: Summary, out: string): string {

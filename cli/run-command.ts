@@ -69,7 +69,12 @@ export async function run(options: RunOptions, runtime: Runtime): Promise<Summar
       namespace: plan.namespace,
       inputSha256: await sha256OfFile(options.input),
     }
-    const directory = await DataDirectory.open(options.dataDir ?? temporary!, identity)
+    const { namespace, partitions, config } = options
+    const directory = await DataDirectory.open(options.dataDir ?? temporary!, identity, {
+      namespace,
+      partitions,
+      config,
+    })
     const say = (line: string) => {
       if (!options.quiet) process.stderr.write(`${line}\n`)
     }
@@ -191,7 +196,7 @@ interface Finished {
 
 async function writeResults({ log, plan, host, source, directory, out, seconds }: Finished): Promise<Summary> {
   const tasks = host.tasksOf(plan.stages[0]!.name).map((task) => task.status())
-  const highs = tasks.flatMap(({ tally }) => tally.highs['as_of'] ?? [])
+  const highs = tasks.flatMap(({ tally }) => tally.highs.as_of ?? [])
   const summary: Summary = {
     read: sumOf(tasks, 'read'),
     accepted: sumOf(tasks, 'accepted'),

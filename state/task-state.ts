@@ -64,6 +64,7 @@ export class TaskState {
   /** Rows of stores that this plan does not declare: kept as they are. */
   readonly #undeclared: Record<string, StoreRow> = {}
   readonly #shelf: SnapshotShelf
+  readonly #wanted = new KeyList()
   #meta: string | null
   #cutNumber: number
   #writtenNumber: number
@@ -114,9 +115,10 @@ export class TaskState {
   prefetch(): Promise<void> | null {
     this.#assertUsable()
     assert(!this.#prefetching, 'one prefetch at a time')
-    const keys = new KeyList()
-    for (const { store } of this.#slots) store.collectMissing(keys)
-    return keys.keys.length === 0 ? null : this.#load(keys)
+    const list = this.#wanted
+    list.clear()
+    for (const { store } of this.#slots) store.collectMissing(list)
+    return list.keys.length === 0 ? null : this.#load(list.keys)
   }
 
   /** Takes everything that changed since the last cut. Call between slices; then write(), then publishSnapshot(). */
@@ -206,10 +208,10 @@ export class TaskState {
     }
   }
 
-  async #load(keys: KeyList): Promise<void> {
+  async #load(keys: readonly Uint8Array[]): Promise<void> {
     this.#prefetching = true
-    const values = await this.#guard(this.#backend.multiGet(keys.keys))
-    assert(values.length === keys.keys.length, 'one value per key')
+    const values = await this.#guard(this.#backend.multiGet(keys))
+    assert(values.length === keys.length, 'one value per key')
     let from = 0
     for (const { store } of this.#slots) from += store.loaded(values, from)
     assert(from === values.length, 'every value belongs to a store')
@@ -247,6 +249,11 @@ function named<T>(stores: ReadonlyMap<string, T>, what: string, name: string): T
   const store = stores.get(name)
   assert(store !== undefined, `no ${what} ${name} is declared`)
   return store
+}
+
+/** The text that the last commit left, without opening the stores; null if there was none. */
+export async function readTaskMeta(backend: Backend): Promise<string | null> {
+  return (await readMeta(backend)).meta
 }
 
 async function readMeta(backend: Backend): Promise<{ header: Header; meta: string | null }> {

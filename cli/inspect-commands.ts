@@ -1,0 +1,96 @@
+// `holdfast explain` (the plan, and what its tasks have done) and `holdfast audit` (every chain in the log).
+
+import { existsSync } from 'node:fs'
+import { join } from 'node:path'
+import { HoldfastError } from '../log/errors.ts'
+import { openRocksBackend } from '../state/rocks-backend.ts'
+import { readTaskMeta } from '../state/task-state.ts'
+import { type AuditReport, audit } from '../topology/audit.ts'
+import { type CommitRecord, parseCommitRecord } from '../topology/commit-record.ts'
+import { explainJson, explainText } from '../topology/explain.ts'
+import { type Plan, taskName } from '../topology/plan.ts'
+import { openBroker } from './broker.ts'
+import { readRun } from './data-directory.ts'
+import { livePlanOf } from './node-command.ts'
+import { planOf } from './run-command.ts'
+import { type Config, readConfig } from './settings.ts'
+
+/** Which plan is meant: the one of a run's directory, or one from options. */
+export interface PlanChoice {
+  readonly dataDir: string | undefined
+  readonly live: boolean
+  readonly namespace: string | undefined
+  readonly partitions: number
+  readonly config: string | undefined
+}
+
+/** Throws USAGE where a directory holds no run. */
+export async function chosenPlan({ dataDir, live, namespace, partitions, config }: PlanChoice): Promise<Plan> {
+  const made = dataDir === undefined || live ? null : await readRun(dataDir)
+  if (dataDir !== undefined && !live && made === null)
+    throw new HoldfastError('USAGE', `${dataDir} holds no run of Holdfast`)
+  const settings: { namespace: string; partitions: number; config: Config } = made ?? {
+    namespace: namespace ?? (live ? 'holdfast' : 'run'),
+    partitions,
+    config: readConfig(config),
+  }
+  return live ? livePlanOf(settings) : planOf(settings)
+}
+
+/** The plan as text or JSON. With a data directory also how many records each task has had. */
+export async function explain(choice: PlanChoice, logBytes: number, asJson: boolean): Promise<string> {
+  const plan = await chosenPlan(choice)
+  const commits = choice.dataDir === undefined ? new Map<string, CommitRecord>() : await commitsIn(choice.dataDir, plan)
+  const streams = { totalBytes: logBytes, replicas: 1 }
+  if (asJson) return `${JSON.stringify(explainJson(plan, streams, commits), null, 2)}\n`
+  return `${explainText(plan, streams, commits).join('\n')}\n`
+}
+
+async function commitsIn(dataDir: string, plan: Plan): Promise<Map<string, CommitRecord>> {
+  const commits = new Map<string, CommitRecord>()
+  for (const stage of plan.stages) {
+    for (let partition = 0; partition < plan.partitions; partition++) {
+      const task = taskName(stage.name, partition)
+      const path = join(dataDir, 'state', task)
+      if (!existsSync(path)) continue
+      const backend = await openRocksBackend(path)
+      try {
+        const meta = await readTaskMeta(backend)
+        if (meta !== null) commits.set(task, parseCommitRecord(meta))
+      } finally {
+        await backend.close()
+      }
+    }
+  }
+  return commits
+}
+
+/** Walks the log of a data directory (with a server of our own) or of --nats. */
+export async function auditLog(
+  choice: PlanChoice,
+  nats: string | undefined,
+  say: (line: string) => void,
+): Promise<AuditReport> {
+  if (nats === undefined && choice.dataDir === undefined)
+    throw new HoldfastError('USAGE', 'audit needs --data-dir or --nats')
+  const plan = await chosenPlan(choice)
+  const storeDir = join(choice.dataDir ?? '', 'nats')
+  const broker = await openBroker({ nats, storeDir, name: 'audit', mappings: {}, say })
+  try {
+    return await audit(plan, broker.log)
+  } finally {
+    await broker.close()
+  }
+}
+
+export function auditText({ rows, faults }: AuditReport): string {
+  const lines = rows.map(({ stream, writer, messages, records, generations, trimmed }) => {
+    const missing = trimmed === 0 ? '' : ` · ${trimmed} records trimmed`
+    return `  ${stream}  ${writer}: ${messages} messages, ${records} records, ${generations} generations${missing}`
+  })
+  const verdict =
+    faults.length === 0
+      ? 'no faults: numbers gapless, chains unbroken, positions never go back'
+      : `${faults.length} faults`
+  return `${[...lines, ...faults.map((fault) => `FAULT ${fault}`), verdict].join('\n')}\n`
+}
