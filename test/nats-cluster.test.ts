@@ -1,9 +1,11 @@
-import { mkdtemp, rm } from 'node:fs/promises'
+import { mkdtemp, readFile, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import { setTimeout as sleep } from 'node:timers/promises'
 import { jetstream } from '@nats-io/jetstream'
 import { connect } from 'nats'
 import { expect, it } from 'vitest'
+import { freeLoopbackPort, startNatsServer } from '../log/nats-supervisor.ts'
 import { startNatsCluster } from './nats-cluster.ts'
 
 it('three servers keep three replicas, and go on without one of them', async () => {
@@ -30,4 +32,24 @@ it('three servers keep three replicas, and go on without one of them', async () 
     await cluster.stop()
     await rm(dir, { recursive: true })
   }
+})
+
+it('a member without the others listens, but is not ready', async () => {
+  const dir = await mkdtemp(join(tmpdir(), 'holdfast-cluster-'))
+  const [own, other] = [await freeLoopbackPort(), await freeLoopbackPort()]
+  const routes = [own, other].map((port) => `nats-route://127.0.0.1:${port}`)
+  let ready = false
+  const starting = startNatsServer({ storeDir: dir, cluster: { name: 'holdfast-test', port: own, routes } }).then(
+    () => {
+      ready = true
+    },
+    (error: Error) => error,
+  )
+  const log = () => readFile(join(dir, 'nats-server.log'), 'utf8').catch(() => '')
+  while (!(await log()).includes('Listening for client connections')) await sleep(20)
+  await sleep(500)
+  expect(ready).toBe(false)
+  process.kill(Number(await readFile(join(dir, 'nats-server.pid'), 'utf8')), 'SIGKILL')
+  expect(await starting).toMatchObject({ message: expect.stringContaining('did not start') })
+  await rm(dir, { recursive: true })
 })
