@@ -106,13 +106,14 @@ async function link(target, path) {
 }
 
 /**
- * null when RocksDB loads in this Node, else the loader's complaint.
+ * null when RocksDB loads in this Node, else the loader's complaint: the innermost error of what Node prints.
  * @param {string} node
  */
 function rocksdbProblem(node) {
   const module = join(PROJECT_DIR, 'state', 'rocksdb.ts')
   const load = spawnSync(node, ['-e', `import(${JSON.stringify(module)})`], { encoding: 'utf8' })
-  return load.status === 0 ? null : load.stderr.trim()
+  if (load.status === 0) return null
+  return [...load.stderr.matchAll(/Error: (.*)/g)].at(-1)?.[1] ?? 'no reason given'
 }
 
 /** @param {string} node */
