@@ -6,8 +6,8 @@
 // 4. Copies are of originals of the last 6 days, or of exactly 7 (orders: 90) days before; so, but for `oldTwins`,
 //    nobody needs to remember anything beyond the horizons.
 
+import { Random } from '../../cli/generate/random.ts'
 import { NASTY_LINES, type NastyLine } from './nasty-lines.ts'
-import { Random } from './random.ts'
 import type { StressOptions } from './stress.ts'
 
 const START_MS = 1_740_268_800_000

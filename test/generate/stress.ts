@@ -8,8 +8,8 @@
 // Not here: plausible traffic (traffic.ts).
 
 import { parseArgs } from 'node:util'
+import { writeFile } from '../../cli/generate/write-file.ts'
 import { Scenarios } from './stress-scenarios.ts'
-import { writeFile } from './write-file.ts'
 
 export interface StressOptions {
   readonly lines: number

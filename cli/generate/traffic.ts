@@ -1,15 +1,13 @@
 // Plausible shop traffic for a demonstration or a measurement: sessions of users who come by an ad or not, look at
 // pages, and now and then buy. Few users and pages have most of it (Zipf). About 185 bytes an event.
 //
-//     node test/generate/traffic.ts --events 1000000 --out FILE[.gz] [--users N] [--pages N] [--days N] [--seed N]
+//     npx holdfast generate --events 1000000 --out FILE[.gz] [--users N] [--pages N] [--days N] [--seed N]
 //
 // 1. The same options give the same bytes; memory does not grow with `events`.
 // 2. Every event is valid and has an event_id of its own; none is late: disorder stays under two minutes.
 // Not here: anything nasty (stress.ts).
 
-import { parseArgs } from 'node:util'
 import { Random } from './random.ts'
-import { writeFile } from './write-file.ts'
 
 export interface TrafficOptions {
   readonly events: number
@@ -109,34 +107,4 @@ function restOf(step: Step, { number, page, random }: Moment): string {
 
 function price(random: Random): string {
   return (5 + random.wait(60)).toFixed(2)
-}
-
-async function main(): Promise<void> {
-  const option = (name: keyof TrafficOptions) => ({ type: 'string', default: String(TRAFFIC_DEFAULTS[name]) }) as const
-  const { values } = parseArgs({
-    options: {
-      events: option('events'),
-      users: option('users'),
-      pages: option('pages'),
-      days: option('days'),
-      seed: option('seed'),
-      out: { type: 'string' },
-    },
-  })
-  if (values.out === undefined) throw new Error('--out FILE is needed')
-  const { out, ...numbers } = values
-  const options = Object.fromEntries(Object.entries(numbers).map(([name, text]) => [name, wholeNumber(name, text)]))
-  await writeFile(out, traffic({ ...TRAFFIC_DEFAULTS, ...options }))
-}
-
-function wholeNumber(name: string, text: string): number {
-  if (!/^\d{1,12}$/.test(text)) throw new Error(`--${name} is a whole number, not ${text}`)
-  return Number(text)
-}
-
-if (import.meta.main) {
-  await main().catch((error: Error) => {
-    console.error(`traffic: ${error.message}`)
-    process.exitCode = 2
-  })
 }

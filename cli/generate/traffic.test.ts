@@ -1,7 +1,7 @@
 // Generated traffic is valid, plausible, and the same for the same seed.
 
 import { expect, test } from 'vitest'
-import { recompute } from '../oracle/oracle.ts'
+import { recompute } from '../../test/oracle/oracle.ts'
 import { TRAFFIC_DEFAULTS, type TrafficOptions, traffic } from './traffic.ts'
 
 const SMALL: TrafficOptions = { ...TRAFFIC_DEFAULTS, events: 20_000, users: 1_000, pages: 200 }
