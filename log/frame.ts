@@ -128,23 +128,55 @@ export function encodeFrame(records: readonly string[]): Buffer {
   return Buffer.from(OPEN + records.join(SEPARATOR) + CLOSE, 'utf8')
 }
 
-/** Calls `onRecord(from, to)` with the byte range of each record of a frame payload, in order; returns how many there were (-1: no array). */
-export function eachRecord(payload: Uint8Array, onRecord: (from: number, to: number) => void): number {
-  const last = payload.length - 1
-  if (last < 1 || payload[0] !== 0x5b || payload[last] !== 0x5d) return NOT_A_FRAME
-  if (last === 1) return 0
-  let from = 1
-  let count = 0
-  while (true) {
-    const end = payload.indexOf(LINE_END, from)
-    count++
-    if (end === -1) {
-      onRecord(from, last)
-      return count
-    }
-    onRecord(from, end - 1)
-    from = end + 1
+/** Walks the byte ranges of the records of a frame payload, in order. Mutable, so that a record allocates nothing. */
+export class FrameRecords {
+  /** Byte range of the present record: [from, to). */
+  from = 0
+  to = 0
+  readonly #payload: Uint8Array
+  readonly #last: number
+  #next = 1
+
+  constructor(payload: Uint8Array) {
+    this.#payload = payload
+    this.#last = payload.length - 1
+    if (!isArrayText(payload)) this.#next = Number.POSITIVE_INFINITY
   }
+
+  /** Moves to the next record; false after the last one. */
+  next(): boolean {
+    const last = this.#last
+    if (this.#next >= last) return false
+    const payload = this.#payload
+    let end = this.#next
+    this.from = end
+    while (end < last && payload[end] !== LINE_END) end++
+    this.to = end === last ? last : end - 1
+    this.#next = end + 1
+    return true
+  }
+}
+
+function isArrayText(payload: Uint8Array): boolean {
+  return payload.length >= 2 && payload[0] === 0x5b && payload[payload.length - 1] === 0x5d
+}
+
+/** Calls `onRecord(from, to)` with the byte range of each record, in order; returns how many there were (-1: no array). */
+export function eachRecord(payload: Uint8Array, onRecord: (from: number, to: number) => void): number {
+  if (!isArrayText(payload)) return NOT_A_FRAME
+  const records = new FrameRecords(payload)
+  let count = 0
+  for (; records.next(); count++) onRecord(records.from, records.to)
+  return count
+}
+
+/** Mixes the first `count` records of a frame into a chain; returns how many there were (-1: no array). */
+export function chainRecords(chain: Chain, payload: Uint8Array, count: number = Number.POSITIVE_INFINITY): number {
+  if (!isArrayText(payload)) return NOT_A_FRAME
+  const records = new FrameRecords(payload)
+  let seen = 0
+  for (; seen < count && records.next(); seen++) chain.add(payload, records.from, records.to)
+  return seen
 }
 
 /** SHA-256 (hex) of a message: subject, headers by name, payload, timestamp. The proof that a position is still the same. */

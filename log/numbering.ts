@@ -3,7 +3,7 @@
 // Publishing them, and what is published already, is log/writer.ts.
 
 import { assert } from './errors.ts'
-import { Chain, eachRecord, encodeFrame, FRAME_BYTES_MAX } from './frame.ts'
+import { Chain, chainRecords, encodeFrame, FRAME_BYTES_MAX } from './frame.ts'
 import type { Destination } from './recovery.ts'
 
 /** Messages of one atomic batch; the server's limit. */
@@ -75,7 +75,7 @@ export function comparePositions(a: Position, b: Position): number {
 export function chunkOf(records: readonly string[], before: Computed): Chunk {
   const payload = encodeFrame(records)
   const chain = Chain.fromHex(before.chain)
-  const count = eachRecord(payload, (from, to) => chain.add(payload, from, to))
+  const count = chainRecords(chain, payload)
   assert(count === records.length, 'a record is JSON text without line ends')
   return { records, payload, before, after: { number: before.number + count, chain: chain.hex } }
 }

@@ -7,7 +7,7 @@
 // What records mean is not known here (topology/task.ts).
 
 import { HoldfastError } from '../log/errors.ts'
-import { Chain, eachRecord, FRAME_HEADER, type FrameHeader, NO_WATERMARK, parseFrameHeader } from '../log/frame.ts'
+import { Chain, chainRecords, FRAME_HEADER, type FrameHeader, NO_WATERMARK, parseFrameHeader } from '../log/frame.ts'
 import type { LogMessage } from '../log/log.ts'
 import { startOf } from '../log/numbering.ts'
 import { CONTROL_WRITER, PLAIN_WRITER, type StagePlan } from './plan.ts'
@@ -143,15 +143,11 @@ function checkChain(
 ): void {
   const { payload } = message
   const chain = Chain.fromHex(header.chainBefore)
-  let seen = 0
-  let atCursor = skipped === 0 ? header.chainBefore : ''
-  const count = eachRecord(payload, (from, to) => {
-    chain.add(payload, from, to)
-    if (++seen === skipped) atCursor = chain.hex
-  })
+  const count = chainRecords(chain, payload)
   if (count !== header.count || chain.hex !== header.chainAfter) {
     throw foreign(message, 'the records of a frame are not the ones its header says')
   }
+  const atCursor = skipped === 0 ? header.chainBefore : chainInside(payload, header, skipped)
   const reachesCursor = header.first + skipped - 1 === cursor.number
   if (reachesCursor && atCursor !== cursor.chain) {
     throw new HoldfastError('LOG_WENT_BACK', 'a writer sends other records than the ones applied before', {
@@ -164,10 +160,7 @@ function checkChain(
 
 function chainInside(payload: Uint8Array, header: FrameHeader, count: number): string {
   const chain = Chain.fromHex(header.chainBefore)
-  let seen = 0
-  eachRecord(payload, (from, to) => {
-    if (seen++ < count) chain.add(payload, from, to)
-  })
+  chainRecords(chain, payload, count)
   return chain.hex
 }
 
