@@ -20,6 +20,7 @@ export interface StreamSpec {
 export interface StreamState {
   /** Creation time as the server writes it: another value means another stream of the same name. */
   readonly created: string
+  /** lastSeq + 1 where the stream is empty. */
   readonly firstSeq: number
   readonly lastSeq: number
   readonly bytes: number

@@ -1,0 +1,335 @@
+// The real log: JetStream behind one connection.
+// NL1: a publish ends as stored, refused, full or unknown (protocol.md, section 5); it never throws for what the world does.
+// NL2: a connection that breaks makes every publish under way unknown at once; none is sent again by the client.
+// NL3: questions that decide something go to the stream's leader (STREAM.MSG.GET, STREAM.INFO), never to a replica.
+// Headers are written here and not by the library's batch publisher, which hides the server's answer to a commit.
+// Reading is in log/nats-reader.ts; the words of NATS are in log/nats-codec.ts.
+
+import { JetStreamApiError, type JetStreamManager, jetstreamManager, type StreamConfig } from '@nats-io/jetstream'
+import { connect, errors, type Msg, type NatsConnection, type NodeConnectionOptions, nuid } from 'nats'
+import { assert, HoldfastError } from './errors.ts'
+import {
+  type Expect,
+  type Log,
+  type LogMessage,
+  type LogReader,
+  LogUnavailable,
+  type Outgoing,
+  type PublishResult,
+  type ReadFrom,
+  type StreamSpec,
+  type StreamState,
+} from './log.ts'
+import {
+  type AckResult,
+  API_CODE,
+  publishHeaders,
+  readAck,
+  settingDifference,
+  stateOf,
+  storedMessage,
+  streamConfig,
+} from './nats-codec.ts'
+import { NatsReader } from './nats-reader.ts'
+import { versionProblem } from './nats-server.ts'
+
+export interface NatsLogOptions {
+  /** `nats://host:port`, one or more of one cluster. */
+  readonly servers: string | readonly string[]
+  /** Shown by the server in its list of connections. */
+  readonly name: string
+  /** Milliseconds until a request without an answer counts as unknown. Default 5,000. */
+  readonly requestTimeoutMs?: number
+  /** Wait for ever for the first connection (a node in a container), or reject with LogUnavailable (a command). */
+  readonly waitOnFirstConnect?: boolean
+  /** Credentials and TLS, as the client takes them. */
+  readonly security?: Pick<NodeConnectionOptions, 'authenticator' | 'token' | 'tls'>
+}
+
+/** Messages of one atomic batch; the server's limit. */
+const BATCH_MESSAGES_MAX = 1_000
+const REQUEST_TIMEOUT_MS = 5_000
+const CONNECT_TIMEOUT_MS = 5_000
+const RECONNECT_WAIT_MS = 200
+const RECONNECT_JITTER_MS = 100
+/** A peer that is gone without a word is noticed after two of these. */
+const PING_INTERVAL_MS = 10_000
+const PING_TIMEOUT_MS = 2_000
+const CLOSE_FLUSH_MS = 1_000
+
+/** Connects, and checks the server's version. Throws SERVER_TOO_OLD, or LogUnavailable when nobody answers. */
+export async function connectLog(options: NatsLogOptions): Promise<NatsLog> {
+  const nc = await connectionOf(options)
+  const version = nc.info?.version ?? 'unknown'
+  const problem = versionProblem(version)
+  if (problem !== null) {
+    await nc.close()
+    throw new HoldfastError('SERVER_TOO_OLD', problem, { version })
+  }
+  const timeout = options.requestTimeoutMs ?? REQUEST_TIMEOUT_MS
+  const jsm = await jetstreamManager(nc, { checkAPI: false, timeout })
+  return new NatsLog(nc, jsm, timeout)
+}
+
+async function connectionOf(options: NatsLogOptions): Promise<NatsConnection> {
+  try {
+    return await connect({
+      ...options.security,
+      servers: typeof options.servers === 'string' ? options.servers : [...options.servers],
+      name: options.name,
+      timeout: CONNECT_TIMEOUT_MS,
+      // The default gives up after ten tries and closes the connection for good.
+      maxReconnectAttempts: -1,
+      reconnectTimeWait: RECONNECT_WAIT_MS,
+      reconnectJitter: RECONNECT_JITTER_MS,
+      waitOnFirstConnect: options.waitOnFirstConnect ?? false,
+      pingInterval: PING_INTERVAL_MS,
+      maxPingOut: 2,
+      // A stack trace for every request costs more than the request.
+      noAsyncTraces: true,
+    })
+  } catch (error) {
+    throw new LogUnavailable((error as Error).message)
+  }
+}
+
+export class NatsLog implements Log {
+  /** For what the Log interface does not cover (leases, object store). */
+  readonly nc: NatsConnection
+  readonly jsm: JetStreamManager
+  readonly #timeoutMs: number
+  readonly #readers = new Set<NatsReader>()
+  /** Rejects a publish under way when the connection breaks. */
+  readonly #underWay = new Set<() => void>()
+  #connected = true
+
+  constructor(nc: NatsConnection, jsm: JetStreamManager, timeoutMs: number) {
+    this.nc = nc
+    this.jsm = jsm
+    this.#timeoutMs = timeoutMs
+    void this.#watchConnection()
+  }
+
+  get connected(): boolean {
+    return this.#connected
+  }
+
+  // ── streams ────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+  async ensureStream(spec: StreamSpec): Promise<StreamState> {
+    const info = await this.#query(() =>
+      this.jsm.streams.add(streamConfig(spec) as Partial<StreamConfig> & { name: string }),
+    ).catch((error: unknown) => this.#notCreated(spec, error))
+    const difference = settingDifference(spec, info.config)
+    if (difference !== null) {
+      const { setting, ...values } = difference
+      throw new HoldfastError('SETTINGS_DROPPED', `stream ${spec.name} has another ${setting} than asked for`, values)
+    }
+    return stateOf(info)
+  }
+
+  async streamState(stream: string): Promise<StreamState | null> {
+    const info = await this.#query(() => orNull(this.jsm.streams.info(stream), API_CODE.streamNotFound))
+    return info === null ? null : stateOf(info)
+  }
+
+  async lastOnSubject(stream: string, subject: string): Promise<LogMessage | null> {
+    const stored = await this.#query(() => this.jsm.streams.getMessage(stream, { last_by_subj: subject }))
+    return stored === null ? null : storedMessage(stored)
+  }
+
+  async message(stream: string, seq: number): Promise<LogMessage | null> {
+    const stored = await this.#query(() => this.jsm.streams.getMessage(stream, { seq }))
+    return stored === null ? null : storedMessage(stored)
+  }
+
+  async subjects(stream: string): Promise<Map<string, number>> {
+    const info = await this.#query(() => this.jsm.streams.info(stream, { subjects_filter: '>' }))
+    return new Map(Object.entries(info.state.subjects ?? {}))
+  }
+
+  async trim(stream: string, belowSeq: number): Promise<void> {
+    const state = await this.streamState(stream)
+    if (state === null || belowSeq <= state.firstSeq) return
+    // The server would move the last sequence forward to a number beyond it, and takes 0 for "everything".
+    const seq = Math.min(belowSeq, state.lastSeq + 1)
+    await this.#query(() => this.jsm.streams.purge(stream, { seq }))
+  }
+
+  // ── publishing ─────────────────────────────────────────────────────────────────────────────────────────────────────
+
+  async publish(message: Outgoing, expect: Expect): Promise<PublishResult> {
+    return outcome(await this.#publishAndWait(message, publishHeaders(message.headers, expect)))
+  }
+
+  async publishBatch(messages: readonly Outgoing[], expect: Expect): Promise<PublishResult> {
+    const count = messages.length
+    assert(count > 0 && count <= BATCH_MESSAGES_MAX, 'a batch has 1 to 1,000 messages')
+    if (count === 1) return this.publish(messages[0]!, expect)
+    if (!this.#connected) return { kind: 'unknown', cause: 'not connected' }
+    const id = nuid.next()
+    for (let i = 0; i < count - 1; i++) {
+      const { subject, payload, headers } = messages[i]!
+      const place = { id, sequence: i + 1, last: false }
+      this.nc.publish(subject, payload, withHeaders(publishHeaders(headers, i === 0 ? expect : null, place)))
+    }
+    const last = messages[count - 1]!
+    const place = { id, sequence: count, last: true }
+    return outcome(await this.#publishAndWait(last, publishHeaders(last.headers, null, place)))
+  }
+
+  // ── reading ────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+  async read(stream: string, from: ReadFrom): Promise<LogReader> {
+    const reader = new NatsReader(this, stream, from)
+    this.#readers.add(reader)
+    try {
+      await reader.open()
+    } catch (error) {
+      await reader.stop()
+      throw error
+    }
+    return reader
+  }
+
+  removeReader(reader: NatsReader): void {
+    this.#readers.delete(reader)
+  }
+
+  // ── the rest ───────────────────────────────────────────────────────────────────────────────────────────────────────
+
+  announce(subject: string, payload: Uint8Array): void {
+    if (this.#connected) this.nc.publish(subject, payload)
+  }
+
+  listen(subject: string, onMessage: (payload: Uint8Array) => void): () => void {
+    const subscription = this.nc.subscribe(subject, {
+      callback: (error, msg) => {
+        if (error === null) onMessage(msg.data)
+      },
+    })
+    return () => subscription.unsubscribe()
+  }
+
+  async ping(): Promise<boolean> {
+    return this.#connected && (await settledWithin(this.nc.flush(), PING_TIMEOUT_MS))
+  }
+
+  async close(): Promise<void> {
+    for (const reader of [...this.#readers]) await reader.stop()
+    if (this.#connected) await settledWithin(this.nc.flush(), CLOSE_FLUSH_MS)
+    await this.nc.close()
+    this.#lost()
+  }
+
+  // ── connection and requests ────────────────────────────────────────────────────────────────────────────────────────
+
+  async #watchConnection(): Promise<void> {
+    for await (const status of this.nc.status()) {
+      if (status.type === 'disconnect') this.#lost()
+      if (status.type === 'reconnect') this.#back()
+    }
+  }
+
+  #lost(): void {
+    this.#connected = false
+    for (const giveUp of this.#underWay) giveUp()
+    for (const reader of this.#readers) reader.suspend()
+  }
+
+  #back(): void {
+    this.#connected = true
+    for (const reader of this.#readers) reader.reset()
+  }
+
+  async #publishAndWait(message: Outgoing, headers: ReturnType<typeof publishHeaders>): Promise<AckResult> {
+    try {
+      const answer = await this.#request(message, headers)
+      return readAck(answer.data)
+    } catch (error) {
+      return { kind: 'unknown', cause: awayCause(error) }
+    }
+  }
+
+  #request(message: Outgoing, headers: ReturnType<typeof publishHeaders>): Promise<Msg> {
+    if (!this.#connected) return Promise.reject(new LogUnavailable('not connected'))
+    return new Promise((resolve, reject) => {
+      const giveUp = () => reject(new LogUnavailable('connection lost'))
+      this.#underWay.add(giveUp)
+      this.nc
+        .request(message.subject, message.payload, { timeout: this.#timeoutMs, ...withHeaders(headers) })
+        .then(resolve, reject)
+        .finally(() => this.#underWay.delete(giveUp))
+    })
+  }
+
+  /** Asks the API; LogUnavailable when no answer comes, or one that the server is not able to answer now. */
+  async #query<T>(ask: () => Promise<T>): Promise<T> {
+    if (!this.#connected) throw new LogUnavailable('not connected')
+    try {
+      return await ask()
+    } catch (error) {
+      const isAnswer = error instanceof JetStreamApiError && error.status !== 503
+      if (isAnswer) throw error
+      throw new LogUnavailable(awayCause(error))
+    }
+  }
+
+  async #notCreated(
+    spec: StreamSpec,
+    error: unknown,
+  ): Promise<Awaited<ReturnType<JetStreamManager['streams']['info']>>> {
+    if (!(error instanceof JetStreamApiError)) throw error
+    if (error.code === API_CODE.streamExistsOtherwise) return this.#query(() => this.jsm.streams.info(spec.name))
+    const noRoom = error.code === API_CODE.insufficientStorage || /insufficient storage/.test(error.message)
+    const facts = { maxBytes: spec.maxBytes, code: error.code }
+    throw new HoldfastError(noRoom ? 'NO_ROOM' : 'USAGE', `stream ${spec.name}: ${error.message}`, facts)
+  }
+}
+
+function outcome(result: AckResult): PublishResult {
+  if (result.kind === 'disabled') throw new HoldfastError('SETTINGS_DROPPED', result.cause)
+  return result
+}
+
+function withHeaders(headers: ReturnType<typeof publishHeaders>) {
+  return headers === undefined ? {} : { headers }
+}
+
+async function orNull<T>(answer: Promise<T>, code: number): Promise<T | null> {
+  try {
+    return await answer
+  } catch (error) {
+    if (error instanceof JetStreamApiError && error.code === code) return null
+    throw error
+  }
+}
+
+/** Why there was no answer. What is no failure of the connection or the server is a bug, and thrown on. */
+function awayCause(error: unknown): string {
+  const known = [
+    LogUnavailable,
+    errors.TimeoutError,
+    errors.RequestError,
+    errors.ClosedConnectionError,
+    errors.DrainingConnectionError,
+    errors.ConnectionError,
+    JetStreamApiError,
+  ]
+  if (error instanceof Error && error.name === 'JetStreamNotEnabled') return error.message
+  if (error instanceof Error && known.some((type) => error instanceof type)) return error.message
+  throw error
+}
+
+/** Whether the promise fulfilled within the time. */
+async function settledWithin(work: Promise<unknown>, ms: number): Promise<boolean> {
+  let timer: NodeJS.Timeout | undefined
+  const late = new Promise<boolean>((resolve) => {
+    timer = setTimeout(() => resolve(false), ms)
+  })
+  const done = work.then(
+    () => true,
+    () => false,
+  )
+  return Promise.race([done, late]).finally(() => clearTimeout(timer))
+}
