@@ -15,9 +15,6 @@ export interface PageView {
 
 export const isPageView = (event: Event): boolean => event.type === 'page_view'
 
-/** Only of events that are page views. */
-export const pageViewOf = (event: Event): PageView => ({ page: event.fields.page_id!, time: event.time })
-
 export const pageViewsByUser = {
   feature: PAGE_VIEWS_1H,
   entity: 'user',

@@ -2,7 +2,9 @@
 // C1: an entry that changed since the last cut, or whose cut is not yet in the backend, is never evicted: what is not in
 //     memory is in the backend as it should be read.
 // C2: eviction happens only at cuts, so between slices, and takes only what no slice touched since the eviction before.
-// C3: absence is cached like a value.
+// C3: absence is cached like a value. In a bucket that was born in this process (above the highest one that the backend
+//     had at the start) what is not in memory is absent, but for what was evicted; a filter remembers those keys. So the
+//     first event of a key in a new bucket, the usual case, asks the backend nothing.
 // Two generations per bucket make the eviction cheap: a touched entry moves to the young one; when the young ones are half
 // of the cache, they become the old ones and the former old ones are dropped (but for C1).
 // What a cut, a batch and a prefetch are: task-state.ts.
@@ -10,6 +12,7 @@
 import { assert, HoldfastError } from '../log/errors.ts'
 import type { Backend } from './backend.ts'
 import { Expiry, type ExpiryMeta } from './expiry.ts'
+import { KeyFilter } from './key-filter.ts'
 import { allBuckets, KIND, parseKeyedKey } from './key-layout.ts'
 import type { CutBatch, KeyList, ManagedStore } from './managed-store.ts'
 import type { Codec, KeyedStore } from './store.ts'
@@ -40,14 +43,33 @@ type Generation<V> = Map<string, CacheEntry<V>>
 interface Bucket<V> {
   young: Generation<V>
   old: Generation<V>
+  /** Keys with values that were evicted, one filter per eviction. null: what the backend has is not known, it is asked. */
+  evicted: KeyFilter[] | null
 }
 
-export type KeyedMeta = ExpiryMeta
+/** More filters than this cost as much as asking. */
+const FILTERS_MAX = 16
+const NO_BUCKET = -1
+
+export interface KeyedMeta extends ExpiryMeta {
+  /** The highest bucket that was ever written. */
+  readonly highest: number
+}
 
 export interface KeyedStoreOptions {
   readonly id: number
   readonly name: string
   readonly cacheEntries: number
+}
+
+/** Before the old generation is dropped: remembers which of its keys have values (C3). */
+function remember<V>(bucket: Bucket<V>): void {
+  if (bucket.evicted === null || bucket.old.size === 0) return
+  const gone: string[] = []
+  for (const [key, entry] of bucket.old) if (entry.value !== undefined && !bucket.young.has(key)) gone.push(key)
+  if (gone.length === 0) return
+  if (bucket.evicted.length === FILTERS_MAX) bucket.evicted = null
+  else bucket.evicted.push(new KeyFilter(gone, gone.length))
 }
 
 export class CachedKeyedStore<V> implements KeyedStore<V>, ManagedStore {
@@ -58,6 +80,9 @@ export class CachedKeyedStore<V> implements KeyedStore<V>, ManagedStore {
   readonly #generationMax: number
   readonly #buckets = new Map<number, Bucket<V>>()
   #youngCount = 0
+  /** Buckets up to here may be in the backend from an earlier process. */
+  readonly #inherited: number
+  #highest: number
   readonly #expiry: Expiry
   #lowest: number
 
@@ -82,6 +107,8 @@ export class CachedKeyedStore<V> implements KeyedStore<V>, ManagedStore {
     assert(options.cacheEntries >= 2, 'a cache has two generations')
     this.#generationMax = options.cacheEntries >> 1
     this.#openCut = nextCut
+    this.#inherited = meta?.highest ?? NO_BUCKET
+    this.#highest = this.#inherited
     this.#expiry = new Expiry(meta)
     this.#lowest = this.#expiry.lowest
   }
@@ -92,9 +119,18 @@ export class CachedKeyedStore<V> implements KeyedStore<V>, ManagedStore {
 
   want(bucket: number, key: string): void {
     if (bucket < this.#lowest || this.#find(bucket, key) !== null) return
-    const entry: CacheEntry<V> = { bucket, key, value: LOADING, cut: NEVER_CUT, stored: false }
+    const known = this.#isAbsent(bucket, key)
+    const entry: CacheEntry<V> = { bucket, key, value: known ? undefined : LOADING, cut: NEVER_CUT, stored: false }
     this.#insert(entry)
-    this.#missing.push(entry)
+    if (!known) this.#missing.push(entry)
+  }
+
+  /** C3. Of a key that is not in memory. */
+  #isAbsent(bucket: number, key: string): boolean {
+    const { evicted } = this.#bucket(bucket)
+    if (evicted === null) return false
+    for (const filter of evicted) if (filter.mayHave(key)) return false
+    return true
   }
 
   get(bucket: number, key: string): V | undefined {
@@ -170,7 +206,7 @@ export class CachedKeyedStore<V> implements KeyedStore<V>, ManagedStore {
     this.#dirty = []
     this.#openCut++
     if (this.#youngCount >= this.#generationMax) this.#rotate()
-    return this.#expiry.takeCut(batch, this.id, [KIND.keyed])
+    return { ...this.#expiry.takeCut(batch, this.id, [KIND.keyed]), highest: this.#highest }
   }
 
   written(): void {
@@ -219,7 +255,7 @@ export class CachedKeyedStore<V> implements KeyedStore<V>, ManagedStore {
     if (this.#lastBucketNumber === number) return this.#lastBucket!
     let bucket = this.#buckets.get(number)
     if (bucket === undefined) {
-      bucket = { young: new Map(), old: new Map() }
+      bucket = { young: new Map(), old: new Map(), evicted: number > this.#inherited ? [] : null }
       this.#buckets.set(number, bucket)
     }
     this.#lastBucketNumber = number
@@ -257,12 +293,14 @@ export class CachedKeyedStore<V> implements KeyedStore<V>, ManagedStore {
     const key = batch.writer.keyed(this.id, entry.bucket, entry.key)
     if (value === undefined) batch.delete(key)
     else batch.put(key, this.#codec.encode(value as V))
+    if (entry.bucket > this.#highest) this.#highest = entry.bucket
     entry.stored = value !== undefined
   }
 
   #rotate(): void {
     for (const [number, bucket] of this.#buckets) {
-      if (bucket.young.size === 0) {
+      remember(bucket)
+      if (bucket.young.size === 0 && bucket.evicted === null) {
         this.#buckets.delete(number)
         continue
       }

@@ -3,7 +3,7 @@
 
 import { duplicates } from '../operators/duplicates.ts'
 import type { Event } from '../operators/event.ts'
-import { isPageView, type PageView, pageViewOf, pageViewsByPage, pageViewsByUser } from '../operators/page-views.ts'
+import { isPageView, type PageView, pageViewsByPage, pageViewsByUser } from '../operators/page-views.ts'
 import { DEAD_LETTERS, validation } from '../operators/validation.ts'
 import { HOUR_MS, PANE_MS_DEFAULT, windowedCount } from '../operators/windowed-count.ts'
 import { eventStream } from '../sinks/event-stream.ts'
@@ -22,20 +22,23 @@ export interface GraphOptions extends TopologyOptions {
   readonly accepted: OutputPlan['mode'] | 'off'
 }
 
-/** A page view on its way from its user's partition to its page's. */
+/** A page view on its way from its user's partition to its page's: the page, and its time where that is not the order time. */
 export const PAGE_VIEW_EXCHANGE: ExchangeCodec<Event, PageView> = {
   name: 'page view',
   version: 1,
   where: isPageView,
-  key: (event) => pageViewOf(event).page,
-  encode: (event) => {
-    const { page, time } = pageViewOf(event)
-    return `[${JSON.stringify(page)},${time}]`
-  },
-  decode: (json) => {
+  key: (event) => event.fields.page_id!,
+  encode: ({ fields, time }, at) => (time === at ? quoteId(fields.page_id!) : `[${quoteId(fields.page_id!)},${time}]`),
+  decode: (json, at) => {
+    if (typeof json === 'string') return { page: json, time: at }
     const [page, time] = json as [string, number]
     return { page, time }
   },
+}
+
+/** JSON text of an id: well-formed and without control characters (operators/event.ts), so only these two need escaping. */
+function quoteId(id: string): string {
+  return id.includes('"') || id.includes('\\') ? JSON.stringify(id) : `"${id}"`
 }
 
 const COUNTED = { mode: 'panes', paneMs: PANE_MS_DEFAULT, windowsMs: [HOUR_MS] } as const

@@ -62,7 +62,7 @@ export class Outgoing {
     const { codec, from } = this.#exchanges[index]!
     if (!codec.where(record.value)) return
     const partition = partitionOf(codec.key(record.value), this.#partitions)
-    const json = encodeRecord(record, codec.encode(record.value), this.#clock)
+    const json = encodeRecord(record, codec.encode(record.value, record.at), this.#clock)
     this.#add(this.#pending[index * this.#partitions + partition]!, json, record.input, from)
   }
 

@@ -27,8 +27,8 @@ export interface ExchangeCodec<T, U> {
   where(value: T): boolean
   /** Decides the partition. */
   key(value: T): string
-  /** JSON text of what travels, without line ends. */
-  encode(value: T): string
+  /** JSON text of what travels, without line ends. `at` is the record's order time, which travels anyway. */
+  encode(value: T, at: number): string
   decode(json: unknown, at: number): U
 }
 
