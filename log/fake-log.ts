@@ -205,6 +205,14 @@ export class FakeLogServer {
     target.trim(target.state.firstSeq + count)
   }
 
+  /** Stores a message with a time of its own, so that a recorded log can be played again byte for byte. */
+  replay(stream: string, message: Omit<LogMessage, 'seq'>): void {
+    const target = this.#existing(stream)
+    const result = target.append([message], null, message.timeNs)
+    assert(result.kind === 'stored', 'a recorded message finds a stream with room')
+    this.#pump(target)
+  }
+
   /** The messages of a stream, for oracles: what is stored, without a connection. */
   stored(stream: string): LogMessage[] {
     const { firstSeq, lastSeq } = this.#existing(stream).state

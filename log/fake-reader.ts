@@ -13,6 +13,7 @@ import { type LogMessage, type LogReader, LogUnavailable, type ReadFrom } from '
 const RESUME_RETRY_MS = 250
 /** A reader asks for no more while this many bytes wait for next(). */
 const BUFFER_BYTES_MAX = 1024 * 1024
+const DELIVERY_BYTES = 256 * 1024
 
 /** The server's side of a reader: a cursor into a stream, for one incarnation of the reader's connection. */
 export class FakeConsumer {
@@ -37,7 +38,12 @@ export class FakeConsumer {
   take(stream: FakeStream, count: number): LogMessage[] {
     this.#nextSeq = Math.max(this.#nextSeq, stream.state.firstSeq)
     const messages: LogMessage[] = []
-    while (messages.length < count && this.#nextSeq <= stream.lastSeq) messages.push(stream.at(this.#nextSeq++)!)
+    let bytes = 0
+    while (messages.length < count && bytes < DELIVERY_BYTES && this.#nextSeq <= stream.lastSeq) {
+      const message = stream.at(this.#nextSeq++)!
+      bytes += message.payload.length
+      messages.push(message)
+    }
     return messages
   }
 
