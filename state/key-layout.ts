@@ -49,6 +49,11 @@ export class KeyWriter {
     this.#blockBytes = blockBytes
   }
 
+  /** Starts over in the current block: the keys handed out so far are overwritten. */
+  clear(): void {
+    this.#at = 0
+  }
+
   meta(): Uint8Array {
     this.#begin(1)
     this.#byte(KIND.meta)

@@ -4,10 +4,15 @@
 import type { Entry, Range, WriteBatch } from './backend.ts'
 import { KeyWriter } from './key-layout.ts'
 
-/** The keys of one multi-get, of all stores of a task. */
+/** The keys of one multi-get, of all stores of a task. Used again for the next one: only one is under way at a time. */
 export class KeyList {
   readonly writer = new KeyWriter()
-  readonly keys: Uint8Array[] = []
+  keys: Uint8Array[] = []
+
+  clear(): void {
+    this.writer.clear()
+    this.keys = []
+  }
 
   push(key: Uint8Array): void {
     this.keys.push(key)

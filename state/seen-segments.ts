@@ -3,6 +3,7 @@
 
 import { assert } from '../log/errors.ts'
 import { RecordBuffer, recordWords, sameKey, TIME_WORD } from './seen-record.ts'
+import type { SegmentIndex } from './segment-index.ts'
 
 const SLOTS_MIN = 256
 /** Two words a slot: hash and place in the records plus one. */
@@ -106,22 +107,13 @@ export class SealedSegment {
 
 /** Sorts the entries of an open segment into pages. `hashes` is the value that lets a restart index it without its pages. */
 export function seal(open: OpenSegment, number: number): { segment: SealedSegment; hashes: Int32Array } {
-  const { words, end } = open.records
-  const pageBits = pageBitsFor(open.count)
-  const sizes = new Int32Array(1 << pageBits)
-  const hashes = new Int32Array(HASHES_HEADER_WORDS + 2 * open.count)
-  hashes[0] = pageBits
-  hashes[1] = open.count
-  let h = HASHES_HEADER_WORDS
-  const shift = 32 - pageBits
-  for (let at = 0; at < end; at += recordWords(words, at)) {
-    hashes[h++] = words[at]!
-    hashes[h++] = words[at + 1]!
-    sizes[pageBits === 0 ? 0 : words[at]! >>> shift]! += recordWords(words, at)
+  const { records, count, bucket } = open
+  const pageBits = pageBitsFor(count)
+  const pages = pagesOf(records.words, records.end, pageBits)
+  return {
+    segment: new SealedSegment(bucket, number, pageBits, count, pages),
+    hashes: hashesOf(records, count, pageBits),
   }
-  assert(h === hashes.length, 'a segment counts its entries')
-  const pages = pagesOf(words, end, sizes, pageBits)
-  return { segment: new SealedSegment(open.bucket, number, pageBits, open.count, pages), hashes }
 }
 
 const HASHES_HEADER_WORDS = 2
@@ -143,9 +135,54 @@ export function unseal(
   return { segment: new SealedSegment(bucket, number, pageBits!, count, null), hashes: words }
 }
 
-/** Calls `each` with both halves of every hash of a segment. */
-export function eachHash(hashes: Int32Array, each: (h1: number, h2: number) => void): void {
-  for (let i = HASHES_HEADER_WORDS; i < hashes.length; i += 2) each(hashes[i]!, hashes[i + 1]!)
+export interface SegmentHashes {
+  /** The segment's ordinal in its index. */
+  readonly ordinal: number
+  readonly hashes: Int32Array
+}
+
+/**
+ * Adds all hashes of some segments to an index, region by region of the index: each region then stays in the processor's
+ * cache, which makes a restart several times as fast.
+ */
+export function addHashes(index: SegmentIndex, segments: readonly SegmentHashes[]): void {
+  const cursors = segments.map(() => HASHES_HEADER_WORDS)
+  for (let region = 0; region < REGIONS; region++) {
+    for (let s = 0; s < segments.length; s++) {
+      const { hashes, ordinal } = segments[s]!
+      let i = cursors[s]!
+      for (; i < hashes.length && regionOf(hashes[i]!) === region; i += 2)
+        index.add(hashes[i]!, hashes[i + 1]!, ordinal)
+      cursors[s] = i
+    }
+  }
+  for (let s = 0; s < segments.length; s++) assert(cursors[s] === segments[s]!.hashes.length, 'hashes are in order')
+}
+
+/** Regions by the top bits of the hash, which also choose the place in an index. */
+const REGION_BITS = 8
+const REGIONS = 1 << REGION_BITS
+
+function regionOf(h1: number): number {
+  return h1 >>> (32 - REGION_BITS)
+}
+
+/** Page bits, count, then both halves of every hash, in the order of regions. */
+function hashesOf(records: RecordBuffer, count: number, pageBits: number): Int32Array {
+  const { words, end } = records
+  const next = new Int32Array(REGIONS + 1)
+  for (let at = 0; at < end; at += recordWords(words, at)) next[regionOf(words[at]!) + 1]!++
+  for (let region = 0; region < REGIONS; region++) next[region + 1]! += next[region]!
+  assert(next[REGIONS] === count, 'a segment counts its entries')
+  const hashes = new Int32Array(HASHES_HEADER_WORDS + 2 * count)
+  hashes[0] = pageBits
+  hashes[1] = count
+  for (let at = 0; at < end; at += recordWords(words, at)) {
+    const place = HASHES_HEADER_WORDS + 2 * next[regionOf(words[at]!)]!++
+    hashes[place] = words[at]!
+    hashes[place + 1] = words[at + 1]!
+  }
+  return hashes
 }
 
 function pageBitsFor(count: number): number {
@@ -153,7 +190,10 @@ function pageBitsFor(count: number): number {
   return Math.min(bits, PAGE_BITS_MAX)
 }
 
-function pagesOf(words: Int32Array, end: number, sizes: Int32Array, pageBits: number): Int32Array[] {
+function pagesOf(words: Int32Array, end: number, pageBits: number): Int32Array[] {
+  const pageOf = (h1: number): number => (pageBits === 0 ? 0 : h1 >>> (32 - pageBits))
+  const sizes = new Int32Array(1 << pageBits)
+  for (let at = 0; at < end; at += recordWords(words, at)) sizes[pageOf(words[at]!)]! += recordWords(words, at)
   const all = new Int32Array(end)
   const places = new Int32Array(sizes.length)
   const pages: Int32Array[] = []
@@ -163,11 +203,11 @@ function pagesOf(words: Int32Array, end: number, sizes: Int32Array, pageBits: nu
     place += sizes[page]!
   }
   for (let at = 0; at < end; ) {
-    const count = recordWords(words, at)
-    const page = pageBits === 0 ? 0 : words[at]! >>> (32 - pageBits)
+    const page = pageOf(words[at]!)
+    const next = at + recordWords(words, at)
     let to = places[page]!
-    places[page] = to + count
-    for (const next = at + count; at < next; at++) all[to++] = words[at]!
+    while (at < next) all[to++] = words[at++]!
+    places[page] = to
   }
   return pages
 }

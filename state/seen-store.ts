@@ -3,18 +3,27 @@
 //     A question for time t and horizon h therefore looks at every bucket from bucketOf(t - h) on, and at times exactly.
 // E2: an open segment is durable by a journal: one value per bucket and cut. Full at a cut, it is sealed: pages and one
 //     value of hashes are put and its journal deleted in the same batch. Its pages stay in memory until that is written.
-// E3: "surely not sealed" is answered in memory (fingerprint-index.ts); a "maybe" wants one page, which is compared exactly.
+// E3: "surely not sealed" is answered in memory (segment-index.ts); a "maybe" wants one page, which is compared exactly.
 // E4: sealing depends on cuts; no answer and no line of dump() does.
 // A record is encoded and hashed once: want() stages it, has() and add() find it there.
 
 import { assert, HoldfastError } from '../log/errors.ts'
 import type { Backend } from './backend.ts'
 import { Expiry, type ExpiryMeta } from './expiry.ts'
-import { FingerprintIndex, INDEX_SEGMENTS_MAX } from './fingerprint-index.ts'
 import { BUCKET_MAX, BUCKET_WIDTH_MIN_MS, bucketRange, KIND, parseSeenKey } from './key-layout.ts'
 import type { CutBatch, KeyList, ManagedStore } from './managed-store.ts'
 import { decodeRecord, RecordBuffer, recordsFrom, recordWords } from './seen-record.ts'
-import { eachHash, OpenSegment, PAGE_BITS_MAX, pageHas, type SealedSegment, seal, unseal } from './seen-segments.ts'
+import {
+  addHashes,
+  OpenSegment,
+  PAGE_BITS_MAX,
+  pageHas,
+  type SealedSegment,
+  type SegmentHashes,
+  seal,
+  unseal,
+} from './seen-segments.ts'
+import { INDEX_SEGMENTS_MAX, SegmentIndex } from './segment-index.ts'
 import type { SeenStore } from './store.ts'
 
 /** Entries of an open segment at which a cut seals it: 64 entries a page in 256 pages, some 2 MB in memory. */
@@ -25,8 +34,11 @@ export const OPEN_BUCKETS_MAX = 8
 export const PAGES_CACHED_MAX = 1024
 /** Staged records; a slice has at most 128 records. What does not fit is encoded twice. */
 const STAGED_MAX = 512
-/** Ids of the smallest and the largest index (1 and 20 MB): an index is freed when all of its segments expired. */
-const INDEX_IDS_MIN = 1 << 18
+/**
+ * Ids of the smallest and the largest index (2 and 16 MB). Each index is up to twice as large as all before it, since
+ * every one costs each lookup a cache miss; an index is freed when all of its segments expired.
+ */
+const INDEX_IDS_MIN = 1 << 19
 const INDEX_IDS_MAX = 1 << 22
 
 export interface SeenMeta extends ExpiryMeta {
@@ -47,8 +59,10 @@ export interface SeenOptions {
 
 /** Sealed segments of some time, and where their ids are. */
 interface IndexGroup {
-  readonly index: FingerprintIndex
+  readonly index: SegmentIndex
   readonly segments: SealedSegment[]
+  /** Ids in its segments. */
+  ids: number
 }
 
 type PageNumber = number
@@ -67,8 +81,10 @@ interface Staged {
   id: string
   timeMs: number
   horizonMs: number
+  /** Its record in `#records`. */
   at: number
-  maybe: readonly SealedSegment[]
+  /** null: not looked up yet. */
+  maybe: readonly SealedSegment[] | null
 }
 
 const NONE: readonly SealedSegment[] = []
@@ -97,6 +113,8 @@ export class BucketedSeenStore implements SeenStore, ManagedStore {
   readonly #records = new RecordBuffer()
   readonly #staged: Staged[] = []
   #stagedCount = 0
+  /** Staged questions before this one were looked up. */
+  #lookedUp = 0
   /** Staged questions before this one are answered. */
   #cursor = 0
   readonly #found: number[] = []
@@ -133,9 +151,11 @@ export class BucketedSeenStore implements SeenStore, ManagedStore {
 
   want(user: string, type: string, id: string, timeMs: number, horizonMs: number): void {
     if (this.#cursor > 0) this.#nextSlice()
-    else if (this.#stagedCount === STAGED_MAX) this.#unstage()
-    const staged = this.#stage(user, type, id, timeMs, horizonMs)
-    for (const segment of staged.maybe) this.#wantPage(segment, segment.pageOf(this.#records.words[staged.at]!))
+    else if (this.#stagedCount === STAGED_MAX) {
+      this.#lookUp()
+      this.#unstage()
+    }
+    this.#stage(user, type, id, timeMs, horizonMs)
   }
 
   has(user: string, type: string, id: string, timeMs: number, horizonMs: number): boolean {
@@ -145,7 +165,7 @@ export class BucketedSeenStore implements SeenStore, ManagedStore {
     for (const open of this.#open) {
       if (open.bucket >= first && open.has(words, staged.at, timeMs, horizonMs)) return true
     }
-    for (const segment of staged.maybe) {
+    for (const segment of staged.maybe ?? this.#maybe(staged)) {
       if (
         segment.bucket >= this.#lowest &&
         pageHas(this.#page(segment, words[staged.at]!), words, staged.at, timeMs, horizonMs)
@@ -192,6 +212,7 @@ export class BucketedSeenStore implements SeenStore, ManagedStore {
   // --- what task-state.ts calls ---
 
   collectMissing(keys: KeyList): void {
+    this.#lookUp()
     if (this.#missing.length === 0) return
     assert(this.#loading.length === 0, 'one prefetch at a time')
     this.#loading = this.#missing
@@ -273,16 +294,16 @@ export class BucketedSeenStore implements SeenStore, ManagedStore {
   #unstage(): void {
     this.#records.clear()
     this.#stagedCount = 0
+    this.#lookedUp = 0
     this.#cursor = 0
   }
 
   #stage(user: string, type: string, id: string, timeMs: number, horizonMs: number): Staged {
     const at = this.#records.encode(user, type, id)
-    const maybe = this.#maybe(at, this.bucketOf(timeMs - horizonMs))
     const place = this.#stagedCount++
     const staged = this.#staged[place]
     if (staged === undefined) {
-      const added = { user, type, id, timeMs, horizonMs, at, maybe }
+      const added = { user, type, id, timeMs, horizonMs, at, maybe: null }
       this.#staged.push(added)
       return added
     }
@@ -292,7 +313,7 @@ export class BucketedSeenStore implements SeenStore, ManagedStore {
     staged.timeMs = timeMs
     staged.horizonMs = horizonMs
     staged.at = at
-    staged.maybe = maybe
+    staged.maybe = null
     return staged
   }
 
@@ -320,9 +341,23 @@ export class BucketedSeenStore implements SeenStore, ManagedStore {
     return this.#records.encode(user, type, id)
   }
 
-  #maybe(at: number, first: number): readonly SealedSegment[] {
-    const h1 = this.#records.words[at]!
-    const h2 = this.#records.words[at + 1]!
+  /**
+   * Looks up all staged questions and wants the pages that they may concern. In one loop, because then the cache misses of
+   * many lookups overlap; mixed with the encoding of the records they would not.
+   */
+  #lookUp(): void {
+    const { words } = this.#records
+    for (; this.#lookedUp < this.#stagedCount; this.#lookedUp++) {
+      const staged = this.#staged[this.#lookedUp]!
+      staged.maybe = this.#maybe(staged)
+      for (const segment of staged.maybe) this.#wantPage(segment, segment.pageOf(words[staged.at]!))
+    }
+  }
+
+  #maybe(staged: Staged): readonly SealedSegment[] {
+    const first = this.bucketOf(staged.timeMs - staged.horizonMs)
+    const h1 = this.#records.words[staged.at]!
+    const h2 = this.#records.words[staged.at + 1]!
     const found = this.#found
     let maybe: SealedSegment[] | null = null
     for (const { index, segments } of this.#groups) {
@@ -392,7 +427,8 @@ export class BucketedSeenStore implements SeenStore, ManagedStore {
       const from = batch.writer.journal(this.id, open.bucket, 0)
       batch.deleteRange({ from, to: batch.writer.journal(this.id, open.bucket, batch.cut) })
     }
-    this.#addToIndex(segment, hashes, 2 * this.#sealedIds)
+    const { group, ordinal } = this.#assign(segment, 2 * this.#sealedIds)
+    addHashes(group.index, [{ ordinal, hashes }])
     return segment
   }
 
@@ -403,19 +439,21 @@ export class BucketedSeenStore implements SeenStore, ManagedStore {
     return new Set(byAge.slice(0, count))
   }
 
-  /** `idsExpected`: how many ids may come until an index of this size is full; each is larger than the one before. */
-  #addToIndex(segment: SealedSegment, hashes: Int32Array, idsExpected: number): void {
+  /** A place for the segment in the newest index, or in a new one, which has room for `idsExpected`. */
+  #assign(segment: SealedSegment, idsExpected: number): { group: IndexGroup; ordinal: number } {
     let group = this.#groups.at(-1)
-    const fits = group !== undefined && group.index.count + segment.count <= group.index.capacity
-    if (group === undefined || !fits || group.segments.length === INDEX_SEGMENTS_MAX) {
+    if (
+      group === undefined ||
+      group.ids + segment.count > group.index.capacity ||
+      group.segments.length === INDEX_SEGMENTS_MAX
+    ) {
       const ids = Math.min(Math.max(idsExpected, INDEX_IDS_MIN), INDEX_IDS_MAX)
-      group = { index: new FingerprintIndex(Math.max(ids, segment.count)), segments: [] }
+      group = { index: new SegmentIndex(Math.max(ids, segment.count)), segments: [], ids: 0 }
       this.#groups.push(group)
     }
-    const { index, segments } = group
-    const ordinal = segments.push(segment) - 1
-    eachHash(hashes, (h1, h2) => index.add(h1, h2, ordinal))
+    group.ids += segment.count
     this.#sealedIds += segment.count
+    return { group, ordinal: group.segments.push(segment) - 1 }
   }
 
   // --- restart ---
@@ -424,14 +462,25 @@ export class BucketedSeenStore implements SeenStore, ManagedStore {
     return bucketRange(kind, this.id, this.#expiry.first, BUCKET_MAX + 1)
   }
 
+  /** Indexes all segments, each index at once when its last segment was read. */
   async #readSegments(sealedIds: number): Promise<void> {
+    let current: IndexGroup | null = null
+    let read: SegmentHashes[] = []
+    const build = (): void => {
+      if (current !== null) addHashes(current.index, read)
+      read = []
+    }
     for await (const chunk of this.#backend.scan(this.#keptBuckets(KIND.segment))) {
       for (const [key, bytes] of chunk) {
         const { bucket, number } = parseSeenKey(key)
         const { segment, hashes } = unseal(bytes, bucket, number)
-        this.#addToIndex(segment, hashes, Math.max(sealedIds - this.#sealedIds, 2 * this.#sealedIds))
+        const { group, ordinal } = this.#assign(segment, sealedIds - this.#sealedIds)
+        if (group !== current) build()
+        current = group
+        read.push({ ordinal, hashes })
       }
     }
+    build()
   }
 
   async #readJournals(): Promise<void> {
@@ -462,5 +511,5 @@ function bytesOf(words: Int32Array): Uint8Array {
 }
 
 function countIds(groups: readonly IndexGroup[]): number {
-  return groups.reduce((sum, { segments }) => segments.reduce((n, segment) => n + segment.count, sum), 0)
+  return groups.reduce((sum, { ids }) => sum + ids, 0)
 }

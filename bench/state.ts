@@ -1,0 +1,226 @@
+// What state/ costs, printed: microseconds per operation of each store on real RocksDB, and how long a restart takes.
+//   node bench/state.ts [--seen 10000000] [--keys 1000000]
+// The figures of a machine, not a test: nothing here fails.
+
+import { mkdtempSync, rmSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { parseArgs } from 'node:util'
+import { openRocksBackend } from '../state/rocks-backend.ts'
+import type { Codec, KeyedStore, OrderQueue, StoreSpec } from '../state/store.ts'
+import { TaskState } from '../state/task-state.ts'
+
+const SLICE = 128
+const COMMIT = 20_000
+const DAY_MS = 86_400_000
+const START_MS = Date.UTC(2025, 0, 1)
+
+const { values: args } = parseArgs({ options: { seen: { type: 'string' }, keys: { type: 'string' } } })
+const seenCount = Number(args.seen ?? 10_000_000)
+const keyCount = Number(args.keys ?? 1_000_000)
+
+interface Panes {
+  counts: number[]
+}
+
+const panes: Codec<Panes> = {
+  encode: (value) => Buffer.from(JSON.stringify(value.counts)),
+  decode: (bytes) => ({ counts: JSON.parse(Buffer.from(bytes).toString()) }),
+}
+
+const SPECS: readonly StoreSpec[] = [
+  { kind: 'keyed', id: 1, name: 'panes', codec: panes },
+  { kind: 'seen', id: 2, name: 'ids', bucketMs: 7 * DAY_MS },
+  { kind: 'queue', id: 3, name: 'held' },
+]
+
+function report(what: string, value: number, unit: string): void {
+  console.log(`${what.padEnd(64)} ${value.toFixed(unit === 'us' ? 3 : 1).padStart(10)} ${unit}`)
+}
+
+const rssMiB = (): number => process.memoryUsage().rss / 2 ** 20
+
+/** CPU time of this thread so far, microseconds: RocksDB's own threads and other processes are not in it. */
+function threadUs(): number {
+  const { user, system } = process.threadCpuUsage()
+  return user + system
+}
+
+interface Work {
+  /** Makes the input of a commit; not counted. */
+  prepare(from: number, to: number): void
+  slice(from: number, to: number): Promise<void>
+}
+
+/**
+ * Runs `slice` over [0, count) by slices with commits between; the write of one commit overlaps the next slices.
+ * Returns CPU microseconds of the main thread per operation, commits included.
+ */
+async function drive(state: TaskState, count: number, work: Work): Promise<number> {
+  let busyUs = 0
+  let writing: Promise<void> = Promise.resolve()
+  for (let from = 0; from < count; from += COMMIT) {
+    const end = Math.min(from + COMMIT, count)
+    work.prepare(from, end)
+    const begin = threadUs()
+    for (let at = from; at < end; at += SLICE) await work.slice(at, Math.min(at + SLICE, end))
+    await writing
+    const cut = state.cut()
+    writing = state.write(cut, '{}').then(() => state.publishSnapshot(cut))
+    busyUs += threadUs() - begin
+  }
+  await writing
+  return busyUs / count
+}
+
+const eventId = (i: number): string => `e${(i * 2654435761) % 4294967296}-${i}`
+const userOf = (i: number): string => `user-${(i * 7919) % 100_003}`
+
+/** Strings as a parser makes them: flat, fresh, not yet hashed. */
+const fresh = (text: string): string => Buffer.from(text).toString('latin1')
+
+async function benchSeen(state: TaskState, count: number): Promise<void> {
+  const seen = state.seen('ids')
+  const users: string[] = []
+  const ids: string[] = []
+  let base = 0
+  let first = 0
+  let duplicates = 0
+  const prepare = (from: number, to: number): void => {
+    first = from
+    for (let i = from; i < to; i++) {
+      users[i - from] = fresh(userOf(base + i))
+      ids[i - from] = fresh(eventId(base + i))
+    }
+  }
+  const ask = async (from: number, to: number): Promise<void> => {
+    for (let i = from; i < to; i++) {
+      seen.want(users[i - first]!, 'page_view', ids[i - first]!, START_MS + base + i, 7 * DAY_MS)
+    }
+    const loading = state.prefetch()
+    if (loading !== null) await loading
+    for (let i = from; i < to; i++) {
+      const user = users[i - first]!
+      const id = ids[i - first]!
+      if (seen.has(user, 'page_view', id, START_MS + base + i, 7 * DAY_MS)) duplicates++
+      else seen.add(user, 'page_view', id, START_MS + base + i, -1)
+    }
+  }
+  for (const upTo of [500_000, 1_000_000, 2_000_000, count].filter((n, i, all) => n <= count && all.indexOf(n) === i)) {
+    const us = await drive(state, upTo - base, { prepare, slice: ask })
+    report(`seen: want + has + add of a new id, from ${base} to ${upTo} ids`, us, 'us')
+    base = upTo
+  }
+  base = 0
+  const us = await drive(state, 200_000, { prepare, slice: ask })
+  report('seen: want + has of a duplicate, page from the backend', us, 'us')
+  if (duplicates !== 200_000) throw new Error(`${duplicates} duplicates found`)
+}
+
+async function benchKeyed(state: TaskState, count: number): Promise<void> {
+  const store = state.keyed<Panes>('panes')
+  const keys: string[] = []
+  let first = 0
+  const work = (key: (i: number) => string): Work => ({
+    prepare(from, to) {
+      first = from
+      for (let i = from; i < to; i++) keys[i - from] = fresh(key(i))
+    },
+    async slice(from, to) {
+      for (let i = from; i < to; i++) store.want(0, keys[i - first]!)
+      const loading = state.prefetch()
+      if (loading !== null) await loading
+      for (let i = from; i < to; i++) count1(store, keys[i - first]!)
+    },
+  })
+  const hot = await drive(
+    state,
+    2_000_000,
+    work((i) => `user-${(i * 7919) % 997}`),
+  )
+  report('keyed: want + get + changed, 997 hot keys', hot, 'us')
+  report(
+    'keyed: the same, new keys',
+    await drive(
+      state,
+      count,
+      work((i) => `user-${i}`),
+    ),
+    'us',
+  )
+  report(
+    'keyed: the same, read back',
+    await drive(
+      state,
+      Math.min(count, 500_000),
+      work((i) => `user-${i}`),
+    ),
+    'us',
+  )
+}
+
+function count1(store: KeyedStore<Panes>, key: string): void {
+  const value = store.get(0, key)
+  if (value === undefined) {
+    store.set(0, key, { counts: [1] })
+  } else {
+    value.counts[0]!++
+    store.changed(0, key)
+  }
+}
+
+async function benchQueue(state: TaskState, latenessMs: number): Promise<void> {
+  const queue = state.queue('held')
+  const value = JSON.stringify({ user_id: 'user-1', page_id: 'page-17', item_id: 'item-123', pad: 'x'.repeat(100) })
+  const ids: string[] = []
+  let first = 0
+  const us = await drive(state, 1_000_000, {
+    prepare(from, to) {
+      first = from
+      for (let i = from; i < to; i++) ids[i - from] = fresh(eventId(i))
+    },
+    async slice(from, to) {
+      for (let i = from; i < to; i++) {
+        const at = START_MS + i * 10 + ((i * 7919) % 5000)
+        queue.push({ at, rank: 1, type: 'page_view', id: ids[i - first]!, number: i }, value)
+      }
+      await popUpTo(queue, START_MS + to * 10 - latenessMs)
+    },
+  })
+  report(`queue: push + pop, ${queue.length} held`, us, 'us')
+  await popUpTo(queue, Number.MAX_SAFE_INTEGER)
+}
+
+async function popUpTo(queue: OrderQueue, watermark: number): Promise<void> {
+  while (true) {
+    if (queue.needsRefill) await queue.refill()
+    const head = queue.peek()
+    if (head === null || head.key.at > watermark) return
+    queue.pop()
+  }
+}
+
+async function main(): Promise<void> {
+  const path = mkdtempSync(join(tmpdir(), 'holdfast-bench-'))
+  try {
+    let state = await TaskState.open(await openRocksBackend(path), SPECS)
+    await benchKeyed(state, keyCount)
+    await benchQueue(state, 50_000)
+    await benchQueue(state, 600_000)
+    await benchQueue(state, 5_000_000)
+    report('RSS before seen ids', rssMiB(), 'MiB')
+    await benchSeen(state, seenCount)
+    report(`RSS with ${seenCount} seen ids`, rssMiB(), 'MiB')
+    await state.close()
+    globalThis.gc?.()
+    const begin = performance.now()
+    state = await TaskState.open(await openRocksBackend(path), SPECS)
+    report(`restart with ${seenCount} seen ids`, performance.now() - begin, 'ms')
+    report('RSS after restart', rssMiB(), 'MiB')
+    await state.close()
+  } finally {
+    rmSync(path, { recursive: true })
+  }
+}
+
+await main()
