@@ -6,8 +6,16 @@
 // I3: nothing here changes until `applied` is called: what was opened but not applied is opened again after a restart.
 // What records mean is not known here (topology/task.ts).
 
-import { HoldfastError } from '../log/errors.ts'
-import { Chain, chainRecords, FRAME_HEADER, type FrameHeader, NO_WATERMARK, parseFrameHeader } from '../log/frame.ts'
+import { assert, HoldfastError } from '../log/errors.ts'
+import {
+  Chain,
+  chainRecords,
+  FRAME_HEADER,
+  type FrameHeader,
+  FrameRecords,
+  NO_WATERMARK,
+  parseFrameHeader,
+} from '../log/frame.ts'
 import type { LogMessage } from '../log/log.ts'
 import { startOf } from '../log/numbering.ts'
 import { CONTROL_WRITER, PLAIN_WRITER, type StagePlan } from './plan.ts'
@@ -48,6 +56,10 @@ export class Intake {
   readonly #cursors: ReadonlyMap<string, WriterCursor>
   readonly #subjectPrefix: string
   readonly #plain: IntakeOptions['plain']
+
+  /** How far the chain of a partly applied frame has been computed. */
+  #inside: { message: LogMessage; payload: Uint8Array; chain: Chain; records: FrameRecords; count: number } | null =
+    null
 
   constructor({ subjectPrefix, cursors, plain }: IntakeOptions) {
     this.#subjectPrefix = subjectPrefix
@@ -97,8 +109,26 @@ export class Intake {
     cursor.seq = message.seq
     const number = header.first + count - 1
     if (number <= cursor.number) return
-    cursor.chain = count === opened.count ? header.chainAfter : chainInside(message.payload, header, count)
+    cursor.chain = count === opened.count ? header.chainAfter : this.#chainAt(message, header, count)
     cursor.number = number
+  }
+
+  /** The chain inside the frame that is being applied: goes on from where the last cut in it was. */
+  #chainAt(message: LogMessage, header: FrameHeader, count: number): string {
+    if (this.#inside?.message !== message || this.#inside.count > count) {
+      const { payload } = message
+      this.#inside = {
+        message,
+        payload,
+        chain: Chain.fromHex(header.chainBefore),
+        records: new FrameRecords(payload),
+        count: 0,
+      }
+    }
+    const { chain, records, payload } = this.#inside
+    for (; this.#inside.count < count && records.next(); this.#inside.count++)
+      chain.add(payload, records.from, records.to)
+    return chain.hex
   }
 
   /** Applies the frame's watermark, after its last record; only upwards. True if the writer's watermark moved. */
@@ -129,7 +159,9 @@ function openNumbered(message: LogMessage, writer: string, cursor: WriterCursor)
   const skipped = Math.min(header.count, cursor.number + 1 - header.first)
   checkChain(message, header, skipped, cursor, facts)
   const all = JSON.parse(utf8(message.payload)) as unknown[]
+  assert(all.length === header.count, 'a record stands on a line of its own')
   const records = skipped === 0 ? all : all.slice(skipped)
+  if (cursor.drained && records.length > 0) throw foreign(message, 'a writer goes on after its drain')
   return { message, kind: 'numbered', writer, records, skipped, count: header.count, header }
 }
 
