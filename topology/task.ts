@@ -15,7 +15,7 @@
 import { randomBytes } from 'node:crypto'
 import { assert, HoldfastError } from '../log/errors.ts'
 import { FRAME_HEADER, messageDigest, NO_WATERMARK, parseFrameHeader } from '../log/frame.ts'
-import type { Log, LogMessage, LogReader } from '../log/log.ts'
+import { type Log, type LogMessage, type LogReader, LogUnavailable } from '../log/log.ts'
 import { Numbering, type Outbox, startOf } from '../log/numbering.ts'
 import type { Destination, Owner, Published } from '../log/recovery.ts'
 import type { Runtime } from '../log/runtime.ts'
@@ -193,8 +193,9 @@ export class Task {
       await this.#loop()
       this.#phase = this.#drained ? 'drained' : 'stopped'
     } catch (error) {
-      this.#phase = 'halted'
-      throw error
+      // Told to stop while it waited for the broker: nothing is wrong, and nothing was lost.
+      this.#phase = this.#stopping && error instanceof LogUnavailable ? 'stopped' : 'halted'
+      if (this.#phase === 'halted') throw await this.#causeOf(error)
     } finally {
       this.#stopListening?.()
       await this.#reader?.stop()
@@ -670,6 +671,13 @@ export class Task {
   }
 
   // ---------------------------------------------------------------- halts and waits
+
+  /** A commit that failed leaves a state that the next slice cannot use: the commit's failure is the one to tell. */
+  async #causeOf(error: unknown): Promise<unknown> {
+    if (error instanceof HoldfastError) return error
+    await this.#inFlight?.catch(() => {})
+    return this.#failure ?? error
+  }
 
   #throwFailure(): void {
     if (this.#failure !== null) throw this.#failure
