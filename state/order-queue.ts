@@ -194,7 +194,7 @@ export class PersistentOrderQueue implements OrderQueue, ManagedStore {
       for await (const found of this.#backend.scan({ from, to: allOrdered(KIND.chunk, this.id).to })) {
         for (const [, bytes] of found) {
           const chunk = decodeChunk(bytes, this.name)
-          if (!unwritten.has(JSON.stringify(chunk[0]!.key))) entries.push(...chunk)
+          if (!unwritten.has(JSON.stringify(chunk[0]!.key))) entries.push(...this.#notPopped(chunk))
         }
       }
     }
@@ -303,7 +303,7 @@ export class PersistentOrderQueue implements OrderQueue, ManagedStore {
   }
 
   #adoptChunk(entries: readonly QueueEntry[]): void {
-    const live = entries.filter(({ key }) => this.#frontier === null || compareOrderKeys(key, this.#frontier) > 0)
+    const live = this.#notPopped(entries)
     if (live.length === 0)
       throw new HoldfastError('STATE_CORRUPT', `queue ${this.name}: a chunk is kept though all of it was popped`)
     const chunk: Chunk = { first: entries[0]!.key, live: live.length, written: true }
@@ -311,6 +311,12 @@ export class PersistentOrderQueue implements OrderQueue, ManagedStore {
     for (const { key, value } of live) {
       this.#heap.push({ key, value, chunk, popped: false, straggler: false, stored: false })
     }
+  }
+
+  /** What of a chunk is left: the first chunk beyond the boundary may have been popped from, too (Q2). */
+  #notPopped(entries: readonly QueueEntry[]): readonly QueueEntry[] {
+    const frontier = this.#frontier
+    return frontier === null ? entries : entries.filter(({ key }) => compareOrderKeys(key, frontier) > 0)
   }
 
   #reloadStraggler(key: OrderKey, value: string): void {

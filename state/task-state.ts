@@ -23,6 +23,8 @@ export interface TaskStateOptions {
   readonly keyedCacheEntries?: number
   /** Entries of each order queue kept in memory. */
   readonly queueMemoryEntries?: number
+  /** Limits of seen stores. */
+  readonly seen?: { readonly sealEntries?: number; readonly pagesCachedMax?: number }
   readonly snapshots?: Partial<SnapshotLimits>
 }
 
@@ -194,7 +196,7 @@ export class TaskState {
       this.#slots.push({ spec, store })
     } else if (spec.kind === 'seen') {
       const store = await BucketedSeenStore.open(
-        { id, name, bucketMs: spec.bucketMs },
+        { ...options.seen, id, name, bucketMs: spec.bucketMs },
         this.#backend,
         own as SeenMeta | null,
       )
