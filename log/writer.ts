@@ -14,6 +14,7 @@ import {
   FRAME_HEADER,
   NO_WATERMARK,
   parseFrameHeader,
+  RECORD_HEADER,
 } from './frame.ts'
 import type { Log, Outgoing, PublishResult } from './log.ts'
 import {
@@ -26,16 +27,11 @@ import {
   type Position,
   startOf,
 } from './numbering.ts'
+import { askPatiently, backoffMs, type OnWait, type WaitCause } from './patience.ts'
 import { type Destination, type Found, type Owner, type Published, whatIsThere } from './recovery.ts'
 import type { Runtime } from './runtime.ts'
 
-/** The header of every message of an output stream: `<writer>.<number>`. */
-export const RECORD_HEADER = 'Hf-Record'
-/** Milliseconds between tries while the broker is away or a stream is full: quick at first, patient later. */
-const BACKOFF_MS = [5, 20, 50, 100, 250, 500, 1_000]
-
-export type WaitCause = 'room' | 'broker'
-export type OnWait = (cause: WaitCause | null, destination: string, detail: string) => void
+export { RECORD_HEADER }
 
 export interface WriterOptions {
   readonly log: Log
@@ -56,6 +52,8 @@ export class Writer {
   #lastWatermark: number
   #lastCovered: Position
   lastSentAt = 0
+  /** Publishes in a row that brought nothing. */
+  #tries = 0
 
   private constructor(options: WriterOptions, owner: Owner, found: Found) {
     this.#o = options
@@ -71,7 +69,9 @@ export class Writer {
    * skipped up to what is found. Waits while the broker is away.
    */
   static async open(options: WriterOptions, owner: Owner, state: Published): Promise<Writer> {
-    return new Writer(options, owner, await lookUntilKnown(options, state, owner))
+    const found = await lookUntilKnown(options, state, owner)
+    options.onWait(null, options.destination.stream, '')
+    return new Writer(options, owner, found)
   }
 
   /** What is known to be in the log. */
@@ -134,7 +134,8 @@ export class Writer {
   /** The chunk without what is published already (an older generation may have framed the same records otherwise). */
   #unpublished(chunk: Chunk): Chunk {
     const skip = this.#found.number - chunk.before.number
-    if (skip <= 0) return chunk
+    assert(skip >= 0, 'a chunk follows what is published: no record is left out')
+    if (skip === 0) return chunk
     this.#compare(chunk)
     const before = { number: chunk.before.number + skip, chain: chainAt(chunk, skip) }
     return chunkOf(chunk.records.slice(skip), before)
@@ -222,8 +223,7 @@ export class Writer {
     const result = await pending
     if (result.kind === 'stored') {
       this.lastSentAt = runtime.now()
-      this.#tries = 0
-      this.#o.onWait(null, this.destination.stream, '')
+      this.#progressed()
       this.#adoptOwn(messages, result.seq)
       return true
     }
@@ -253,38 +253,32 @@ export class Writer {
     }
     const found = await lookUntilKnown(this.#o, known, this.#owner)
     this.#adopt(found)
-    if (found.seq > before.seq) this.#tries = 0
+    // The wait is over when something landed, not when the broker answered: one that is full answers, too.
+    if (found.seq > before.seq) this.#progressed()
     else if (result.kind === 'refused') await this.#o.runtime.sleep(this.#backoff())
   }
 
-  #tries = 0
+  #progressed(): void {
+    this.#tries = 0
+    this.#o.onWait(null, this.destination.stream, '')
+  }
+
   #backoff(): number {
-    const ms = BACKOFF_MS[Math.min(this.#tries, BACKOFF_MS.length - 1)]!
-    this.#tries++
-    return ms
+    return backoffMs(this.#tries++)
   }
 }
 
-async function lookUntilKnown(o: WriterOptions, state: Published, owner: Owner): Promise<Found> {
-  for (let tries = 0; ; tries++) {
-    try {
-      const stream = await o.log.streamState(o.destination.stream)
-      if (stream === null) {
-        throw new HoldfastError('LOG_WENT_BACK', 'the destination stream does not exist', {
-          stream: o.destination.stream,
-        })
-      }
-      const last = await o.log.lastOnSubject(o.destination.stream, o.destination.subject)
-      const found = whatIsThere(o.destination, last, stream, state, owner)
-      o.onWait(null, o.destination.stream, '')
-      return found
-    } catch (error) {
-      if (error instanceof HoldfastError) throw error
-      // "Broker away" is retried for ever, with its name.
-      o.onWait('broker', o.destination.stream, error instanceof Error ? error.message : String(error))
-      await o.runtime.sleep(BACKOFF_MS[Math.min(tries, BACKOFF_MS.length - 1)]!)
+/** Asks until there is an answer. That the broker answered does not end a wait: the caller says when it is over. */
+function lookUntilKnown(o: WriterOptions, state: Published, owner: Owner): Promise<Found> {
+  const { log, destination } = o
+  return askPatiently(o, destination.stream, async () => {
+    const stream = await log.streamState(destination.stream)
+    if (stream === null) {
+      throw new HoldfastError('LOG_WENT_BACK', 'the destination stream does not exist', { stream: destination.stream })
     }
-  }
+    const last = await log.lastOnSubject(destination.stream, destination.subject)
+    return whatIsThere(destination, last, stream, state, owner)
+  })
 }
 
 function headerFound(text: string, seq: number): Found {

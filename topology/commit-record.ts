@@ -50,7 +50,12 @@ export function encodeCommitRecord(record: Omit<CommitRecord, 'version'>): strin
 
 /** Throws STATE_CORRUPT where the text is not a commit record of this version. */
 export function parseCommitRecord(text: string): CommitRecord {
-  const record = JSON.parse(text) as CommitRecord
+  let record: CommitRecord
+  try {
+    record = JSON.parse(text)
+  } catch {
+    throw new HoldfastError('STATE_CORRUPT', 'the commit record cannot be read')
+  }
   if (record.version !== VERSION) {
     throw new HoldfastError('STATE_CORRUPT', 'the state was written by another version of Holdfast', {
       version: String(record.version),

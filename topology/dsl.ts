@@ -53,6 +53,10 @@ export const PARTITIONS_MAX = 256
 const STORES_MAX = 250
 const NAMESPACE = /^[a-z0-9-]{1,32}$/
 const STAGE = /^[a-z0-9-]{1,32}$/
+/** An underscore is fine: no stage can be named `out`. */
+const OUTPUT = /^[a-z0-9_-]{1,32}$/
+/** A leap year: with it no watermark of an event falls below 0. */
+export const LATENESS_MS_MAX = 366 * 24 * 3_600_000
 
 class StageBuilder {
   readonly name: string
@@ -100,8 +104,8 @@ export function topology(options: TopologyOptions, build: (t: TopologyBuilder) =
     `partitions must be 1 to ${PARTITIONS_MAX}, not ${partitions}`,
   )
   check(
-    Number.isSafeInteger(latenessMs) && latenessMs >= 0,
-    `latenessMs must be a whole number of at least 0, not ${latenessMs}`,
+    Number.isInteger(latenessMs) && latenessMs >= 0 && latenessMs <= LATENESS_MS_MAX,
+    `latenessMs must be a whole number from 0 to ${LATENESS_MS_MAX}, not ${latenessMs}`,
   )
   const stages: StageBuilder[] = []
 
@@ -134,6 +138,10 @@ export function topology(options: TopologyOptions, build: (t: TopologyBuilder) =
   build({
     source: <In, Out>(name: string, ingress: Operator<In, Out>, outputs: readonly OutputPlan[] = []) => {
       check(stages.length === 0, 'a topology has one source')
+      outputs.forEach(({ name: output }, i) => {
+        check(OUTPUT.test(output), `output name "${output}" is not 1-32 of [a-z0-9_-]`)
+        check(outputs.findIndex((other) => other.name === output) === i, `output "${output}" is named twice`)
+      })
       const writers = options.clock === 'data' ? [FILE_WRITER] : []
       const untyped = ingress as Operator<unknown, unknown>
       return streamAt<Out>(

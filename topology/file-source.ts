@@ -7,19 +7,20 @@
 // The task parses again and decides about dead letters; here the bytes only pass through.
 
 import { randomBytes } from 'node:crypto'
-import { createReadStream } from 'node:fs'
+import { createReadStream, type ReadStream } from 'node:fs'
 import { stat } from 'node:fs/promises'
 import { createGunzip } from 'node:zlib'
-import { assert } from '../log/errors.ts'
+import { assert, HoldfastError } from '../log/errors.ts'
 import { FRAME_HEADER, NO_WATERMARK, parseFrameHeader, partitionOf } from '../log/frame.ts'
 import type { Log } from '../log/log.ts'
 import { Numbering, startOf } from '../log/numbering.ts'
 import type { Owner } from '../log/recovery.ts'
+import { askPatiently, type OnWait } from '../log/patience.ts'
 import type { Runtime } from '../log/runtime.ts'
-import { type OnWait, Writer } from '../log/writer.ts'
+import { Writer } from '../log/writer.ts'
 import { type EventSettings, isRejected, parseEventBytes, utf8Text } from '../operators/event.ts'
 import type { Drain } from './control.ts'
-import { isBlank, type Line, linesOf } from './lines.ts'
+import { type Line, linesOf } from './lines.ts'
 import { exchangeDestination, FILE_WRITER, type Plan } from './plan.ts'
 import { encodeFileRecord, watermarkOfStamp } from './records.ts'
 
@@ -47,6 +48,8 @@ export interface FileProgress {
   readonly done: boolean
 }
 
+/** Bytes read from the file at once. */
+const CHUNK_BYTES = 256 * 1024
 /** Bytes of records that wait for one partition before all are flushed: with the longest record it is still one frame (FS2). */
 const FLUSH_BYTES = 128 * 1024
 /** Lines between two flushes, so that a slow trickle of bytes is seen as well. */
@@ -97,17 +100,22 @@ export class FileSource {
   /** Reads to the end of the file, then sends drain; returns when the log has all of it, or after stop(). */
   async run(): Promise<void> {
     await this.#open()
-    const batches = linesOf(this.#chunks(), this.#resumedAtLine)
-    for (;;) {
-      const next = await batches.next()
-      if (next.done) {
-        await this.#drain(next.value)
-        break
+    const file = createReadStream(this.#o.path, { highWaterMark: CHUNK_BYTES })
+    const batches = linesOf(this.#chunksOf(file), this.#resumedAtLine)
+    try {
+      for (;;) {
+        const next = await batches.next()
+        if (next.done) {
+          await this.#drain(next.value)
+          break
+        }
+        for (const line of next.value) await this.#take(line)
+        if (this.#stopping) return
       }
-      for (const line of next.value) await this.#take(line)
-      if (this.#stopping) return
+      this.#done = true
+    } finally {
+      file.destroy()
     }
-    this.#done = true
   }
 
   async #open(): Promise<void> {
@@ -117,18 +125,21 @@ export class FileSource {
     const destinations = Array.from({ length: plan.partitions }, (_, p) =>
       exchangeDestination(plan, stage!.name, p, FILE_WRITER),
     )
-    const lasts = await Promise.all(destinations.map(({ stream, subject }) => log.lastOnSubject(stream, subject)))
+    const lasts = await Promise.all(
+      destinations.map(({ stream, subject }) =>
+        askPatiently(this.#o, stream, () => log.lastOnSubject(stream, subject)),
+      ),
+    )
     const generations = lasts.map((last) => parseFrameHeader(last?.headers?.[FRAME_HEADER])?.generation ?? 0)
     const owner: Owner = { generation: 1 + Math.max(...generations), instance: randomBytes(4).toString('hex') }
+    const writers: Writer[] = []
     for (const destination of destinations) {
       const options = { log, runtime, writer: FILE_WRITER, destination, onWait }
-      const writer = await Writer.open(options, owner, { number: 0, chain: '', seq: 0 })
-      const { number, chain } = writer.published
-      const computed = number === 0 ? startOf(FILE_WRITER, destination.subject) : { number, chain }
-      const numbering = new Numbering('frames', computed)
-      this.#lanes.push({ writer, numbering, covered: writer.foundCovered?.seq ?? 0, records: [], bytes: 0 })
+      writers.push(await Writer.open(options, owner, { number: 0, chain: '', seq: 0 }))
     }
-    for (const { writer } of this.#lanes) await writer.claim()
+    for (const writer of writers) await writer.claim()
+    // Only now: until a claim is there, a frame of a predecessor may still land, with lines and stamps of its own.
+    this.#lanes = writers.map(laneOf)
     const lowest = this.#lanes.reduce((a, b) => (b.covered < a.covered ? b : a))
     this.#resumedAtLine = lowest.covered
     this.#line = lowest.covered
@@ -136,23 +147,23 @@ export class FileSource {
     this.#stamp = foundWatermark === NO_WATERMARK ? null : foundWatermark + plan.latenessMs + 1
   }
 
-  async *#chunks(): AsyncIterable<Uint8Array> {
-    const file = createReadStream(this.#o.path, { highWaterMark: 256 * 1024 })
+  /** Throws USAGE where the file cannot be read or unpacked. */
+  async *#chunksOf(file: ReadStream): AsyncIterable<Uint8Array> {
+    const { path } = this.#o
     file.on('data', (chunk) => {
       this.#bytes += chunk.length
     })
-    if (!this.#o.path.endsWith('.gz')) yield* file as AsyncIterable<Buffer>
-    else {
-      const gunzip = createGunzip()
-      file.on('error', (error) => gunzip.destroy(error))
-      yield* file.pipe(gunzip) as AsyncIterable<Buffer>
+    try {
+      yield* path.endsWith('.gz') ? unpacked(file) : (file as AsyncIterable<Buffer>)
+    } catch (error) {
+      throw new HoldfastError('USAGE', `cannot read ${path}: ${error instanceof Error ? error.message : error}`)
     }
   }
 
   async #take(line: Line): Promise<void> {
     this.#line = line.number
     this.#linesSinceFlush++
-    if (!isBlank(line.bytes)) this.#send(line)
+    if (!line.blank) this.#send(line)
     if (this.#linesSinceFlush >= FLUSH_LINES || this.#lanes.some(({ bytes }) => bytes >= FLUSH_BYTES))
       await this.#flush(this.#line)
   }
@@ -195,4 +206,18 @@ export class FileSource {
     })
     await Promise.all(sends)
   }
+}
+
+function unpacked(file: ReadStream): AsyncIterable<Buffer> {
+  const gunzip = createGunzip()
+  file.on('error', (error) => gunzip.destroy(error))
+  return file.pipe(gunzip)
+}
+
+/** What a partition has already, from its last frame. */
+function laneOf(writer: Writer): Lane {
+  const { number, chain } = writer.published
+  const computed = number === 0 ? startOf(FILE_WRITER, writer.destination.subject) : { number, chain }
+  const covered = writer.foundCovered?.seq ?? 0
+  return { writer, numbering: new Numbering('frames', computed), covered, records: [], bytes: 0 }
 }

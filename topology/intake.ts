@@ -7,15 +7,7 @@
 // What records mean is not known here (topology/task.ts).
 
 import { assert, HoldfastError } from '../log/errors.ts'
-import {
-  Chain,
-  chainRecords,
-  FRAME_HEADER,
-  type FrameHeader,
-  FrameRecords,
-  NO_WATERMARK,
-  parseFrameHeader,
-} from '../log/frame.ts'
+import { Chain, chainRecords, FRAME_HEADER, type FrameHeader, NO_WATERMARK, parseFrameHeader } from '../log/frame.ts'
 import type { LogMessage } from '../log/log.ts'
 import { startOf } from '../log/numbering.ts'
 import { CONTROL_WRITER, PLAIN_WRITER, type StagePlan } from './plan.ts'
@@ -57,9 +49,8 @@ export class Intake {
   readonly #subjectPrefix: string
   readonly #plain: IntakeOptions['plain']
 
-  /** How far the chain of a partly applied frame has been computed. */
-  #inside: { message: LogMessage; payload: Uint8Array; chain: Chain; records: FrameRecords; count: number } | null =
-    null
+  /** The frame that is applied in part, if any; its writer's chain is settled at a cut. */
+  #partly: { message: LogMessage; header: FrameHeader; count: number; cursor: WriterCursor } | null = null
 
   constructor({ subjectPrefix, cursors, plain }: IntakeOptions) {
     this.#subjectPrefix = subjectPrefix
@@ -109,26 +100,17 @@ export class Intake {
     cursor.seq = message.seq
     const number = header.first + count - 1
     if (number <= cursor.number) return
-    cursor.chain = count === opened.count ? header.chainAfter : this.#chainAt(message, header, count)
     cursor.number = number
+    this.#partly = count === opened.count ? null : { message, header, count, cursor }
+    if (this.#partly === null) cursor.chain = header.chainAfter
   }
 
-  /** The chain inside the frame that is being applied: goes on from where the last cut in it was. */
-  #chainAt(message: LogMessage, header: FrameHeader, count: number): string {
-    if (this.#inside?.message !== message || this.#inside.count > count) {
-      const { payload } = message
-      this.#inside = {
-        message,
-        payload,
-        chain: Chain.fromHex(header.chainBefore),
-        records: new FrameRecords(payload),
-        count: 0,
-      }
-    }
-    const { chain, records, payload } = this.#inside
-    for (; this.#inside.count < count && records.next(); this.#inside.count++)
-      chain.add(payload, records.from, records.to)
-    return chain.hex
+  /** Before a cut: the chain inside a frame that is applied in part. Between cuts nobody asks for it. */
+  settle(): void {
+    if (this.#partly === null) return
+    const { message, header, count, cursor } = this.#partly
+    cursor.chain = chainInside(message.payload, header, count)
+    this.#partly = null
   }
 
   /** Applies the frame's watermark, after its last record; only upwards. True if the writer's watermark moved. */

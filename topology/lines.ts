@@ -1,59 +1,86 @@
 // Lines of a file as the contract reads them: a line ends at LF, one CR before it is dropped, the last one needs no LF.
-// Only the first LINE_BYTES_KEPT bytes of a line are kept: longer ones are dead letters in any case, and the log has to
-// carry them (see docs/limits.md); `truncated` says so.
+// L1: of a line only the first LINE_BYTES_KEPT bytes are kept: longer ones are dead letters in any case, and the log has to
+//     carry them. Whether a line is blank, and where it ends, is judged by all of it.
+// L2: what comes out does not depend on how the file was cut into chunks.
 
 export interface Line {
   /** From 1, over all lines of the file. */
   readonly number: number
   readonly bytes: Uint8Array
-  readonly truncated: boolean
+  /** Empty, or of spaces and tabs only: not read at all. */
+  readonly blank: boolean
 }
 
 /** In base64 this still fits a frame of 512 KiB. */
 export const LINE_BYTES_KEPT = 256 * 1024
 const LF = 10
 const CR = 13
+const SPACE = 0x20
+const TAB = 0x09
 
 /** Splits chunks of a file into lines; returns how many there were. `skip`: lines that are counted but not handed out. */
 export async function* linesOf(chunks: AsyncIterable<Uint8Array>, skip: number): AsyncGenerator<Line[], number> {
   let number = 0
-  let rest: Uint8Array[] = []
-  let restBytes = 0
-
-  const finish = (last: Uint8Array, hasEnd: boolean): Line => {
-    const whole = rest.length === 0 ? last : Buffer.concat([...rest, last])
-    const length = restBytes + last.length
-    rest = []
-    restBytes = 0
-    const cut = hasEnd && whole.at(-1) === CR && whole.length === length ? whole.subarray(0, -1) : whole
-    return { number, bytes: cut.subarray(0, LINE_BYTES_KEPT), truncated: length > LINE_BYTES_KEPT }
-  }
-
+  let open = new OpenLine()
   for await (const chunk of chunks) {
     const lines: Line[] = []
     let from = 0
     for (let end = chunk.indexOf(LF, from); end !== -1; end = chunk.indexOf(LF, from)) {
       number++
-      const line = finish(chunk.subarray(from, end), true)
-      if (number > skip) lines.push(line)
+      open.add(chunk.subarray(from, end))
+      if (number > skip) lines.push(open.line(number, AT_LF))
+      open = new OpenLine()
       from = end + 1
     }
-    const tail = chunk.subarray(from)
-    // What is kept of an endless line is bounded; its length goes on being counted.
-    if (tail.length > 0 && restBytes <= LINE_BYTES_KEPT + 1) rest.push(tail.slice())
-    restBytes += tail.length
+    open.add(chunk.subarray(from))
+    // The chunk's memory may be used again.
+    open.own()
     if (lines.length > 0) yield lines
   }
-  if (restBytes > 0) {
-    number++
-    const line = finish(new Uint8Array(0), false)
-    if (number > skip) yield [line]
-  }
+  if (open.length === 0) return number
+  number++
+  if (number > skip) yield [open.line(number, AT_END_OF_FILE)]
   return number
 }
 
-/** Whether a line is read at all: empty lines and lines of only spaces and tabs are not. */
-export function isBlank(bytes: Uint8Array): boolean {
-  for (const byte of bytes) if (byte !== 0x20 && byte !== 0x09) return false
-  return true
+const AT_LF = { mayEndInCr: true } as const
+const AT_END_OF_FILE = { mayEndInCr: false } as const
+
+/** A line whose end has not come yet. */
+class OpenLine {
+  #parts: Uint8Array[] = []
+  #keptBytes = 0
+  /** Bytes so far, kept or not. */
+  length = 0
+  /** Offset of the first byte that is neither space nor tab. */
+  #ink = Number.POSITIVE_INFINITY
+  #last = 0
+
+  add(part: Uint8Array): void {
+    if (part.length === 0) return
+    if (this.#ink === Number.POSITIVE_INFINITY) this.#ink = this.length + inkIn(part)
+    this.#last = part[part.length - 1]!
+    this.length += part.length
+    if (this.#keptBytes >= LINE_BYTES_KEPT) return
+    this.#parts.push(part)
+    this.#keptBytes += part.length
+  }
+
+  /** Copies the part added last, which lies in a chunk. */
+  own(): void {
+    const last = this.#parts.pop()
+    if (last !== undefined) this.#parts.push(last.slice())
+  }
+
+  line(number: number, { mayEndInCr }: { readonly mayEndInCr: boolean }): Line {
+    const length = mayEndInCr && this.#last === CR ? this.length - 1 : this.length
+    const kept = this.#parts.length === 1 ? this.#parts[0]! : Buffer.concat(this.#parts)
+    return { number, bytes: kept.subarray(0, Math.min(length, LINE_BYTES_KEPT)), blank: this.#ink >= length }
+  }
+}
+
+/** Where the first byte is that is neither space nor tab; Infinity if there is none. */
+function inkIn(part: Uint8Array): number {
+  for (let i = 0; i < part.length; i++) if (part[i] !== SPACE && part[i] !== TAB) return i
+  return Number.POSITIVE_INFINITY
 }

@@ -4,7 +4,7 @@
 import { assert } from '../log/errors.ts'
 import { partitionOf } from '../log/frame.ts'
 import type { Rec } from '../operators/operator.ts'
-import type { ClockMode, ExchangePlan, OutputPlan } from './plan.ts'
+import { type ClockMode, type ExchangePlan, INGRESS, type OutputPlan } from './plan.ts'
 
 interface Pending {
   records: string[]
@@ -13,7 +13,10 @@ interface Pending {
   nodes: number[]
   /** Records of finished batches: their order is final. */
   finished: number
+  /** The open batch is not in its order yet. */
   mixed: boolean
+  /** Whether the ingress writes here. It runs ahead of the other operators, so the two cannot share an output. */
+  ofIngress: boolean | null
 }
 
 /** A record on its way between stages. In `clock: wall` log order is the order, so the order key stays at home. */
@@ -30,7 +33,6 @@ export class Outgoing {
   /** Exchanges by partition first, then outputs: the order of destinations. */
   readonly #pending: Pending[]
   readonly #outputs: ReadonlyMap<string, Pending>
-  #records = 0
 
   constructor(
     clock: ClockMode,
@@ -48,14 +50,10 @@ export class Outgoing {
       nodes: [],
       finished: 0,
       mixed: false,
+      ofIngress: null,
     }))
     const first = exchanges.length * partitions
     this.#outputs = new Map(outputs.map(({ name }, i) => [name, this.#pending[first + i]!]))
-  }
-
-  /** Records that wait for a commit. */
-  get size(): number {
-    return this.#records
   }
 
   exchange(index: number, record: Rec<unknown>): void {
@@ -69,6 +67,9 @@ export class Outgoing {
   output(name: string, json: string, input: number, node: number): void {
     const pending = this.#outputs.get(name)
     assert(pending !== undefined, `the stage has an output ${name}`)
+    const ofIngress = node === INGRESS
+    assert(pending.ofIngress === null || pending.ofIngress === ofIngress, `the ingress has the output ${name} to itself`)
+    pending.ofIngress = ofIngress
     this.#add(pending, json, input, node)
   }
 
@@ -92,7 +93,6 @@ export class Outgoing {
 
   /** Takes everything, by destination: the commit's cut. */
   take(): string[][] {
-    this.#records = 0
     return this.#pending.map((pending) => {
       const { records } = pending
       if (records.length === 0) return records
@@ -104,11 +104,10 @@ export class Outgoing {
 
   #add(pending: Pending, json: string, input: number, node: number): void {
     const last = pending.nodes.length - 1
-    if (last >= 0 && pending.nodes[last] !== node) pending.mixed = true
+    if (last >= 0 && (pending.nodes[last] !== node || pending.inputs[last]! > input)) pending.mixed = true
     pending.records.push(json)
     pending.inputs.push(input)
     pending.nodes.push(node)
-    this.#records++
   }
 }
 

@@ -2,6 +2,7 @@
 // R1: the only await between reading a record and deciding is the prefetch of what the next operator will read.
 // R2: what a batch emits to one destination is in the order (input, operator, ordinal), whatever the batches were.
 // R3: a batch is cut where an operator must be told of time or a timer is due, so that no operator can see batches.
+// R4: however far the watermark jumps, each timer finds operators told of the time before it and not of a later one.
 // Where records come from and go to is topology/task.ts's.
 
 import { assert, HoldfastError } from '../log/errors.ts'
@@ -10,14 +11,13 @@ import type { KeyedStore, OrderKey, OrderQueue, QueueEntry, SeenStore, StoreSpec
 import type { TaskState } from '../state/task-state.ts'
 import { RANK } from './order-buffer.ts'
 import type { Outgoing } from './outgoing.ts'
-import { type NodePlan, SOURCE, type StagePlan } from './plan.ts'
+import { INGRESS, type NodePlan, SOURCE, type StagePlan } from './plan.ts'
 import type { Tally } from './tally.ts'
 
 /** The order queues that every stage has beside its operators' stores (ids above the operators'). */
 export const HELD: StoreSpec = { kind: 'queue', id: 251, name: 'held' }
 export const TIMERS: StoreSpec = { kind: 'queue', id: 252, name: 'timers' }
 
-const INGRESS = -1
 const NEVER = Number.POSITIVE_INFINITY
 
 type AnyOperator = Operator<unknown, unknown>
@@ -32,6 +32,8 @@ export interface PipelineOptions {
   readonly sliceMax: number
   /** Gives the event loop its turn where it has waited long enough. */
   readonly pause: () => Promise<void>
+  /** Where in the input the task is, for the message of an operator that throws. */
+  readonly position: () => Record<string, string | number>
 }
 
 export class Pipeline {
@@ -40,6 +42,7 @@ export class Pipeline {
   readonly #outgoing: Outgoing
   readonly #sliceMax: number
   readonly #pause: () => Promise<void>
+  readonly #position: PipelineOptions['position']
   readonly #timers: OrderQueue
   readonly #ingress: Context
   readonly #contexts: readonly Context[]
@@ -49,12 +52,13 @@ export class Pipeline {
   /** No operator needs to be told of a watermark below this. */
   #nextTime = -1
 
-  constructor({ stage, state, tally, outgoing, sliceMax, pause }: PipelineOptions) {
+  constructor({ stage, state, tally, outgoing, sliceMax, pause, position }: PipelineOptions) {
     this.#stage = stage
     this.#state = state
     this.#outgoing = outgoing
     this.#sliceMax = sliceMax
     this.#pause = pause
+    this.#position = position
     this.#timers = state.queue(TIMERS.name)
     this.#ingress = new Context(INGRESS, null, state, tally, outgoing, this.#timers)
     this.#contexts = stage.nodes.map((node, i) => new Context(i, node, state, tally, outgoing, this.#timers))
@@ -65,7 +69,7 @@ export class Pipeline {
   /** The validation of a source stage, over arrivals in log order. It reads no state. */
   validate(arrivals: Batch): Batch {
     const ingress = this.#stage.ingress as AnyOperator
-    const valid = named(ingress, () => ingress.process(arrivals, this.#ingress))
+    const valid = this.#named(ingress, () => ingress.process(arrivals, this.#ingress))
     this.#outgoing.endBatch()
     return valid
   }
@@ -81,6 +85,19 @@ export class Pipeline {
       await this.#runBatch(from === 0 && to === records.length ? records : records.slice(from, to))
       from = to
       await this.#pause()
+    }
+  }
+
+  /** An operator that throws halts its task, with its name and the position. */
+  #named<T>(operator: AnyOperator, step: () => T): T {
+    try {
+      return step()
+    } catch (cause) {
+      if (cause instanceof HoldfastError) throw cause
+      const detail = cause instanceof Error ? cause.message : String(cause)
+      const error = new HoldfastError('OPERATOR_FAILED', `${operator.name}: ${detail}`, this.#position())
+      error.cause = cause
+      throw error
     }
   }
 
@@ -104,40 +121,52 @@ export class Pipeline {
 
   async #step(operator: AnyOperator, input: Batch, context: Context): Promise<Batch> {
     if (input.length === 0) return input
-    named(operator, () => operator.keys?.(input, context))
+    this.#named(operator, () => operator.keys?.(input, context))
     const missing = this.#state.prefetch()
     if (missing !== null) await missing
-    return named(operator, () => operator.process(input, context))
+    return this.#named(operator, () => operator.process(input, context))
   }
 
-  /** Tells operators that the watermark is here, and fires the timers that are due, in their order. */
+  /** Fires the timers that are due, in their order, and tells operators that the watermark is here (R4: time by time). */
   async passTime(watermark: number): Promise<void> {
     if (watermark < this.#nextTime) return
-    for (let i = 0; i < this.#contexts.length; i++) {
-      const { operator } = this.#stage.nodes[i]!
-      if (this.#nextAdvance[i]! > watermark) continue
-      this.#nextAdvance[i] = named(operator, () => operator.advance!(watermark, this.#contexts[i]!))
-      assert(this.#nextAdvance[i]! > watermark, `${operator.name} asks for a time that has passed`)
+    for (let due = await this.#nextDue(); due <= watermark; due = await this.#nextDue()) {
+      this.#advance(due - 1)
+      await this.#fireNext()
     }
-    await this.fireTimers(watermark)
+    this.#advance(watermark)
     this.#findNextTime()
   }
 
-  /** Fires the timers due at or before `upTo`; those that they set in turn as well. */
-  async fireTimers(upTo: number): Promise<void> {
-    for (;;) {
-      if (this.#timers.needsRefill) await this.#timers.refill()
-      const due = this.#timers.peek()
-      if (due === null || due.key.at > upTo) return
-      const { timer, node } = timerOf(this.#timers.pop())
-      const { operator } = this.#stage.nodes[node]!
-      const context = this.#contexts[node]!
-      named(operator, () => operator.timerKeys?.(timer, context))
-      const missing = this.#state.prefetch()
-      if (missing !== null) await missing
-      named(operator, () => operator.onTimer!(timer, context))
-      this.#outgoing.endBatch()
+  /** The end of the input: fires every timer there is, those set meanwhile as well. Nothing expires any more. */
+  async fireAll(): Promise<void> {
+    while ((await this.#nextDue()) < NEVER) await this.#fireNext()
+  }
+
+  #advance(watermark: number): void {
+    for (let i = 0; i < this.#contexts.length; i++) {
+      if (this.#nextAdvance[i]! > watermark) continue
+      const { operator } = this.#stage.nodes[i]!
+      this.#nextAdvance[i] = this.#named(operator, () => operator.advance!(watermark, this.#contexts[i]!))
+      assert(this.#nextAdvance[i]! > watermark, `${operator.name} asks for a time that has passed`)
     }
+  }
+
+  /** When the next timer is due. */
+  async #nextDue(): Promise<number> {
+    if (this.#timers.needsRefill) await this.#timers.refill()
+    return this.#timers.peek()?.key.at ?? NEVER
+  }
+
+  async #fireNext(): Promise<void> {
+    const { timer, node } = timerOf(this.#timers.pop())
+    const { operator } = this.#stage.nodes[node]!
+    const context = this.#contexts[node]!
+    this.#named(operator, () => operator.timerKeys?.(timer, context))
+    const missing = this.#state.prefetch()
+    if (missing !== null) await missing
+    this.#named(operator, () => operator.onTimer!(timer, context))
+    this.#outgoing.endBatch()
   }
 
   #findNextTime(): void {
@@ -148,27 +177,15 @@ export class Pipeline {
   }
 }
 
-/** A timer as it lies in the queue: order key (due, rank, kind, key), value [node, payload]. */
+/** A timer as it lies in the queue: order key (due, rank, place, key, number of its cause), value [node, kind, payload]. */
 function timerOf({ key, value }: QueueEntry): { timer: Timer; node: number } {
-  const [node, payload] = JSON.parse(value) as [number, unknown]
-  return { node, timer: { dueMs: key.at, kind: key.type.slice(KIND_DIGITS), key: key.id, payload } }
+  const [node, kind, payload] = JSON.parse(value) as [number, string, unknown]
+  return { node, timer: { dueMs: key.at, kind, key: key.id, payload } }
 }
 
-/** Kinds sort by their place in the operator's list: two digits before the name. */
-const KIND_DIGITS = 2
-
-/** An operator that throws halts its task, with its name. */
-function named<T>(operator: AnyOperator, step: () => T): T {
-  try {
-    return step()
-  } catch (cause) {
-    if (cause instanceof HoldfastError) throw cause
-    const detail = cause instanceof Error ? cause.message : String(cause)
-    const error = new HoldfastError('OPERATOR_FAILED', `${operator.name}: ${detail}`)
-    error.cause = cause
-    throw error
-  }
-}
+/** Timers due at the same time fire in the order (operator, its list of kinds, key): both places as text that sorts. */
+const timerPlace = (node: number, kind: number): string => `${fourDigits(node)}${fourDigits(kind)}`
+const fourDigits = (place: number): string => String(place).padStart(4, '0')
 
 class Context implements OperatorContext {
   readonly #node: number
@@ -229,8 +246,8 @@ class Context implements OperatorContext {
     const kind = declared.kinds.indexOf(timer.kind)
     assert(kind >= 0, `the timer kind ${timer.kind} is declared`)
     assert(timer.dueMs >= cause.at + declared.delayMinMs, 'a timer is due delayMinMs after its cause, or later')
-    const type = String(kind).padStart(KIND_DIGITS, '0') + timer.kind
+    const type = timerPlace(this.#node, kind)
     const key: OrderKey = { at: timer.dueMs, rank: RANK.timer, type, id: timer.key, number: cause.number }
-    this.#timers.push(key, JSON.stringify([this.#node, timer.payload ?? null]))
+    this.#timers.push(key, JSON.stringify([this.#node, timer.kind, timer.payload ?? null]))
   }
 }

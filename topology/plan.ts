@@ -32,7 +32,10 @@ export interface ExchangeCodec<T, U> {
   decode(json: unknown, at: number): U
 }
 
+/** Of a node: its records are the stage's input. */
 export const SOURCE = -1
+/** The place of the ingress among a stage's nodes: before the first. */
+export const INGRESS = -1
 
 export interface NodePlan {
   // biome-ignore lint/suspicious/noExplicitAny: operators of several types stand in one list; the DSL checks the joints

@@ -27,30 +27,49 @@ export function fileArrival(
   place: Arrival['position'],
   index: number,
   latenessMs: number,
+  input: number,
 ): Rec<Arrival> {
   const [line, stamp, text, base64] = record
   const value: Arrival = { raw: text ?? Buffer.from(base64!, 'base64'), position: place, index, line }
-  return arrivalRec(value, watermarkOfStamp(stamp, latenessMs), line)
+  return arrivalRec(value, watermarkOfStamp(stamp, latenessMs), line, input)
 }
 
 /** An arrival of a plain client; its watermark is only known once the ones before it are validated. */
-export function plainArrival(value: Arrival): Rec<Arrival> {
-  return arrivalRec(value, NO_WATERMARK, 0)
+export function plainArrival(value: Arrival, number: number, input: number): Rec<Arrival> {
+  return arrivalRec(value, NO_WATERMARK, number, input)
 }
 
-function arrivalRec(value: Arrival, watermark: number, number: number): Rec<Arrival> {
-  return { value, at: 0, watermark, late: false, type: '', id: '', number, input: 0 }
+/** A message of 1 MiB has fewer records: each takes two bytes or more. */
+const RECORDS_PER_MESSAGE = 2 ** 20
+
+/** `clock: wall`: a record's place in its task's log as one number, so that no two records have the same. */
+export function placeNumber(seq: number, index: number): number {
+  return seq * RECORDS_PER_MESSAGE + index
 }
 
-/** A record of another stage; `watermark` is the task's before it. */
-export function exchangeRec(json: unknown, codec: ExchangeCodec<unknown, unknown>, watermark: number): Rec<unknown> {
-  const [at, late, payload, number = 0, type = '', id = ''] = json as [
-    number,
-    0 | 1,
-    unknown,
-    number?,
-    string?,
-    string?,
-  ]
-  return { value: codec.decode(payload, at), at, watermark, late: late === 1, type, id, number, input: 0 }
+function arrivalRec(value: Arrival, watermark: number, number: number, input: number): Rec<Arrival> {
+  return { value, at: 0, watermark, late: false, type: '', id: '', number, input }
+}
+
+/** A record of another stage; `watermark` is the task's before it, `place` its number where it does not bring one. */
+export function exchangeRec(
+  json: unknown,
+  codec: ExchangeCodec<unknown, unknown>,
+  watermark: number,
+  place: number,
+  input: number,
+): Rec<unknown> {
+  // By index, not by pattern: an iterator per record would cost as much as the rest.
+  const fields = json as [at: number, late: 0 | 1, payload: unknown, number?: number, type?: string, id?: string]
+  const at = fields[0]
+  return {
+    value: codec.decode(fields[2], at),
+    at,
+    watermark,
+    late: fields[1] === 1,
+    type: fields[4] ?? '',
+    id: fields[5] ?? '',
+    number: fields[3] ?? place,
+    input,
+  }
 }

@@ -17,9 +17,10 @@ import { assert, HoldfastError } from '../log/errors.ts'
 import { FRAME_HEADER, messageDigest, NO_WATERMARK, parseFrameHeader } from '../log/frame.ts'
 import { type Log, type LogMessage, type LogReader, LogUnavailable } from '../log/log.ts'
 import { Numbering, type Outbox, startOf } from '../log/numbering.ts'
+import { askPatiently, type WaitCause } from '../log/patience.ts'
 import type { Destination, Owner, Published } from '../log/recovery.ts'
 import type { Runtime } from '../log/runtime.ts'
-import { type WaitCause, Writer } from '../log/writer.ts'
+import { Writer } from '../log/writer.ts'
 import { type Arrival, arrivalsIn } from '../operators/arrival.ts'
 import type { Rec } from '../operators/operator.ts'
 import type { Backend } from '../state/backend.ts'
@@ -47,7 +48,7 @@ import {
   stageSubject,
   taskName,
 } from './plan.ts'
-import { exchangeRec, type FileRecord, fileArrival, plainArrival } from './records.ts'
+import { exchangeRec, type FileRecord, fileArrival, placeNumber, plainArrival } from './records.ts'
 import { Tally, type TallyJson } from './tally.ts'
 
 /** Settings that may change speed and latency, never an output byte. */
@@ -70,8 +71,6 @@ const TURN_MS = 1
 const IDLE_WAIT_MS = 50
 /** Milliseconds between looks of a standby at what its owner has committed. */
 const STANDBY_POLL_MS = 5
-/** Milliseconds between tries while the broker is away. */
-const RETRY_MS = 250
 
 export type Role = 'owner' | 'standby'
 export type TaskPhase = 'opening' | 'running' | 'drained' | 'stopped' | 'halted'
@@ -162,11 +161,12 @@ export class Task {
   #inFlight: Promise<void> | null = null
   #failure: unknown = null
   #lastTurn = 0
-  #waiting: Waiting | null = null
+  /** What is waited for, by the stream that it is about. */
+  readonly #waits = new Map<string, Waiting>()
   /** Of a standby: what its owner committed last. */
   #allowed: Announcement = { seq: 0, applied: 0, published: {} }
-  /** A frame without records was held back: it would have followed the last one too soon. */
-  #heartbeatOwed = false
+  /** Writers whose frame without records was held back: it would have followed their last one too soon. */
+  #owing: readonly Writer[] = []
   #stopListening: (() => void) | null = null
 
   constructor(options: TaskOptions) {
@@ -260,12 +260,20 @@ export class Task {
       outgoing: this.#outgoing,
       sliceMax: tuning.sliceMax,
       pause: () => this.#pause(),
+      position: () => ({
+        stream: this.#stream,
+        seq: this.#reached?.opened.message.seq ?? this.#position.seq,
+        index: this.#reached?.count ?? this.#position.applied,
+      }),
     })
     this.#held = new OrderBuffer(this.#state.queue(HELD.name))
     this.#intake = new Intake({
       subjectPrefix: stageSubject(plan.namespace, stage.name, partition, ''),
       cursors: this.#cursors,
-      plain: stage.ingress === null ? null : (message) => arrivalsIn(message.payload, this.#placeOf(message)),
+      plain:
+        stage.ingress === null || plan.clock === 'data'
+          ? null
+          : (message) => arrivalsIn(message.payload, this.#placeOf(message)),
     })
     this.#numberings = this.#destinations.map(({ mode, subject }) => {
       const state = committed?.destinations[subject]
@@ -302,6 +310,8 @@ export class Task {
     for (const destination of this.#destinations) this.#writers.push(await this.#openWriter(destination))
     this.#refuseUpgradeMidCommit()
     for (const writer of this.#writers) await writer.claim()
+    // Until a claim is there, a predecessor's frame may still land.
+    this.#refuseUpgradeMidCommit()
   }
 
   async #highestGeneration(): Promise<number> {
@@ -367,7 +377,11 @@ export class Task {
       if (this.#role === 'owner' && !this.#publishes) await this.#becomeOwner()
       const messages = await this.#reader!.next(this.#patienceMs())
       if (messages.length > 0) this.#o.runtime.killPoint('K1')
-      for (const message of messages) await this.#apply(message)
+      for (const message of messages) {
+        // Nothing behind the drain counts any more: whether it came with it is a matter of timing.
+        if (this.#finished) break
+        await this.#apply(message)
+      }
       await this.#runSlice()
       await this.#commitIfDue()
     }
@@ -405,9 +419,10 @@ export class Task {
       const index = opened.skipped + i
       if (!this.#publishes) await this.#waitForOwner(message.seq, index + 1)
       if (this.#stopping) return
-      const control = opened.kind === 'plain' ? null : decodeControl(opened.records[i])
-      if (control === null) this.#slice.push(this.#arrive(opened, opened.records[i], index))
-      else await this.#applyControl(control, opened)
+      const record = opened.records[i]
+      if (opened.kind === 'plain' || (opened.kind === 'numbered' && Array.isArray(record))) {
+        this.#slice.push(this.#arrive(opened, record, index))
+      } else await this.#applyControl(controlIn(opened, record), opened)
       this.#reached = { opened, count: index + 1 }
       if (this.#slice.length >= this.#o.tuning.sliceMax) await this.#runSlice()
     }
@@ -437,9 +452,11 @@ export class Task {
         seq: opened.message.seq,
       })
     }
-    if (stage.input !== null) return exchangeRec(record, stage.input, this.#watermark)
-    if (opened.kind === 'plain') return plainArrival(record as Arrival)
-    return fileArrival(record as FileRecord, this.#placeOf(opened.message), index, plan.latenessMs)
+    const { seq } = opened.message
+    const input = this.#slice.length
+    if (stage.input !== null) return exchangeRec(record, stage.input, this.#watermark, placeNumber(seq, index), input)
+    if (opened.kind === 'plain') return plainArrival(record as Arrival, placeNumber(seq, index), input)
+    return fileArrival(record as FileRecord, this.#placeOf(opened.message), index, plan.latenessMs, input)
   }
 
   #placeOf(message: LogMessage): Arrival['position'] {
@@ -467,9 +484,9 @@ export class Task {
     this.#slice = []
     this.#tally.count('records', slice.length)
     const atSource = this.#o.stage.ingress !== null
-    const records = atSource ? this.#pipeline.validate(numbered(slice)) : slice
+    const records = atSource ? this.#pipeline.validate(slice) : slice
     if (this.#o.plan.clock === 'data') await this.#holdAndRelease(records, slice)
-    else await this.#pipeline.run(atSource ? this.#inLogOrder(records) : numbered(records))
+    else await this.#pipeline.run(atSource ? this.#inLogOrder(records) : records)
     return slice.length
   }
 
@@ -498,16 +515,19 @@ export class Task {
   #stamped(event: Rec<unknown>, watermark: number, input: number): Rec<unknown> {
     const late = event.at <= watermark
     if (late) this.#tally.count('late')
-    return { ...event, at: late ? watermark + 1 : event.at, watermark, late, input }
+    const { value, type, id, number } = event
+    return { value, at: late ? watermark + 1 : event.at, watermark, late, type, id, number, input }
   }
 
   /** `clock: data`: records are held until the watermark passes them. */
   async #holdAndRelease(events: readonly Rec<unknown>[], slice: readonly Rec<unknown>[]): Promise<void> {
     const atSource = this.#o.stage.ingress !== null
     for (const event of events) {
-      if (atSource) await this.#passWatermark(event.watermark)
-      this.#held.hold(atSource ? this.#stamped(event, event.watermark, 0) : event)
+      const record = atSource ? this.#stamped(event, event.watermark, 0) : event
+      assert(record.at > this.#watermark, 'a watermark promises that no record at or before it will come')
+      this.#held.hold(record)
     }
+    // Once for the slice: each record stands above the watermarks before it, so the order of release is the same.
     if (atSource) await this.#passWatermark(slice.at(-1)!.watermark)
   }
 
@@ -528,7 +548,11 @@ export class Task {
     if (control.hf === 'config') this.#controls = withControl(this.#controls, control)
     else if (control.hf === 'tick')
       await this.#passWatermark(this.#placeOf(opened.message).ingestMs! - this.#o.plan.latenessMs)
-    else await this.#applyDrain(control, opened.writer)
+    else {
+      // A writer's last watermark may have come before its drain or with it, which may not make a difference.
+      if (this.#intake.applyWatermark(opened)) await this.#passWatermark(this.#intake.watermark())
+      await this.#applyDrain(control, opened.writer)
+    }
   }
 
   /** The last writer's drain: everything held is processed, all timers fire in order, nothing expires; pass it on. */
@@ -537,7 +561,7 @@ export class Task {
     this.#intake.drained(writer)
     if (!this.#intake.allDrained) return
     await this.#release(Number.POSITIVE_INFINITY)
-    await this.#pipeline.fireTimers(Number.POSITIVE_INFINITY)
+    await this.#pipeline.fireAll()
     const onward: Drain = { hf: 'drain', as_of: this.#tally.high('as_of') }
     this.#outgoing.toEveryTask(JSON.stringify(onward))
     this.#drained = true
@@ -555,11 +579,10 @@ export class Task {
 
   async #commitIfDue(): Promise<void> {
     const { commitRecordsMax, lingerMs } = this.#o.tuning
-    if (this.#inFlight !== null) {
-      if (this.#uncommitted < commitRecordsMax) return
-      await this.#inFlight
-      this.#throwFailure()
-    }
+    if (this.#inFlight !== null && this.#uncommitted >= commitRecordsMax) await this.#inFlight
+    // A commit never follows one that failed: its records would leave a gap where the others are missing.
+    this.#throwFailure()
+    if (this.#inFlight !== null) return
     if (this.#uncommitted === 0 && !this.#heartbeatDue) return
     const waitedMs = this.#o.runtime.now() - this.#uncommittedSince
     if (this.#uncommitted > 0 && this.#uncommitted < commitRecordsMax && waitedMs < lingerMs) return
@@ -568,16 +591,14 @@ export class Task {
 
   get #heartbeatDue(): boolean {
     const { runtime, tuning } = this.#o
-    return (
-      this.#heartbeatOwed && this.#writers.some((writer) => runtime.now() - writer.lastSentAt >= tuning.heartbeatMs)
-    )
+    return this.#owing.some((writer) => runtime.now() - writer.lastSentAt >= tuning.heartbeatMs)
   }
 
   /** Commits everything applied, and says the last word to every destination. */
   async #commitRest(): Promise<void> {
     await this.#inFlight
     this.#throwFailure()
-    if (this.#uncommitted > 0 || this.#heartbeatOwed) {
+    if (this.#uncommitted > 0 || this.#owing.length > 0) {
       this.#startCommit()
       await this.#inFlight
       this.#throwFailure()
@@ -602,6 +623,7 @@ export class Task {
       this.#position = { ...this.#position, digest: messageDigest(this.#positionMessage) }
       this.#positionMessage = null
     }
+    this.#intake.settle()
     const position = this.#position
     const covered = { seq: position.seq, index: position.applied }
     const texts = this.#outgoing.take()
@@ -646,15 +668,13 @@ export class Task {
   /** Destinations side by side; within one, frame after frame (W4). */
   async #publish(outboxes: readonly Outbox[]): Promise<void> {
     const { runtime, tuning } = this.#o
-    this.#heartbeatOwed = false
     const now = runtime.now()
-    const sends = this.#writers.map((writer, i) => {
+    const isDue = ({ lastSentAt }: Writer) => this.#finished || now - lastSentAt >= tuning.heartbeatMs
+    this.#owing = this.#writers.filter((writer, i) => {
       const outbox = outboxes[i]!
-      const mayBeEmpty = this.#finished || now - writer.lastSentAt >= tuning.heartbeatMs
-      if (outbox.chunks.length === 0 && !mayBeEmpty && writer.hasNews(outbox)) this.#heartbeatOwed = true
-      return writer.send(outbox, mayBeEmpty)
+      return outbox.chunks.length === 0 && !isDue(writer) && writer.hasNews(outbox)
     })
-    await Promise.all(sends)
+    await Promise.all(this.#writers.map((writer, i) => writer.send(outboxes[i]!, isDue(writer))))
   }
 
   /** What state will say of each destination: this commit's last record and the sequence that carries it. */
@@ -684,30 +704,32 @@ export class Task {
   }
 
   #onWait = (cause: WaitCause | null, on: string, detail: string): void => {
-    if (cause === null) {
-      if (this.#waiting?.on === on) this.#waiting = null
-    } else if (this.#waiting === null || this.#waiting.cause !== cause || this.#waiting.on !== on) {
-      this.#waiting = { cause, on, detail, sinceMs: this.#o.runtime.now() }
+    if (cause === null) this.#waits.delete(on)
+    else if (this.#waits.get(on)?.cause !== cause) {
+      this.#waits.set(on, { cause, on, detail, sinceMs: this.#o.runtime.now() })
     }
   }
 
-  /** "Broker away" is a named wait, retried for ever; whatever has a code is not. */
+  /** The wait that has lasted longest. */
+  get #waiting(): Waiting | null {
+    const waits = [...this.#waits.values()]
+    return waits.length === 0 ? null : waits.reduce((a, b) => (b.sinceMs < a.sinceMs ? b : a))
+  }
+
+  /** Asks while the broker is away, but not after stop(). */
   async #patiently<T>(on: string, ask: () => Promise<T>): Promise<T> {
-    for (;;) {
-      try {
-        const answer = await ask()
-        this.#onWait(null, on, '')
-        return answer
-      } catch (error) {
-        if (error instanceof HoldfastError || this.#stopping) throw error
-        this.#onWait('broker', on, error instanceof Error ? error.message : String(error))
-        await this.#o.runtime.sleep(RETRY_MS)
-      }
-    }
+    const answer = await askPatiently({ runtime: this.#o.runtime, onWait: this.#onWait }, on, ask, () => this.#stopping)
+    this.#onWait(null, on, '')
+    return answer
   }
 }
 
-/** Places in the slice, for the order of outputs. */
-function numbered(records: readonly Rec<unknown>[]): Rec<unknown>[] {
-  return records.map((record, input) => (record.input === input ? record : { ...record, input }))
+/** A record that is no data must be a control record; drain comes from numbered writers, the others from the control subject. */
+function controlIn({ kind, message }: Opened, record: unknown): Control {
+  const control = decodeControl(record)
+  if (control !== null && (control.hf === 'drain') === (kind === 'numbered')) return control
+  throw new HoldfastError('FOREIGN_WRITE', 'a record is neither data nor a control record of its subject', {
+    subject: message.subject,
+    seq: message.seq,
+  })
 }
