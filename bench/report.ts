@@ -1,0 +1,61 @@
+// The figures of a bench as text for people; the JSON file holds every sample.
+
+import type { Machine } from './machine.ts'
+import type { Sample } from './meter.ts'
+import { MEASUREMENTS, type Measurement, type ThroughputCell } from './throughput-cells.ts'
+
+type Align = 'left' | 'right'
+
+/** Columns as wide as their widest cell. */
+export function table(heads: readonly string[], rows: readonly (readonly string[])[], left = 1): string {
+  const widths = heads.map((head, i) => Math.max(head.length, ...rows.map((row) => row[i]!.length)))
+  const pad = (text: string, i: number, align: Align): string =>
+    align === 'left' ? text.padEnd(widths[i]!) : text.padStart(widths[i]!)
+  const line = (cells: readonly string[]): string =>
+    cells
+      .map((cell, i) => pad(cell, i, i < left ? 'left' : 'right'))
+      .join('  ')
+      .trimEnd()
+  return [line(heads), line(widths.map((width) => '-'.repeat(width))), ...rows.map(line)].join('\n')
+}
+
+export function machineText(m: Machine): string {
+  return [
+    `${m.date} · commit ${m.commit} · load before ${m.loadBefore.toFixed(1)}`,
+    `${m.cores} x ${m.cpu} · ${m.memoryGiB} GiB · ${m.os} · node ${m.node} · ${m.natsServer} · ${m.rocksdb}`,
+  ].join('\n')
+}
+
+export function throughputText(cells: readonly ThroughputCell[]): string {
+  const heads = ['input', 'messages', 'measurement', 'events/s', 'ratio', 'us/event', 'node CPU s', 'main CPU s']
+  heads.push('server CPU s', 'loop p99 ms')
+  const rows = cells.flatMap((cell) => MEASUREMENTS.map((measurement) => row(cell, measurement)))
+  return table(heads, rows, 3)
+}
+
+function row(cell: ThroughputCell, measurement: Measurement): string[] {
+  const { dataset, perMessage, events } = cell.task
+  const sample = best(cell.samples[measurement])
+  return [
+    dataset,
+    perMessage === 1 ? 'single' : `frames of ${perMessage}`,
+    measurement,
+    Math.round(events / sample.seconds).toLocaleString('en-US'),
+    ratioToParse(cell, measurement).toFixed(2),
+    ((sample.seconds * 1e6) / events).toFixed(2),
+    sample.nodeCpuSeconds.toFixed(2),
+    sample.mainCpuSeconds.toFixed(2),
+    sample.serverCpuSeconds.toFixed(2),
+    sample.loopDelayP99Ms.toFixed(1),
+  ]
+}
+
+/** The fastest sample: what the work takes when nothing else is at work. */
+export function best(samples: readonly Sample[]): Sample {
+  return samples.reduce((a, b) => (b.seconds < a.seconds ? b : a))
+}
+
+/** Of the rate to that of consume-and-parse in the same run. */
+export function ratioToParse({ samples }: ThroughputCell, measurement: Measurement): number {
+  return best(samples['consume-and-parse']).seconds / best(samples[measurement]).seconds
+}

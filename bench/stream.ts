@@ -1,0 +1,97 @@
+// The input stream of a measurement: filled once, read by every measurement of it.
+// Filling does not wait for the disk (sync_interval 2m); the server is then started again as `holdfast node` starts it, on the
+// same store, so that what is measured runs on the ordinary server.
+
+import type { Log } from '../log/log.ts'
+import { connectLog, type NatsLog } from '../log/nats-log.ts'
+import { startNatsServer } from '../log/nats-supervisor.ts'
+import { PLAIN_WRITER, type Plan, plainMapping, stageStream, stageSubject } from '../topology/plan.ts'
+import { ensureStreams, type StreamSettings, streamSpecs } from '../topology/streams.ts'
+
+/** The server's own limit of what all streams may take, shared out by weight. Generous: nothing here should be full. */
+export const STREAM_SETTINGS: StreamSettings = { totalBytes: 24 * 1024 ** 3, replicas: 1 }
+/** Publishes under way at once: enough that the server is never idle, few enough that none times out. */
+const UNDER_WAY = 500
+
+export interface Broker {
+  readonly log: NatsLog
+  readonly pid: number
+  close(): Promise<void>
+}
+
+/** A nats-server of our own on `storeDir`. `durable: false`: acknowledged before it is on disk, for filling. */
+export async function openBroker(plan: Plan, storeDir: string, { durable }: { durable: boolean }): Promise<Broker> {
+  const server = await startNatsServer({
+    storeDir,
+    mappings: plainMapping(plan),
+    restart: false,
+    ...(durable ? {} : { syncAlways: false }),
+  })
+  const log = await connectLog({ servers: server.url, name: 'bench' })
+  await ensureStreams(log, streamSpecs(plan, STREAM_SETTINGS))
+  return {
+    log,
+    pid: server.pid,
+    close: async () => {
+      await log.close()
+      await server.stop()
+    },
+  }
+}
+
+/** The stream that the first stage reads. */
+export const inputStream = (plan: Plan): string => stageStream(plan.namespace, plan.stages[0]!.name, 0)
+
+/** Publishes lines as plain clients do: `perMessage` events in one JSON array, or a message each. Returns the number of events. */
+export async function publishLines(log: Log, plan: Plan, lines: Iterable<string>, perMessage: number): Promise<number> {
+  const subject = stageSubject(plan.namespace, plan.stages[0]!.name, 0, PLAIN_WRITER)
+  const publish = async (payload: string): Promise<void> => {
+    const result = await log.publish({ subject, headers: null, payload: Buffer.from(payload) }, null)
+    if (result.kind !== 'stored') throw new Error(`the server did not take an event: ${result.cause}`)
+  }
+  let events = 0
+  let underWay: Promise<void>[] = []
+  for (const { payload, count } of messagesOf(lines, perMessage)) {
+    underWay.push(publish(payload))
+    events += count
+    if (underWay.length < UNDER_WAY) continue
+    await Promise.all(underWay)
+    underWay = []
+  }
+  await Promise.all(underWay)
+  return events
+}
+
+function* messagesOf(lines: Iterable<string>, perMessage: number): Generator<{ payload: string; count: number }> {
+  if (perMessage === 1) {
+    for (const payload of lines) yield { payload, count: 1 }
+    return
+  }
+  let frame: string[] = []
+  for (const line of lines) {
+    if (frame.push(line) < perMessage) continue
+    yield { payload: `[${frame.join(',')}]`, count: frame.length }
+    frame = []
+  }
+  if (frame.length > 0) yield { payload: `[${frame.join(',')}]`, count: frame.length }
+}
+
+/** Milliseconds to wait for messages that are known to be there. */
+const READ_WAIT_MS = 5_000
+
+/** Reads a stream from its first message to its present last one, and hands out each batch as it comes. */
+export async function* readAll(log: Log, stream: string) {
+  const state = await log.streamState(stream)
+  if (state === null || state.lastSeq === 0) return
+  const reader = await log.read(stream, { seq: 0, digest: '', created: state.created })
+  try {
+    for (let seq = 0; seq < state.lastSeq; ) {
+      const messages = await reader.next(READ_WAIT_MS)
+      if (messages.length === 0) throw new Error(`stream ${stream} gave nothing for ${READ_WAIT_MS} ms`)
+      yield messages
+      seq = messages.at(-1)!.seq
+    }
+  } finally {
+    await reader.stop()
+  }
+}

@@ -1,0 +1,72 @@
+// The throughput part seen from bench/main.ts: which cells there are and what one reports. The program that measures a cell is
+// throughput.ts.
+
+import { existsSync } from 'node:fs'
+import { join } from 'node:path'
+import { type ChildOptions, runChild } from './child.ts'
+import { type DatasetName, SHOP_FILE } from './datasets.ts'
+import type { Outputs } from './graph-run.ts'
+import type { Sample } from './meter.ts'
+
+export const MEASUREMENTS = ['consume', 'consume-and-parse', 'page-view graph'] as const
+export type Measurement = (typeof MEASUREMENTS)[number]
+
+export interface ThroughputTask {
+  readonly dataset: DatasetName
+  readonly events: number
+  /** Events in one message; 1: no array around it. */
+  readonly perMessage: number
+  readonly samples: number
+  /** Where the server and the state live; the program removes it. */
+  readonly directory: string
+  /** Where to write what the main thread did in one more run of the graph; null: nowhere. */
+  readonly profile: string | null
+}
+
+export interface ThroughputResult {
+  readonly messages: number
+  readonly payloadBytes: number
+  readonly samples: Readonly<Record<Measurement, readonly Sample[]>>
+  readonly outputs: Outputs
+}
+
+export interface ThroughputCell extends ThroughputResult {
+  readonly task: ThroughputTask
+}
+
+export interface ThroughputOptions extends ChildOptions {
+  readonly framedEvents: number
+  readonly singleEvents: number
+  readonly samples: number
+  readonly directory: string
+  readonly profile: string | null
+}
+
+const PROGRAM = new URL(import.meta.resolve('./throughput.ts'))
+const FRAME_EVENTS = 100
+
+/** Measures every dataset that is there in both formats, one after the other. */
+export async function throughputCells(options: ThroughputOptions): Promise<ThroughputCell[]> {
+  const datasets: DatasetName[] = existsSync(SHOP_FILE) ? ['shop-10d', 'generated'] : ['generated']
+  if (datasets.length === 1) options.say(`${SHOP_FILE.pathname} is not there: generated events only`)
+  const cells: ThroughputCell[] = []
+  for (const dataset of datasets) {
+    for (const perMessage of [FRAME_EVENTS, 1]) cells.push(await cellOf(options, dataset, perMessage))
+  }
+  return cells
+}
+
+async function cellOf(o: ThroughputOptions, dataset: DatasetName, perMessage: number): Promise<ThroughputCell> {
+  const name = `${dataset}-${perMessage}`
+  const task: ThroughputTask = {
+    dataset,
+    perMessage,
+    events: perMessage === 1 ? o.singleEvents : o.framedEvents,
+    samples: o.samples,
+    directory: join(o.directory, name),
+    profile: o.profile === null ? null : join(o.profile, `${name}.cpuprofile`),
+  }
+  const say = (line: string): void => o.say(`${name}: ${line}`)
+  const result = await runChild<ThroughputResult>(PROGRAM, task, { signal: o.signal, say })
+  return { task, ...result }
+}

@@ -1,0 +1,132 @@
+// A program that bench/main.ts starts, once per dataset and format: fills a stream, then measures reading it, reading and
+// parsing it, and the page-view graph on it, in turns.
+// TH1: the outputs of every run of the graph are equal to those of a slow run (slices of 7, commits of 500 records); else it
+//      fails. The slow run is also what warms the code up.
+
+import { rm } from 'node:fs/promises'
+import { join } from 'node:path'
+import { DEFAULT_TUNING, type TaskTuning } from '../topology/task.ts'
+import { serveParent } from './child.ts'
+import { DATASETS } from './datasets.ts'
+import {
+  benchPlan,
+  forgetRun,
+  type GraphOptions,
+  type Outputs,
+  openHost,
+  outputsOf,
+  startAndCatchUp,
+} from './graph-run.ts'
+import { metered, type Sample } from './meter.ts'
+import { profiled } from './profile.ts'
+import { type Broker, inputStream, openBroker, publishLines, readAll } from './stream.ts'
+import { MEASUREMENTS, type Measurement, type ThroughputResult, type ThroughputTask } from './throughput-cells.ts'
+
+/** Other cuts everywhere: few records in a slice, many small commits. */
+const SLOW: TaskTuning = { ...DEFAULT_TUNING, sliceMax: 7, commitRecordsMax: 500 }
+
+type Say = (line: string) => void
+
+async function throughput(task: ThroughputTask, say: Say): Promise<ThroughputResult> {
+  try {
+    await fill(task, say)
+    const plan = benchPlan()
+    const broker = await openBroker(plan, join(task.directory, 'nats'), { durable: true })
+    try {
+      return await measure(task, broker, say)
+    } finally {
+      await broker.close()
+    }
+  } finally {
+    await rm(task.directory, { recursive: true, force: true })
+  }
+}
+
+async function fill({ dataset, events, perMessage, directory }: ThroughputTask, say: Say): Promise<void> {
+  const begin = performance.now()
+  const plan = benchPlan()
+  const broker = await openBroker(plan, join(directory, 'nats'), { durable: false })
+  try {
+    await publishLines(broker.log, plan, DATASETS[dataset](events), perMessage)
+  } finally {
+    await broker.close()
+  }
+  say(`filled in ${((performance.now() - begin) / 1_000).toFixed(1)} s`)
+}
+
+async function measure(task: ThroughputTask, broker: Broker, say: Say): Promise<ThroughputResult> {
+  const { events } = task
+  const plan = benchPlan()
+  const run = { plan, log: broker.log, stateDir: join(task.directory, 'state') }
+  const { bytes, messages } = await consume(run, () => 0)
+  await consumeAndParse(run, events)
+  const slow = await runGraph({ ...run, tuning: SLOW }, broker.pid, events)
+  say(`slow run: ${slow.sample.seconds.toFixed(1)} s`)
+  const samples: Record<Measurement, Sample[]> = { consume: [], 'consume-and-parse': [], 'page-view graph': [] }
+  for (let i = 0; i < task.samples; i++) {
+    samples.consume.push((await metered(broker.pid, () => consume(run, () => 0))).sample)
+    samples['consume-and-parse'].push((await metered(broker.pid, () => consumeAndParse(run, events))).sample)
+    const graph = await runGraph({ ...run, tuning: DEFAULT_TUNING }, broker.pid, events)
+    assertEqual(graph.outputs, slow.outputs)
+    samples['page-view graph'].push(graph.sample)
+    say(`sample ${i + 1}: ${MEASUREMENTS.map((m) => `${m} ${samples[m].at(-1)!.seconds.toFixed(2)} s`).join(', ')}`)
+  }
+  if (task.profile !== null) {
+    const { profile } = task
+    await runGraph({ ...run, tuning: DEFAULT_TUNING }, broker.pid, events, (work) => profiled(profile, work))
+  }
+  return { payloadBytes: bytes, messages, samples, outputs: slow.outputs }
+}
+
+type Read = Pick<GraphOptions, 'plan' | 'log'>
+
+/** Reads the whole stream; `use` makes a number of each payload, so that nothing is optimised away. */
+async function consume({ plan, log }: Read, use: (payload: Uint8Array) => number) {
+  let [bytes, messages, used] = [0, 0, 0]
+  for await (const batch of readAll(log, inputStream(plan))) {
+    messages += batch.length
+    for (const { payload } of batch) {
+      bytes += payload.length
+      used += use(payload)
+    }
+  }
+  return { bytes, messages, used }
+}
+
+async function consumeAndParse(run: Read, events: number): Promise<void> {
+  const { used } = await consume(run, (payload) => {
+    const { buffer, byteOffset, byteLength } = payload
+    const value: unknown = JSON.parse(Buffer.from(buffer, byteOffset, byteLength).toString('utf8'))
+    return Array.isArray(value) ? value.length : 1
+  })
+  if (used !== events) throw new Error(`${used} events are in the stream, not ${events}`)
+}
+
+type Around = <T>(work: () => Promise<T>) => Promise<T>
+
+/** One run from nothing, measured from the start of the tasks to the last commit. */
+async function runGraph(
+  options: GraphOptions,
+  serverPid: number,
+  events: number,
+  around: Around = (work) => work(),
+): Promise<{ sample: Sample; outputs: Outputs }> {
+  await forgetRun(options)
+  const host = openHost(options)
+  try {
+    const { sample } = await metered(serverPid, () => around(() => startAndCatchUp(host, options.plan, events)))
+    return { sample, outputs: await outputsOf(host, options) }
+  } finally {
+    await host.stop()
+    await host.close()
+  }
+}
+
+/** TH1. */
+function assertEqual(outputs: Outputs, slow: Outputs): void {
+  for (const [kind, digest] of Object.entries(slow)) {
+    if (outputs[kind as keyof Outputs] !== digest) throw new Error(`${kind} differ from those of the slow run`)
+  }
+}
+
+serveParent(throughput)
