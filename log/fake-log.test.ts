@@ -15,7 +15,10 @@ function fakeHarness(seed: number): LogHarness {
     restart: async () => server.restart(),
     backup: async () => {
       const backup = server.backup()
-      return async () => server.restore(backup)
+      return async (fill) => {
+        server.restore(backup)
+        if (fill !== undefined) await fill(server.connect('other'))
+      }
     },
     recreate: async (spec) => server.recreate(spec.name),
     dropConsumers: async (stream) => server.dropConsumers(stream),

@@ -4,6 +4,7 @@ import { cp, mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
+import type { Log } from '../../log/log.ts'
 import { connectLog, type NatsLog } from '../../log/nats-log.ts'
 import { type NatsServerHandle, type NatsServerOptions, startNatsServer } from '../../log/nats-supervisor.ts'
 import type { LogHarness } from './log.ts'
@@ -38,20 +39,34 @@ export async function natsHarness(options: NatsHarnessOptions = {}): Promise<Nat
     server = await start(port)
   }
 
-  async function backup(): Promise<() => Promise<void>> {
+  async function backup() {
     const copy = join(dir, `backup-${++backups}`)
     // A stopped server cannot write: what is copied is what a kill would leave.
     server.kill('SIGSTOP')
     await cp(join(storeDir, 'jetstream'), copy, { recursive: true })
     server.kill('SIGCONT')
-    return () =>
+    return (fill?: (log: Log) => Promise<void>) =>
       restart(async () => {
         await rm(join(storeDir, 'jetstream'), { recursive: true })
         await cp(copy, join(storeDir, 'jetstream'), { recursive: true })
+        if (fill !== undefined) await elsewhere(fill)
       })
   }
 
-  const connect = () => connectLog({ servers: server.url, name: 'test', requestTimeoutMs })
+  /** Runs the server on another port, where only `fill` finds it. */
+  async function elsewhere(fill: (log: Log) => Promise<void>): Promise<void> {
+    server = await start()
+    const log = await connect()
+    await fill(log)
+    await log.close()
+    server.kill('SIGKILL')
+    await server.exited
+  }
+
+  function connect(): Promise<NatsLog> {
+    return connectLog({ servers: server.url, name: 'test', requestTimeoutMs })
+  }
+
   const admin = await connect()
   /** Our own connection, once it is back after a restart. */
   async function ready(): Promise<NatsLog> {
