@@ -10,6 +10,8 @@ import type { LogMessage } from './log.ts'
 
 /** The one header of a frame (and of the last message of an atomic batch). */
 export const FRAME_HEADER = 'Hf-Frame'
+/** The header of every message of an output stream: `<writer>.<number>`. */
+export const RECORD_HEADER = 'Hf-Record'
 const FORMAT = '1'
 /** Bytes. Large enough to make a message cheap, small enough for the default max_payload of 1 MiB. */
 export const FRAME_BYTES_MAX = 512 * 1024
@@ -36,33 +38,29 @@ export function encodeFrameHeader(h: FrameHeader): string {
   return `${FORMAT} ${h.first} ${h.count} ${h.chainBefore} ${h.chainAfter} ${h.generation} ${h.instance} ${h.watermark} ${h.coveredSeq} ${h.coveredIndex}`
 }
 
+/** Field by field what encodeFrameHeader() writes; the numbers of records and generations begin at 1. */
+const HEADER = new RegExp(
+  `^${FORMAT} ([1-9]\\d*) (\\d+) ([0-9a-f]{16}) ([0-9a-f]{16}) ([1-9]\\d*) ([^ ]+) (-?\\d+) (\\d+) (\\d+)$`,
+)
+
 /** null if the text is not a frame header of a version that this code knows. */
 export function parseFrameHeader(text: string | undefined): FrameHeader | null {
-  if (text === undefined) return null
-  const f = text.split(' ')
-  if (f.length !== 10 || f[0] !== FORMAT) return null
-  const numbers = [f[1], f[2], f[5], f[7], f[8], f[9]].map(Number)
-  if (!numbers.every(Number.isSafeInteger)) return null
-  const [first, count, generation, watermark, coveredSeq, coveredIndex] = numbers as [
-    number,
-    number,
-    number,
-    number,
-    number,
-    number,
-  ]
-  if (!/^[0-9a-f]{16}$/.test(f[3]!) || !/^[0-9a-f]{16}$/.test(f[4]!)) return null
-  return {
-    first,
-    count,
+  const f = text === undefined ? null : HEADER.exec(text)
+  if (f === null) return null
+  const header = {
+    first: Number(f[1]),
+    count: Number(f[2]),
     chainBefore: f[3]!,
     chainAfter: f[4]!,
-    generation,
+    generation: Number(f[5]),
     instance: f[6]!,
-    watermark,
-    coveredSeq,
-    coveredIndex,
+    watermark: Number(f[7]),
+    coveredSeq: Number(f[8]),
+    coveredIndex: Number(f[9]),
   }
+  return Object.values(header).every((value) => typeof value === 'string' || Number.isSafeInteger(value))
+    ? header
+    : null
 }
 
 /** A running 64-bit chain in two 32-bit lanes. Mutable, one per (writer, destination), so that no record allocates. */

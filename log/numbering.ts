@@ -8,6 +8,13 @@ import type { Destination } from './recovery.ts'
 
 /** Messages of one atomic batch; the server's limit. */
 export const ATOMIC_BATCH_MAX = 1_000
+/** Bytes of records in one atomic batch, which the server holds in memory and a stream must have room for at once. */
+export const ATOMIC_BATCH_BYTES_MAX = 8 * 1024 * 1024
+
+const CHUNK_LIMITS: Readonly<Record<Destination['mode'], { readonly records: number; readonly bytes: number }>> = {
+  frames: { records: Number.POSITIVE_INFINITY, bytes: FRAME_BYTES_MAX },
+  records: { records: ATOMIC_BATCH_MAX, bytes: ATOMIC_BATCH_BYTES_MAX },
+}
 
 /** Where the writer's computation stands: the last record it made, published or not. */
 export interface Computed {
@@ -84,7 +91,7 @@ function inChunks(records: readonly string[], start: Computed, mode: Destination
   const chunks: Chunk[] = []
   let before = start
   for (let from = 0; from < records.length; ) {
-    const to = mode === 'frames' ? frameEnd(records, from) : Math.min(records.length, from + ATOMIC_BATCH_MAX)
+    const to = chunkEnd(records, from, mode)
     const chunk = chunkOf(from === 0 && to === records.length ? records : records.slice(from, to), before)
     chunks.push(chunk)
     before = chunk.after
@@ -93,14 +100,17 @@ function inChunks(records: readonly string[], start: Computed, mode: Destination
   return chunks
 }
 
-/** Where the frame that starts at `from` ends: as many records as fit, at least one. */
-function frameEnd(records: readonly string[], from: number): number {
-  let bytes = 2
-  for (let i = from; i < records.length; i++) {
+/** Where the chunk that starts at `from` ends: as many records as fit, at least one. */
+function chunkEnd(records: readonly string[], from: number, mode: Destination['mode']): number {
+  const limits = CHUNK_LIMITS[mode]
+  const end = Math.min(records.length, from + limits.records)
+  let bytes = 0
+  for (let i = from; i < end; i++) {
+    // Two bytes of separator or bracket for each record.
     bytes += Buffer.byteLength(records[i]!) + 2
-    if (bytes > FRAME_BYTES_MAX && i > from) return i
+    if (bytes > limits.bytes && i > from) return i
   }
-  return records.length
+  return end
 }
 
 /** The chain after the first `count` records of a chunk. */

@@ -2,7 +2,7 @@
 // Asked on start and after every publish without a positive ack. Reading the log and acting is in log/writer.ts.
 
 import { HoldfastError } from './errors.ts'
-import { FRAME_HEADER, type FrameHeader, parseFrameHeader } from './frame.ts'
+import { FRAME_HEADER, type FrameHeader, parseFrameHeader, RECORD_HEADER } from './frame.ts'
 import type { LogMessage, StreamState } from './log.ts'
 
 /** What is known to be in a destination: the last record of this writer and the message that carries it. */
@@ -27,6 +27,8 @@ export interface Owner {
   readonly instance: string
 }
 
+type Facts = Readonly<Record<string, string | number>>
+
 /** What lies in the destination. `header` is null where nothing of this writer is there (or retention took it). */
 export interface Found extends Published {
   readonly header: FrameHeader | null
@@ -46,12 +48,7 @@ export function whatIsThere(
   const where = { subject: destination.subject, state_number: state.number, state_seq: state.seq }
   if (last === null) return nothingThere(destination, stream, state, where)
   const header = parseFrameHeader(last.headers?.[FRAME_HEADER])
-  if (header === null) {
-    throw new HoldfastError('FOREIGN_WRITE', 'the last message of a writer has no valid header', {
-      ...where,
-      seq: last.seq,
-    })
-  }
+  if (header === null) throw headless(destination, last, state, where)
   const number = header.first + header.count - 1
   const facts = { ...where, seq: last.seq, number, generation: header.generation, my_generation: owner.generation }
   const newer = header.generation > owner.generation
@@ -66,12 +63,18 @@ export function whatIsThere(
   return { number, chain: header.chainAfter, seq: last.seq, header }
 }
 
-function nothingThere(
-  destination: Destination,
-  stream: StreamState,
-  state: Published,
-  where: Record<string, string | number>,
-): Found {
+/** A stranger's message; or what is left of ours where a batch lost its end, and with it its header. */
+function headless({ mode }: Destination, last: LogMessage, state: Published, where: Facts): HoldfastError {
+  const facts = { ...where, seq: last.seq }
+  const cut = mode === 'records' && last.headers?.[RECORD_HEADER] !== undefined
+  if (cut) return new HoldfastError('LOG_WENT_BACK', 'the destination ends inside a batch', facts)
+  if (last.seq < state.seq) {
+    return new HoldfastError('LOG_WENT_BACK', 'the destination ends before what state says was published', facts)
+  }
+  return new HoldfastError('FOREIGN_WRITE', 'the last message of a writer has no valid header', facts)
+}
+
+function nothingThere(destination: Destination, stream: StreamState, state: Published, where: Facts): Found {
   const facts = { ...where, first_seq: stream.firstSeq, last_seq: stream.lastSeq }
   if (stream.lastSeq < state.seq) {
     throw new HoldfastError('LOG_WENT_BACK', 'the destination ends before what state says was published', facts)

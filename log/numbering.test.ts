@@ -1,0 +1,102 @@
+// Numbers, chains and chunks of what a writer computes, before anything is published.
+
+import { describe, expect, it } from 'vitest'
+import { Chain, FRAME_BYTES_MAX } from './frame.ts'
+import {
+  ATOMIC_BATCH_BYTES_MAX,
+  ATOMIC_BATCH_MAX,
+  chainAt,
+  chunkOf,
+  comparePositions,
+  Numbering,
+  startOf,
+} from './numbering.ts'
+
+const START = startOf('w', 's')
+const HERE = { seq: 1, index: 0 }
+const text = (i: number) => `"record ${i}"`
+const texts = (count: number) => Array.from({ length: count }, (_, i) => text(i))
+
+/** The chain over records, one by one. */
+function chainOver(records: readonly string[]): string {
+  const chain = Chain.fromHex(START.chain)
+  for (const record of records) chain.add(Buffer.from(record), 0, Buffer.byteLength(record))
+  return chain.hex
+}
+
+describe('Numbering', () => {
+  it('goes on from commit to commit, and the chain is that of the records alone', () => {
+    const whole = texts(100)
+    for (const cuts of [[100], [1, 99], [33, 33, 34], [0, 50, 0, 50]]) {
+      const numbering = new Numbering('frames', START)
+      let from = 0
+      for (const cut of cuts) {
+        const outbox = numbering.take(whole.slice(from, from + cut), 5, HERE)
+        expect(outbox.before.number).toBe(from)
+        from += cut
+        expect(outbox.after).toEqual({ number: from, chain: chainOver(whole.slice(0, from)) })
+      }
+      expect(numbering.computed).toEqual({ number: 100, chain: chainOver(whole) })
+    }
+  })
+
+  it('has no chunk where there is no record', () => {
+    const outbox = new Numbering('frames', START).take([], 5, HERE)
+    expect(outbox).toMatchObject({ chunks: [], before: START, after: START, watermark: 5, covered: HERE })
+  })
+
+  it('cuts frames by bytes: none is larger than the limit unless one record is', () => {
+    const third = JSON.stringify('x'.repeat(Math.floor(FRAME_BYTES_MAX / 3) - 10))
+    const huge = JSON.stringify('y'.repeat(FRAME_BYTES_MAX + 1))
+    const { chunks } = new Numbering('frames', START).take([third, third, third, third, huge, third], 5, HERE)
+    expect(chunks.map(({ records }) => records.length)).toEqual([3, 1, 1, 1])
+    for (const { payload, records } of chunks) {
+      if (records.length > 1) expect(payload.length).toBeLessThanOrEqual(FRAME_BYTES_MAX)
+    }
+    expect(chunks.map(({ before, after }) => [before.number, after.number])).toEqual([
+      [0, 3],
+      [3, 4],
+      [4, 5],
+      [5, 6],
+    ])
+  })
+
+  it('counts bytes of UTF-8, and fills a frame to the last byte', () => {
+    // Four records of n bytes and their separators and brackets are 4 n + 8 bytes.
+    const exact = JSON.stringify('é'.repeat((FRAME_BYTES_MAX / 4 - 2 - 2) / 2))
+    const { chunks } = new Numbering('frames', START).take([exact, exact, exact, exact], 5, HERE)
+    expect(chunks).toHaveLength(1)
+    expect(chunks[0]!.payload.length).toBe(FRAME_BYTES_MAX)
+    const more = new Numbering('frames', START).take([exact, exact, exact, `${exact} `], 5, HERE)
+    expect(more.chunks).toHaveLength(2)
+  })
+
+  it('cuts atomic batches by messages and by bytes', () => {
+    const numbering = new Numbering('records', START)
+    const { chunks } = numbering.take(texts(2 * ATOMIC_BATCH_MAX + 1), 5, HERE)
+    expect(chunks.map(({ records }) => records.length)).toEqual([ATOMIC_BATCH_MAX, ATOMIC_BATCH_MAX, 1])
+    const quarter = JSON.stringify('x'.repeat(ATOMIC_BATCH_BYTES_MAX / 4))
+    const large = numbering.take(
+      Array.from({ length: 7 }, () => quarter),
+      5,
+      HERE,
+    )
+    expect(large.chunks.map(({ records }) => records.length)).toEqual([3, 3, 1])
+  })
+
+  it('refuses a record with a line end', () => {
+    expect(() => new Numbering('frames', START).take(['[1,\n2]'], 5, HERE)).toThrow('without line ends')
+  })
+})
+
+it('chainAt is the chain after so many records of a chunk', () => {
+  const records = texts(5)
+  const chunk = chunkOf(records, START)
+  for (let count = 0; count <= 5; count++) expect(chainAt(chunk, count)).toBe(chainOver(records.slice(0, count)))
+})
+
+it('positions are ordered by sequence, then by index', () => {
+  expect(comparePositions({ seq: 2, index: 0 }, { seq: 1, index: 9 })).toBeGreaterThan(0)
+  expect(comparePositions({ seq: 1, index: 3 }, { seq: 1, index: 9 })).toBeLessThan(0)
+  expect(comparePositions(HERE, { ...HERE })).toBe(0)
+})
