@@ -21,7 +21,7 @@ export interface Rec<T> {
   readonly input: number
 }
 
-/** Fires once, in the order (due time, kind, key). `payload` is any JSON value. */
+/** Fires once, in the order (due time, operator, kind, key, cause). `payload` is any JSON value. */
 export interface Timer {
   readonly dueMs: number
   readonly kind: string
