@@ -59,11 +59,10 @@ export class DataDirectory {
 
   /** Opens or creates it. Throws USAGE where it is something else's. */
   static async open(path: string, identity: RunIdentity, shape: RunShape): Promise<DataDirectory> {
-    await mkdir(join(path, 'state'), { recursive: true }).catch((error: Error) => {
-      throw new HoldfastError('USAGE', `cannot use ${path}: ${error.message}`)
-    })
-    const before = await readRunFile(path)
+    await usable(path, mkdir(path, { recursive: true }))
+    const before = await usable(path, readRunFile(path))
     if (before !== null) compare(path, before, identity)
+    await usable(path, mkdir(join(path, 'state'), { recursive: true }))
     const starts = (before?.starts ?? 0) + 1
     const text = JSON.stringify({ ...identity, ...shape, starts } satisfies RunFile)
     await writeFile(join(path, `${NAME}.new`), text)
@@ -88,6 +87,15 @@ async function readRunFile(path: string): Promise<RunFile | null> {
     )
   }
   return JSON.parse(await readFile(join(path, NAME), 'utf8')) as RunFile
+}
+
+async function usable<T>(path: string, work: Promise<T>): Promise<T> {
+  try {
+    return await work
+  } catch (error) {
+    if (error instanceof HoldfastError) throw error
+    throw new HoldfastError('USAGE', `cannot use ${path}: ${error instanceof Error ? error.message : error}`)
+  }
 }
 
 function compare(path: string, before: RunFile, now: RunIdentity): void {

@@ -51,7 +51,8 @@ async function writeWhole(
   const temporary = join(directory, `.${name}.${process.pid}`)
   const file = await open(temporary, 'w')
   try {
-    await fill((text) => file.write(text))
+    // appendFile, not write: a write may take a part only and say so in a number.
+    await fill((text) => file.appendFile(text))
     await file.sync()
     await file.close()
     await rename(temporary, join(directory, name))
