@@ -32,9 +32,8 @@ export async function* linesOf(chunks: AsyncIterable<Uint8Array>, skip: number):
       open = new OpenLine()
       from = end + 1
     }
-    open.add(chunk.subarray(from))
-    // The chunk's memory may be used again.
-    open.own()
+    // A copy: the chunk's memory may be used again.
+    open.add(Buffer.from(chunk.subarray(from)))
     if (lines.length > 0) yield lines
   }
   if (open.length === 0) return number
@@ -64,12 +63,6 @@ class OpenLine {
     if (this.#keptBytes >= LINE_BYTES_KEPT) return
     this.#parts.push(part)
     this.#keptBytes += part.length
-  }
-
-  /** Copies the part added last, which lies in a chunk. */
-  own(): void {
-    const last = this.#parts.pop()
-    if (last !== undefined) this.#parts.push(last.slice())
   }
 
   line(number: number, { mayEndInCr }: { readonly mayEndInCr: boolean }): Line {

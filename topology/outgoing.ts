@@ -68,7 +68,10 @@ export class Outgoing {
     const pending = this.#outputs.get(name)
     assert(pending !== undefined, `the stage has an output ${name}`)
     const ofIngress = node === INGRESS
-    assert(pending.ofIngress === null || pending.ofIngress === ofIngress, `the ingress has the output ${name} to itself`)
+    assert(
+      pending.ofIngress === null || pending.ofIngress === ofIngress,
+      `the ingress has the output ${name} to itself`,
+    )
     pending.ofIngress = ofIngress
     this.#add(pending, json, input, node)
   }
