@@ -10,7 +10,7 @@ function fakeHarness(seed: number): LogHarness {
   const server = new FakeLogServer({ seed, maxStoreBytes: CONFORMANCE_STORE_BYTES })
   return {
     connect: async () => server.connect('client'),
-    pause: () => server.pause(),
+    pause: async () => server.pause(),
     resume: () => server.resume(),
     restart: async () => server.restart(),
     backup: async () => {

@@ -137,7 +137,7 @@ describe('a connection to JetStream', () => {
   it('calls a publish unknown as soon as the connection breaks', async () => {
     const spec = await stream()
     const patient = await connectLog({ servers: harness.url, name: 'patient', requestTimeoutMs: 60_000 })
-    harness.pause()
+    await harness.pause()
     const started = performance.now()
     const publishing = patient.publish({ subject: `${spec.name}.a`, headers: null, payload: Buffer.from('x') }, null)
     await sleep(50)
@@ -156,7 +156,7 @@ describe('a connection to JetStream', () => {
     const reader = await own.read(spec.name, START)
     await readCount(reader, 3)
     const before = await consumerNames(spec.name)
-    harness.pause()
+    await harness.pause()
     await sleep(4_500)
     harness.resume()
     let after = before

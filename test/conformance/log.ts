@@ -20,8 +20,8 @@ import {
 /** The world of one log: more connections, and what can be done to the broker behind it. */
 export interface LogHarness {
   connect(): Promise<Log>
-  /** The broker stops answering (SIGSTOP) and goes on. */
-  pause(): void
+  /** The broker stops answering (SIGSTOP; settles when it has stopped) and goes on. */
+  pause(): Promise<void>
   resume(): void
   /** kill -9, `whileDown`, start again on the same store. */
   restart(): Promise<void>
@@ -173,6 +173,15 @@ export function logConformance(name: string, makeHarness: () => Promise<LogHarne
       const spec = freshSpec(overrides)
       await log.ensureStream(spec)
       return spec
+    }
+
+    async function whilePaused<T>(work: () => Promise<T>): Promise<T> {
+      await harness.pause()
+      try {
+        return await work()
+      } finally {
+        harness.resume()
+      }
     }
 
     describe('streams', () => {
@@ -367,9 +376,7 @@ export function logConformance(name: string, makeHarness: () => Promise<LogHarne
         const spec = await stream()
         const subject = `${spec.name}.a`
         const first = expectStored(await log.publish(message(subject, 'one'), { lastSubjectSeq: 0 }))
-        harness.pause()
-        const result = await log.publish(message(subject, 'two'), { lastSubjectSeq: first })
-        harness.resume()
+        const result = await whilePaused(() => log.publish(message(subject, 'two'), { lastSubjectSeq: first }))
         expect(result).toMatchObject({ kind: 'unknown' })
         let last = await insist(harness, () => log.lastOnSubject(spec.name, subject))
         for (let i = 0; i < 100 && last!.seq === first; i++) {
@@ -384,14 +391,14 @@ export function logConformance(name: string, makeHarness: () => Promise<LogHarne
 
       it('is what a batch has, too; and a question without an answer throws LogUnavailable', async () => {
         const spec = await stream()
-        harness.pause()
-        const batch = log.publishBatch([message(`${spec.name}.a`, '1'), message(`${spec.name}.a`, '2')], { lastSeq: 0 })
-        const question = log.streamState(spec.name)
-        const pinged = log.ping()
-        await expect(question).rejects.toBeInstanceOf(LogUnavailable)
-        expect(await batch).toMatchObject({ kind: 'unknown' })
-        expect(await pinged).toBe(false)
-        harness.resume()
+        const two = [message(`${spec.name}.a`, '1'), message(`${spec.name}.a`, '2')]
+        await whilePaused(async () => {
+          const batch = log.publishBatch(two, { lastSeq: 0 })
+          const pinged = log.ping()
+          await expect(log.streamState(spec.name)).rejects.toBeInstanceOf(LogUnavailable)
+          expect(await batch).toMatchObject({ kind: 'unknown' })
+          expect(await pinged).toBe(false)
+        })
         const state = await insist(harness, () => log.streamState(spec.name))
         expect([0, 2]).toContain(state!.lastSeq)
         expect(await log.ping()).toBe(true)
@@ -514,9 +521,7 @@ export function logConformance(name: string, makeHarness: () => Promise<LogHarne
         await publishAll(log, `${spec.name}.a`, ['one'])
         const reader = await log.read(spec.name, START)
         expect(await readCount(reader, 1)).toHaveLength(1)
-        harness.pause()
-        expect(await reader.next(200)).toEqual([])
-        harness.resume()
+        await whilePaused(async () => expect(await reader.next(200)).toEqual([]))
         await publishChained(harness, log, spec.name, `${spec.name}.a`, ['two'])
         expect((await readCount(reader, 1)).map(textOf)).toEqual(['two'])
         await reader.stop()

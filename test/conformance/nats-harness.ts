@@ -1,6 +1,6 @@
 // A real nats-server of its own for a test, on loopback, in a directory of its own; with the things a test does to it.
 
-import { cp, mkdtemp, rm } from 'node:fs/promises'
+import { cp, mkdtemp, readFile, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
@@ -39,10 +39,17 @@ export async function natsHarness(options: NatsHarnessOptions = {}): Promise<Nat
     server = await start(port)
   }
 
+  /** The signal is delivered some time after it was sent; on other systems than linux that time is slept. */
+  async function pause(): Promise<void> {
+    server.kill('SIGSTOP')
+    const stopped = () => readFile(`/proc/${server.pid}/stat`, 'utf8').then((stat) => / T /.test(stat))
+    while (!(await stopped().catch(() => sleep(100).then(() => true)))) await sleep(1)
+  }
+
   async function backup() {
     const copy = join(dir, `backup-${++backups}`)
     // A stopped server cannot write: what is copied is what a kill would leave.
-    server.kill('SIGSTOP')
+    await pause()
     await cp(join(storeDir, 'jetstream'), copy, { recursive: true })
     server.kill('SIGCONT')
     return (fill?: (log: Log) => Promise<void>) =>
@@ -82,7 +89,7 @@ export async function natsHarness(options: NatsHarnessOptions = {}): Promise<Nat
       return server
     },
     connect,
-    pause: () => server.kill('SIGSTOP'),
+    pause,
     resume: () => server.kill('SIGCONT'),
     restart,
     backup,
