@@ -1,0 +1,260 @@
+// The world of one simulated task: a broker with its input and its destinations, somebody who reads and trims these, and
+// two places (disks) where processes of the task can run.
+// TW1: the input log is given, byte for byte; everything else (what arrives when, slices, faults) may vary with the seed.
+// TW2: what was ever stored in a destination is archived before it is trimmed, so that oracles see all of it.
+// What happens in it is in ordeal.ts; without faults it makes the twin that ordeals are compared with.
+
+import { setImmediate as nextTurn } from 'node:timers/promises'
+import type { Chaos, FaultKind } from '../../log/fake-log.ts'
+import { FakeLogServer } from '../../log/fake-log.ts'
+import type { LogMessage } from '../../log/log.ts'
+import type { Destination } from '../../log/recovery.ts'
+import { MemoryDisk } from '../../state/memory-backend.ts'
+import {
+  exchangeDestination,
+  outputDestination,
+  type Plan,
+  type StagePlan,
+  stageStream,
+  taskName,
+} from '../../topology/plan.ts'
+import { streamSpecs } from '../../topology/streams.ts'
+import { DEFAULT_TUNING, type Role, type TaskTuning } from '../../topology/task.ts'
+import type { InputMessage } from './input.ts'
+import { type Finding, type Outcome, walk } from './oracles.ts'
+import { SimProcess } from './process.ts'
+
+/** One task with its input: what an ordeal is about. */
+export interface Subject {
+  readonly plan: Plan
+  readonly stage: StagePlan
+  readonly partition: number
+  readonly input: readonly InputMessage[]
+}
+
+export interface WorldOptions {
+  readonly seed: number
+  readonly subject: Subject
+  readonly tuning?: TaskTuning
+  readonly chaos?: Chaos
+  /** Bytes of each destination stream; without, there is always room. */
+  readonly destinationBytes?: number
+  readonly onKillPoint?: (name: string, process: SimProcess) => void
+}
+
+const ROOMY_BYTES = 1024 * 1024 * 1024
+/** A simulation that takes more steps than this waits for something that never comes (O5). */
+const STEPS_MAX = 150_000
+
+/** The simulation did not come to its end. */
+export class Stuck extends Error {}
+
+export class TaskWorld {
+  readonly server: FakeLogServer
+  readonly subject: Subject
+  readonly destinations: readonly Destination[]
+  readonly inputStream: string
+  readonly writer: string
+  readonly disks: readonly [MemoryDisk, MemoryDisk] = [new MemoryDisk(), new MemoryDisk()]
+  readonly #o: WorldOptions
+  readonly #archive = new Map<string, LogMessage[]>()
+  readonly #waiting = new Set<{ readonly condition: () => boolean; readonly resolve: () => void }>()
+  #fed = 0
+  #started = 0
+
+  constructor(options: WorldOptions) {
+    this.#o = options
+    const { plan, stage, partition } = options.subject
+    this.subject = options.subject
+    this.server = new FakeLogServer({ seed: options.seed, drive: 'manual', chaos: options.chaos ?? {} })
+    this.inputStream = stageStream(plan.namespace, stage.name, partition)
+    this.writer = taskName(stage.name, partition)
+    this.destinations = [
+      ...stage.exchanges.flatMap((exchange) =>
+        Array.from({ length: plan.partitions }, (_, p) => exchangeDestination(plan, exchange.stage, p, this.writer)),
+      ),
+      ...stage.outputs.map((output) => outputDestination(plan, output, partition)),
+    ]
+    const mine = new Set(this.destinations.map(({ stream }) => stream))
+    for (const spec of streamSpecs(plan, { totalBytes: ROOMY_BYTES, replicas: 1 })) {
+      const bytes = mine.has(spec.name) ? options.destinationBytes : undefined
+      this.server.ensureStream({ ...spec, maxBytes: bytes ?? spec.maxBytes })
+    }
+    for (const { stream } of this.destinations) this.#archive.set(stream, [])
+  }
+
+  get random() {
+    return this.server.random
+  }
+
+  // ---------------------------------------------------------------- processes
+
+  /** Starts a process of the task on a disk. */
+  start(disk: MemoryDisk, role: Role = 'owner'): SimProcess {
+    const { plan, stage, partition } = this.subject
+    const name = `${role}-${++this.#started}`
+    const tuning = this.#o.tuning ?? DEFAULT_TUNING
+    const onKillPoint = this.#o.onKillPoint ?? (() => undefined)
+    return new SimProcess({ server: this.server, name, plan, stage, partition, disk, role, tuning, onKillPoint })
+  }
+
+  /** Whether a task has applied all of the input that is ever to come. */
+  isThrough({ task }: SimProcess): boolean {
+    return this.#fed === this.subject.input.length && this.hasApplied({ task }, this.#fed)
+  }
+
+  /** Whether a task has applied the first `count` messages and has heard of no more. */
+  hasApplied({ task }: Pick<SimProcess, 'task'>, count: number): boolean {
+    const { phase, seq, pending } = task.status()
+    return phase === 'running' && seq === count && pending === 0
+  }
+
+  // ---------------------------------------------------------------- time
+
+  /** Resolves when the condition holds; looked at before every step. */
+  when(condition: () => boolean): Promise<void> {
+    return new Promise((resolve) => this.#waiting.add({ condition, resolve }))
+  }
+
+  sleep(ms: number): Promise<void> {
+    return this.server.scheduler.sleep(ms)
+  }
+
+  /** Runs the world until the script is done. Throws Stuck, or what the script threw. */
+  async play(script: () => Promise<void>): Promise<void> {
+    let done = false
+    let failure: unknown = null
+    script().then(
+      () => {
+        done = true
+      },
+      (error: unknown) => {
+        failure = error
+        done = true
+      },
+    )
+    const { scheduler } = this.server
+    let idle = false
+    while (!done && !idle && scheduler.steps < STEPS_MAX) {
+      await nextTurn()
+      if (!this.#wakeWaiting()) idle = !scheduler.step()
+    }
+    if (failure !== null) throw failure
+    if (!done) throw new Stuck(`no end after ${scheduler.steps} steps`)
+  }
+
+  /** True if somebody's condition holds: then it gets its turn before the next step. */
+  #wakeWaiting(): boolean {
+    let any = false
+    for (const entry of this.#waiting) {
+      if (!entry.condition()) continue
+      this.#waiting.delete(entry)
+      entry.resolve()
+      any = true
+    }
+    return any
+  }
+
+  // ---------------------------------------------------------------- input and output
+
+  /** The next `count` messages arrive. */
+  feed(count = this.subject.input.length): void {
+    const end = Math.min(this.#fed + count, this.subject.input.length)
+    for (; this.#fed < end; this.#fed++) this.server.replay(this.inputStream, this.subject.input[this.#fed]!)
+  }
+
+  /** Messages that arrived so far. */
+  get fed(): number {
+    return this.#fed
+  }
+
+  /** Everything that arrived so far arrives once more, in a stream that lost it. */
+  feedAgain(): void {
+    const count = this.#fed
+    this.#fed = 0
+    this.feed(count)
+  }
+
+  /** Feeds everything in portions, over time. */
+  async feedSlowly(): Promise<void> {
+    while (this.#fed < this.subject.input.length) {
+      this.feed(1 + this.random.below(12))
+      await this.sleep(this.random.below(60))
+    }
+  }
+
+  /** Archives what is new in the destinations. */
+  collect(): void {
+    for (const [stream, archive] of this.#archive) {
+      const last = archive.at(-1)?.seq ?? 0
+      for (const message of this.server.stored(stream)) if (message.seq > last) archive.push(message)
+    }
+  }
+
+  /**
+   * A consumer of the destinations has read everything and lets it be trimmed, up to the writer's last message, of a stream
+   * with one message per record also that one.
+   */
+  consume(): void {
+    this.collect()
+    for (const { stream, mode } of this.destinations) {
+      const { firstSeq, lastSeq } = this.server.stream(stream)!.state
+      const keep = mode === 'frames' ? 1 : this.random.below(3)
+      const count = lastSeq - keep + 1 - firstSeq
+      if (count > 0) this.server.dropFirst(stream, count)
+    }
+  }
+
+  /** The records in the destinations, by subject; `found` hears what is wrong with numbers and chains. */
+  outputs(found: (finding: Finding) => void): Map<string, string[]> {
+    this.collect()
+    return new Map(this.destinations.map((d) => [d.subject, walk(this.writer, d, this.#archive.get(d.stream)!, found)]))
+  }
+
+  /** Messages of one destination, as archived. */
+  archived({ stream }: Destination): readonly LogMessage[] {
+    this.collect()
+    return this.#archive.get(stream)!
+  }
+
+  get fired(): Readonly<Record<FaultKind, number>> {
+    return this.server.fired
+  }
+
+  /** Starts once more on a disk, and reads out what is committed there. To be played. */
+  async readOut(disk: MemoryDisk): Promise<Pick<Outcome, 'dump' | 'tally'>> {
+    const process = this.start(disk)
+    await this.when(() => process.end !== null || this.isThrough(process))
+    process.task.stop()
+    await this.when(() => process.end !== null)
+    if (process.end!.kind === 'halted') throw process.end!.error
+    const { tally } = process.task.status()
+    const dump: string[] = []
+    for await (const line of process.task.dump()) dump.push(line)
+    await process.exit()
+    return { dump, tally }
+  }
+}
+
+/** What the task makes of its input when nothing happens to it. Throws where even that goes wrong. */
+export async function twinOf(
+  subject: Subject,
+  tuning: TaskTuning = DEFAULT_TUNING,
+): Promise<Outcome & { world: TaskWorld }> {
+  const world = new TaskWorld({ seed: 1, subject, tuning })
+  world.feed()
+  let state: Pick<Outcome, 'dump' | 'tally'> | null = null
+  await world.play(async () => {
+    const process = world.start(world.disks[0])
+    await world.when(() => process.end !== null || (subject.plan.clock === 'wall' && world.isThrough(process)))
+    process.task.stop()
+    await world.when(() => process.end !== null)
+    if (process.end!.kind === 'halted') throw process.end!.error
+    await process.exit()
+    state = await world.readOut(world.disks[0])
+  })
+  const outputs = world.outputs(({ oracle, what }) => {
+    throw new Error(`the twin itself fails ${oracle}: ${what}`)
+  })
+  return { outputs, ...state!, world }
+}
