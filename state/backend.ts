@@ -35,5 +35,7 @@ export interface Backend extends BackendReader {
   /** Throws where nothing was written; the caller must exit, never retry (protocol.md, section 4). */
   write(batch: WriteBatch): Promise<void>
   snapshot(): BackendSnapshot
+  /** What was written so far can no longer be lost, also if the write-ahead log is cut: it is in files of its own. */
+  flush(): Promise<void>
   close(): Promise<void>
 }

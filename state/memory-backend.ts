@@ -33,6 +33,8 @@ export class MemoryDisk {
   #dropped = 0
   #handle: MemoryBackend | null = null
   #failWrites = 0
+  /** Batches that no crash takes back. */
+  #flushed = 0
   #writes = 0
 
   constructor(options: MemoryDiskOptions = {}) {
@@ -60,12 +62,19 @@ export class MemoryDisk {
   crash(lostBatches = 0): void {
     if (this.#handle !== null) this.#handle.kill()
     this.#handle = null
-    for (let i = 0; i < lostBatches && this.#undo.length > 0; i++) this.#takeBack(this.#undo.pop()!)
+    for (let i = 0; i < lostBatches && this.#undo.length > 0 && this.batches > this.#flushed; i++) {
+      this.#takeBack(this.#undo.pop()!)
+    }
   }
 
   /** The next `count` writes fail with nothing written. */
   failWrites(count: number): void {
     this.#failWrites = count
+  }
+
+  /** For MemoryBackend. */
+  flush(): void {
+    this.#flushed = this.batches
   }
 
   /** For MemoryBackend. */
@@ -174,6 +183,11 @@ export class MemoryBackend implements Backend {
         released = true
       },
     }
+  }
+
+  async flush(): Promise<void> {
+    await this.#queue
+    this.#disk.flush()
   }
 
   async close(): Promise<void> {

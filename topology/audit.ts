@@ -98,8 +98,8 @@ class StreamWalk {
 
   async run(log: Log): Promise<void> {
     const state = await log.streamState(this.#stream)
-    if (state === null) return this.#fault(0, 'the stream does not exist')
-    if (state.lastSeq >= state.firstSeq && state.lastSeq > 0) await this.#read(log, state.created, state.lastSeq)
+    if (state === null) this.#fault(0, 'the stream does not exist')
+    else if (state.lastSeq >= state.firstSeq && state.lastSeq > 0) await this.#read(log, state.created, state.lastSeq)
     for (const { row } of this.#tracks.values()) if (row.messages > 0) this.#report.rows.push(row)
   }
 
@@ -119,7 +119,11 @@ class StreamWalk {
 
   #see(message: LogMessage): void {
     const track = this.#tracks.get(message.subject)
-    if (track === undefined) return this.#fault(message.seq, `nobody of the plan writes to ${message.subject}`)
+    if (track === undefined) this.#fault(message.seq, `nobody of the plan writes to ${message.subject}`)
+    else this.#seeOf(track, message)
+  }
+
+  #seeOf(track: Track, message: LogMessage): void {
     track.row.messages++
     if (track.chain === null) return
     const header = parseFrameHeader(message.headers?.[FRAME_HEADER])

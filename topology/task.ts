@@ -35,6 +35,7 @@ import {
   parseCommitRecord,
 } from './commit-record.ts'
 import { type Control, type Drain, decodeControl, withControl } from './control.ts'
+import { InputTrim, TRIM_BYTES } from './input-trim.ts'
 import { Intake, type Opened, type WriterCursor } from './intake.ts'
 import { OrderBuffer } from './order-buffer.ts'
 import { Outgoing } from './outgoing.ts'
@@ -61,9 +62,17 @@ export interface TaskTuning {
   readonly commitRecordsMax: number
   /** Milliseconds between frames without records, where watermark or covered position moved. */
   readonly heartbeatMs: number
+  /** Bytes of input after which what no recovery needs is trimmed from the stream. */
+  readonly trimBytes: number
 }
 
-export const DEFAULT_TUNING: TaskTuning = { sliceMax: 128, lingerMs: 5, commitRecordsMax: 20_000, heartbeatMs: 250 }
+export const DEFAULT_TUNING: TaskTuning = {
+  sliceMax: 128,
+  lingerMs: 5,
+  commitRecordsMax: 20_000,
+  heartbeatMs: 250,
+  trimBytes: TRIM_BYTES,
+}
 
 /** Milliseconds of computing after which the event loop gets its turn. */
 const TURN_MS = 1
@@ -141,6 +150,7 @@ export class Task {
   #writers: Writer[] = []
   #owner: Owner = { generation: 0, instance: '' }
   #reader: LogReader | null = null
+  readonly #trim: InputTrim
   #fingerprint = ''
   #generation = 0
   #published: Readonly<Record<string, Published>> = {}
@@ -175,6 +185,7 @@ export class Task {
     this.#role = options.role
     this.name = taskName(stage.name, partition)
     this.#stream = stageStream(plan.namespace, stage.name, partition)
+    this.#trim = new InputTrim(options.log, options.backend, this.#stream, options.tuning.trimBytes)
     this.#destinations = [
       ...stage.exchanges.flatMap((exchange) =>
         Array.from({ length: plan.partitions }, (_, p) => exchangeDestination(plan, exchange.stage, p, this.name)),
@@ -200,6 +211,7 @@ export class Task {
       this.#stopListening?.()
       await this.#reader?.stop()
       await this.#inFlight?.catch(() => {})
+      await this.#trim.settled()
     }
   }
 
@@ -429,6 +441,7 @@ export class Task {
     if (!this.#publishes) await this.#waitForOwner(message.seq, opened.count)
     if (this.#stopping) return
     this.#reached = { opened, count: opened.count }
+    this.#trim.applied(message.payload.length)
     if (opened.kind === 'numbered') await this.#runSlice()
   }
 
@@ -660,6 +673,7 @@ export class Task {
     this.#published = destinations
     this.#fingerprint = record.fingerprint
     if (!this.#publishes) return
+    this.#trim.committed(record)
     const { seq, applied } = record.position
     const announcement: Announcement = { seq, applied, published: destinations }
     log.announce(this.#announceSubject, Buffer.from(JSON.stringify(announcement)))

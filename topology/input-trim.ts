@@ -1,0 +1,62 @@
+// Trims a task's input (protocol.md, section 7): what no recovery needs any more makes room for what comes.
+// IT1: nothing at or above the position of a commit that is flushed to files is trimmed: a cut write-ahead log falls back to
+//      such a commit, and the message at its position proves that the stream is still the same.
+// IT2: nothing at or above the last frame of any numbered writer: its owner recovers from it.
+// IT3: a writer that was never heard stops all trimming.
+
+import type { Log } from '../log/log.ts'
+import type { Backend } from '../state/backend.ts'
+import type { CommitRecord } from './commit-record.ts'
+
+/** Bytes of input between two trims: each flushes the state, which costs a file. */
+export const TRIM_BYTES = 64 * 1024 * 1024
+
+export class InputTrim {
+  readonly #log: Log
+  readonly #backend: Backend
+  readonly #stream: string
+  readonly #everyBytes: number
+  #bytes = 0
+  #running: Promise<void> | null = null
+  #trimmed = 0
+
+  constructor(log: Log, backend: Backend, stream: string, everyBytes: number) {
+    this.#log = log
+    this.#backend = backend
+    this.#stream = stream
+    this.#everyBytes = everyBytes
+  }
+
+  /** Bytes of messages that were applied. */
+  applied(bytes: number): void {
+    this.#bytes += bytes
+  }
+
+  /** After a commit was written: trims when it is time, beside the next commits. Failures are left to the next time. */
+  committed(record: Pick<CommitRecord, 'position' | 'writers'>): void {
+    if (this.#running !== null || this.#bytes < this.#everyBytes) return
+    this.#bytes = 0
+    this.#running = this.#trim(lowestNeeded(record))
+      .catch(() => {})
+      .finally(() => {
+        this.#running = null
+      })
+  }
+
+  /** Waits for a trim that is under way. */
+  async settled(): Promise<void> {
+    await this.#running
+  }
+
+  async #trim(below: number): Promise<void> {
+    if (below <= this.#trimmed) return
+    await this.#backend.flush()
+    await this.#log.trim(this.#stream, below)
+    this.#trimmed = below
+  }
+}
+
+/** The lowest sequence that a recovery may ask for (IT1 to IT3). */
+export function lowestNeeded({ position, writers }: Pick<CommitRecord, 'position' | 'writers'>): number {
+  return Math.min(position.seq, ...Object.values(writers).map(({ seq }) => seq))
+}
