@@ -5,7 +5,13 @@
 // Headers are written here and not by the library's batch publisher, which hides the server's answer to a commit.
 // Reading is in log/nats-reader.ts; the words of NATS are in log/nats-codec.ts.
 
-import { JetStreamApiError, type JetStreamManager, jetstreamManager, type StreamConfig } from '@nats-io/jetstream'
+import {
+  JetStreamApiError,
+  type JetStreamManager,
+  jetstreamManager,
+  type MsgRequest,
+  type StreamConfig,
+} from '@nats-io/jetstream'
 import { connect, errors, type Msg, type NatsConnection, type NodeConnectionOptions, nuid } from 'nats'
 import { assert, HoldfastError } from './errors.ts'
 import {
@@ -110,6 +116,11 @@ export class NatsLog implements Log {
     void this.#watchConnection()
   }
 
+  /** Settles when the client has given up for good (refused credentials, close()): it never reconnects after that. */
+  get closed(): Promise<Error | undefined> {
+    return this.nc.closed().then((error) => error ?? undefined)
+  }
+
   get connected(): boolean {
     return this.#connected
   }
@@ -134,18 +145,17 @@ export class NatsLog implements Log {
   }
 
   async lastOnSubject(stream: string, subject: string): Promise<LogMessage | null> {
-    const stored = await this.#query(() => this.jsm.streams.getMessage(stream, { last_by_subj: subject }))
-    return stored === null ? null : storedMessage(stored)
+    return this.#storedMessage(stream, { last_by_subj: subject })
   }
 
   async message(stream: string, seq: number): Promise<LogMessage | null> {
-    const stored = await this.#query(() => this.jsm.streams.getMessage(stream, { seq }))
-    return stored === null ? null : storedMessage(stored)
+    return seq < 1 ? null : this.#storedMessage(stream, { seq })
   }
 
   async subjects(stream: string): Promise<Map<string, number>> {
-    const info = await this.#query(() => this.jsm.streams.info(stream, { subjects_filter: '>' }))
-    return new Map(Object.entries(info.state.subjects ?? {}))
+    const asked = () => orNull(this.jsm.streams.info(stream, { subjects_filter: '>' }), API_CODE.streamNotFound)
+    const info = await this.#query(asked)
+    return new Map(Object.entries(info?.state.subjects ?? {}))
   }
 
   async trim(stream: string, belowSeq: number): Promise<void> {
@@ -261,6 +271,12 @@ export class NatsLog implements Log {
         .then(resolve, reject)
         .finally(() => this.#underWay.delete(giveUp))
     })
+  }
+
+  async #storedMessage(stream: string, which: MsgRequest): Promise<LogMessage | null> {
+    const asked = () => orNull(this.jsm.streams.getMessage(stream, which), API_CODE.streamNotFound)
+    const stored = await this.#query(asked)
+    return stored === null ? null : storedMessage(stored)
   }
 
   /** Asks the API; LogUnavailable when no answer comes, or one that the server is not able to answer now. */

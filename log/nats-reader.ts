@@ -149,9 +149,21 @@ export class NatsReader implements LogReader {
     this.suspend()
     if (this.#stopped || !this.#host.connected) return
     this.open().catch((error: unknown) => {
-      if (!(error instanceof LogUnavailable)) this.#fail(error)
-      else if (!this.#stopped) this.#retry = setTimeout(() => this.reset(), RETRY_MS)
+      if (error instanceof LogUnavailable) this.#resetLater()
+      else this.#fail(error)
     })
+  }
+
+  /** At once, unless the present consumer has not brought a single message: then the next one may not either. */
+  #replace(): void {
+    const barren = this.#consumerSeq === 0
+    this.suspend()
+    if (barren) this.#resetLater()
+    else this.reset()
+  }
+
+  #resetLater(): void {
+    if (!this.#stopped) this.#retry ??= setTimeout(() => this.reset(), RETRY_MS)
   }
 
   async #createConsumer(name: string, startSeq: number): Promise<void> {
@@ -182,7 +194,7 @@ export class NatsReader implements LogReader {
       const goesOn =
         error === null &&
         (reply === undefined || reply.length === 0 ? this.#onStatus(msg) : this.#onMessage(reply, msg))
-      if (!goesOn) this.reset()
+      if (!goesOn) this.#replace()
     } catch (failure) {
       this.#fail(failure)
     }

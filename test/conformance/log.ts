@@ -212,6 +212,15 @@ export function logConformance(name: string, makeHarness: () => Promise<LogHarne
         await expectCode(log.ensureStream(freshSpec({ maxBytes: CONFORMANCE_STORE_BYTES * 2 })), 'NO_ROOM')
       })
 
+      it('knows nothing of one that is not there', async () => {
+        const name = freshSpec().name
+        expect(await log.streamState(name)).toBeNull()
+        expect(await log.lastOnSubject(name, `${name}.a`)).toBeNull()
+        expect(await log.message(name, 1)).toBeNull()
+        expect(await log.subjects(name)).toEqual(new Map())
+        await log.trim(name, 10)
+      })
+
       it('counts messages by subject', async () => {
         const spec = await stream()
         await publishAll(log, `${spec.name}.a`, ['1', '2'])
