@@ -300,7 +300,8 @@ export class CachedKeyedStore<V> implements KeyedStore<V>, ManagedStore {
   #rotate(): void {
     for (const [number, bucket] of this.#buckets) {
       remember(bucket)
-      if (bucket.young.size === 0 && bucket.evicted === null) {
+      // A bucket born here stays: made anew, it would claim that nothing was evicted from it.
+      if (bucket.young.size === 0 && number <= this.#inherited) {
         this.#buckets.delete(number)
         continue
       }

@@ -141,9 +141,10 @@ export class PersistentOrderQueue implements OrderQueue, ManagedStore {
   }
 
   async refill(): Promise<void> {
-    if (!this.needsRefill) return
-    const from = new KeyWriter().ordered(KIND.chunk, this.id, this.#boundary!)
-    await this.#reload({ from, to: allOrdered(KIND.chunk, this.id).to })
+    const { to } = allOrdered(KIND.chunk, this.id)
+    // Once is usually enough; not where what is left of a chunk begins behind the first entry of the next one.
+    while (this.needsRefill)
+      await this.#reload({ from: new KeyWriter().ordered(KIND.chunk, this.id, this.#boundary!), to })
   }
 
   /** Entries in memory, for the tests of the bound. */
