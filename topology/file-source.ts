@@ -50,10 +50,10 @@ export interface FileProgress {
 
 /** Bytes read from the file at once. */
 const CHUNK_BYTES = 256 * 1024
-/** Bytes of records that wait for one partition before all are flushed: with the longest record it is still one frame (FS2). */
-const FLUSH_BYTES = 128 * 1024
-/** Lines between two flushes, so that a slow trickle of bytes is seen as well. */
-const FLUSH_LINES = 4_096
+/** Bytes of records that wait for one partition before all are flushed: less than a frame (FS2), and more than any record. */
+const FLUSH_BYTES = 448 * 1024
+/** Lines between two flushes, so that partitions with few records hear of time as well. */
+const FLUSH_LINES = 16_384
 
 interface Lane {
   readonly writer: Writer
@@ -74,6 +74,8 @@ export class FileSource {
   #bytes = 0
   #bytesTotal = 0
   #linesSinceFlush = 0
+  /** The flush under way. */
+  #sent: Promise<unknown> = Promise.resolve()
   #stopping = false
   #done = false
 
@@ -115,6 +117,7 @@ export class FileSource {
       this.#done = true
     } finally {
       file.destroy()
+      await this.#sent.catch(() => {})
     }
   }
 
@@ -161,26 +164,29 @@ export class FileSource {
   }
 
   async #take(line: Line): Promise<void> {
+    if (!line.blank) {
+      const { lane, record, time } = this.#encode(line)
+      const bytes = record === null ? 0 : Buffer.byteLength(record)
+      if (lane.bytes + bytes > FLUSH_BYTES) await this.#flush(line.number - 1)
+      if (record !== null) lane.records.push(record)
+      lane.bytes += bytes
+      if (time !== null && (this.#stamp === null || time > this.#stamp)) this.#stamp = time
+      this.#read++
+    }
     this.#line = line.number
-    this.#linesSinceFlush++
-    if (!line.blank) this.#send(line)
-    if (this.#linesSinceFlush >= FLUSH_LINES || this.#lanes.some(({ bytes }) => bytes >= FLUSH_BYTES))
-      await this.#flush(this.#line)
+    if (++this.#linesSinceFlush >= FLUSH_LINES) await this.#flush(line.number)
   }
 
-  #send({ number, bytes }: Line): void {
-    this.#read++
+  /** Where a line goes, its record (null: it is in the log already), and its event time (null: it is no valid event). */
+  #encode({ number, bytes }: Line): { lane: Lane; record: string | null; time: number | null } {
     const { plan, event: settings } = this.#o
     const event = parseEventBytes(bytes, settings)
     const valid = !isRejected(event)
     const user = valid && !event.anonymous ? event.user : ''
     const lane = this.#lanes[partitionOf(user, plan.partitions)]!
-    if (number > lane.covered) {
-      const record = encodeFileRecord(number, this.#stamp, valid ? utf8Text(bytes) : null, bytes)
-      lane.records.push(record)
-      lane.bytes += Buffer.byteLength(record)
-    }
-    if (valid && (this.#stamp === null || event.time > this.#stamp)) this.#stamp = event.time
+    const record =
+      number > lane.covered ? encodeFileRecord(number, this.#stamp, valid ? utf8Text(bytes) : null, bytes) : null
+    return { lane, record, time: valid ? event.time : null }
   }
 
   /** The drain record stands one past the last line. */
@@ -190,21 +196,25 @@ export class FileSource {
     const place = lines + 1
     for (const lane of this.#lanes) if (lane.covered < place) lane.records.push(JSON.stringify(drain))
     await this.#flush(place)
+    await this.#sent
   }
 
-  /** Everything read up to this line goes out, and every partition hears of it. */
+  /** Everything read up to this line goes out, and every partition hears of it; the next lines are read meanwhile. */
   async #flush(line: number): Promise<void> {
     const watermark = watermarkOfStamp(this.#stamp, this.#o.plan.latenessMs)
     this.#linesSinceFlush = 0
-    const sends = this.#lanes.map((lane) => {
-      const { records, numbering, writer } = lane
+    const outboxes = this.#lanes.map((lane) => {
+      const outbox = lane.numbering.take(lane.records, watermark, { seq: line, index: 0 })
+      assert(outbox.chunks.length <= 1, 'a flush is one frame per partition')
       lane.records = []
       lane.bytes = 0
-      const outbox = numbering.take(records, watermark, { seq: line, index: 0 })
-      assert(outbox.chunks.length <= 1, 'a flush is one frame per partition')
-      return writer.send(outbox, true)
+      return outbox
     })
-    await Promise.all(sends)
+    await this.#sent
+    const sends = this.#lanes.map(({ writer }, i) => writer.send(outboxes[i]!, true))
+    this.#sent = Promise.all(sends)
+    // What fails is thrown by the next flush, or at the end.
+    this.#sent.catch(() => {})
   }
 }
 
