@@ -14,6 +14,7 @@ import { throughputCells } from './throughput-cells.ts'
 const program = new Command('npm run bench --')
   .option('--json <file>', 'write machine, versions and every sample there')
   .option('--events <n>', 'events in frames', wholeNumber('--events', 1_000, 1e9))
+  .option('--cell <names...>', 'only these')
   .option('--profile <dir>', 'keep a CPU profile of one run of the graph per input there')
   .parse()
 const o = program.opts()
@@ -26,6 +27,7 @@ try {
   console.log(machineText(on))
   const say = (line: string) => console.error(line)
   const cells = await throughputCells({
+    cells: o.cell ?? null,
     framedEvents: o.events ?? 1_000_000,
     singleEvents: Math.floor((o.events ?? 1_000_000) * 0.4),
     samples: 3,

@@ -4,7 +4,7 @@
 import { existsSync } from 'node:fs'
 import { join } from 'node:path'
 import { type ChildOptions, runChild } from './child.ts'
-import { type DatasetName, SHOP_FILE } from './datasets.ts'
+import { DATASETS, type DatasetName, SHOP_FILE } from './datasets.ts'
 import type { Outputs } from './graph-run.ts'
 import type { Sample } from './meter.ts'
 
@@ -35,6 +35,8 @@ export interface ThroughputCell extends ThroughputResult {
 }
 
 export interface ThroughputOptions extends ChildOptions {
+  /** The cells to measure, by name; null: all. */
+  readonly cells: readonly string[] | null
   readonly framedEvents: number
   readonly singleEvents: number
   readonly samples: number
@@ -44,14 +46,23 @@ export interface ThroughputOptions extends ChildOptions {
 
 const PROGRAM = new URL(import.meta.resolve('./throughput.ts'))
 const FRAME_EVENTS = 100
+const FORMATS = [FRAME_EVENTS, 1]
+
+/** `shop-10d-100` is shop-10d in frames of 100. */
+export const CELL_NAMES = Object.keys(DATASETS).flatMap((dataset) => FORMATS.map((n) => `${dataset}-${n}`))
 
 /** Measures every dataset that is there in both formats, one after the other. */
 export async function throughputCells(options: ThroughputOptions): Promise<ThroughputCell[]> {
-  const datasets: DatasetName[] = existsSync(SHOP_FILE) ? ['shop-10d', 'generated'] : ['generated']
-  if (datasets.length === 1) options.say(`${SHOP_FILE.pathname} is not there: generated events only`)
   const cells: ThroughputCell[] = []
-  for (const dataset of datasets) {
-    for (const perMessage of [FRAME_EVENTS, 1]) cells.push(await cellOf(options, dataset, perMessage))
+  for (const dataset of Object.keys(DATASETS) as DatasetName[]) {
+    if (dataset === 'shop-10d' && !existsSync(SHOP_FILE)) {
+      options.say(`${SHOP_FILE.pathname} is not there: without ${dataset}`)
+      continue
+    }
+    for (const perMessage of FORMATS) {
+      const wanted = options.cells?.includes(`${dataset}-${perMessage}`) ?? true
+      if (wanted) cells.push(await cellOf(options, dataset, perMessage))
+    }
   }
   return cells
 }
