@@ -6,7 +6,7 @@ import { batchOf } from '../test/conformance/backend.ts'
 import { jsonCodec, runPrograms, SPECS, TINY } from '../test/conformance/stores.ts'
 import type { Backend, WriteBatch } from './backend.ts'
 import { RANGE_DELETE_EVERY_CUTS } from './expiry.ts'
-import { KeyWriter } from './key-layout.ts'
+import { allBuckets, KeyWriter, KIND } from './key-layout.ts'
 import { MemoryDisk } from './memory-backend.ts'
 import { CHUNK_ENTRIES_MAX } from './order-queue.ts'
 import { SnapshotGone } from './read-snapshot.ts'
@@ -83,27 +83,30 @@ describe('keyed stores', () => {
     expect([putsOf(cut), cut.batch.deletes.length]).toEqual([0, 0])
   })
 
-  test('memory is bounded, but what is not written yet is never evicted (C1)', async () => {
+  test('memory is bounded', async () => {
+    const state = await open(new MemoryDisk(), { keyedCacheEntries: 100 })
+    const store = values(state) as unknown as { cachedEntries: number }
+    for (let from = 0; from < 1000; from += 60) {
+      await setAll(state, 0, names(from, from + 60))
+      await commit(state)
+      expect(store.cachedEntries).toBeLessThanOrEqual(100 + 60)
+    }
+  })
+
+  test('what is not written yet is never evicted (C1)', async () => {
     const disk = new MemoryDisk()
     const state = await open(disk, { keyedCacheEntries: 100 })
-    await setAll(state, 0, names(0, 500))
-    const first = state.cut()
-    for (let from = 500; from < 1500; from += 50) {
-      await setAll(state, 0, names(from, from + 50))
-      if (from === 1000) await state.write(first, '')
-      if (from >= 1000) await commit(state)
+    const cuts: Cut[] = []
+    for (let from = 0; from < 1000; from += 60) {
+      await setAll(state, 0, names(from, from + 60))
+      cuts.push(state.cut())
     }
-    for (const key of names(0, 1500)) values(state).want(0, key)
-    const loading = state.prefetch()
-    expect(loading).not.toBe(null)
-    await loading
-    for (const key of names(0, 1500)) expect(values(state).get(0, key)).toEqual({ n: 1 })
-    for (let i = 0; i < 4; i++) {
-      await setAll(state, 0, names(i * 60, i * 60 + 60))
-      await commit(state)
-    }
-    const store = values(state) as unknown as { cachedEntries: number }
-    expect(store.cachedEntries).toBeLessThanOrEqual(100 + 60)
+    for (const key of names(0, 1000)) values(state).want(0, key)
+    await state.prefetch()
+    for (const key of names(0, 1000)) expect(values(state).get(0, key)).toEqual({ n: 1 })
+    expect(disk.entries).toBe(0)
+    for (const cut of cuts) await state.write(cut, '')
+    expect(disk.entries).toBe(1020 + 1)
   })
 
   test('what was not wanted cannot be got, and what is expired cannot be set', async () => {
@@ -209,9 +212,22 @@ describe('seen stores', () => {
     }
     expect([store.sealedSegments, store.openSegments]).toEqual([2, 1])
     disk.crash()
-    state = await TaskState.open(disk.open(), specs)
+    const backend = disk.open()
+    let journals = 0
+    for await (const chunk of backend.scan(allBuckets(KIND.journal, 1))) journals += chunk.length
+    expect(journals).toBe(Math.ceil(count / 1000) - 2 * Math.ceil(SEAL_ENTRIES / 1000))
+    state = await TaskState.open(backend, specs)
     expect(await addAll(state, 0, count)).toBe(count)
     expect((state.seen('ids') as unknown as typeof store).cachedPages).toBeLessThanOrEqual(PAGES_CACHED_MAX + 128)
+  })
+
+  test('what is sealed is known while it is being written, and after (E2)', async () => {
+    const state = await TaskState.open(new MemoryDisk().open(), specs, { seen: { sealEntries: 1 } })
+    await addAll(state, 0, 500)
+    const cut = state.cut()
+    expect(await addAll(state, 0, 500)).toBe(500)
+    await state.write(cut, '')
+    expect(await addAll(state, 0, 500)).toBe(500)
   })
 
   test('the strings are told apart, whatever characters they have', async () => {
