@@ -159,7 +159,7 @@ describe('timers', () => {
 
   it('of two operators are two timers, those of the earlier operator first', async () => {
     const record = rec(10, { timers: [[20, 'a', 'same']] })
-    const operators = () => [diary('one', { kinds: ['a'] }), diary('two', { kinds: ['z', 'a'] })]
+    const operators = () => [diary('one', { kinds: ['a'] }), diary('two', { kinds: ['a'] })]
     expect(await diaryOf(operators, [[record], 50], 128)).toEqual([
       'one: record 10',
       'two: record 10',

@@ -5,6 +5,7 @@ import { afterEach, beforeEach, describe, expect, it } from 'vitest'
 import { type FakeLog, FakeLogServer } from '../log/fake-log.ts'
 import { FRAME_HEADER, parseFrameHeader } from '../log/frame.ts'
 import { Numbering, startOf } from '../log/numbering.ts'
+import type { Runtime } from '../log/runtime.ts'
 import { Writer } from '../log/writer.ts'
 import type { Arrival } from '../operators/arrival.ts'
 import type { Operator } from '../operators/operator.ts'
@@ -135,9 +136,10 @@ function start(
   disk = new MemoryDisk(),
   tuning: Partial<TaskTuning> = {},
   over: FakeLog = server.connect('task'),
+  runtime: Runtime = over.runtime,
 ): Started {
   const task = new Task({
-    ...{ plan, stage: plan.stages[0]!, partition: 0, log: over, backend: disk.open(), runtime: over.runtime },
+    ...{ plan, stage: plan.stages[0]!, partition: 0, log: over, backend: disk.open(), runtime },
     role: 'owner',
     tuning: { ...DEFAULT_TUNING, ...tuning },
   })
@@ -191,25 +193,25 @@ async function until(condition: () => boolean): Promise<void> {
 }
 
 describe('a commit that failed', () => {
-  it('is followed by none, also where messages wait: the other destination has no gap', async () => {
+  it('is followed by none, also in the middle of a message: the other destination has no gap', async () => {
     const plan = await withStreams(planOf('data'))
     const source = new Source()
-    await source.frame(things(1, 2, 3))
-    const { ended } = start(plan, new MemoryDisk(), { sliceMax: 1, commitRecordsMax: 1, lingerMs: 0 })
-    await source.frame(things(200, 201, 202))
-    await until(() => server.stored(OUT_B).length >= 3)
-    // Output a halts the next commit, while b's part of it is still unknown; frames behind it wait in the reader.
+    const process = server.connect('busy')
+    let computedMs = 0
+    // Each look at the clock takes a while, so that the event loop gets its turn after every slice.
+    const runtime = { ...process.runtime, now: () => process.runtime.now() + computedMs++ }
+    const { ended } = start(plan, new MemoryDisk(), { sliceMax: 1, lingerMs: 0 }, process, runtime)
+    await source.frame(things(1, 200, 300))
+    await until(() => server.stored(OUT_B).length >= 1)
+    // Output a halts the next commit at once, while b's part of it got lost and is not known to be: b tries again later.
     server.foreignWrite('ns.out.a.0', Buffer.from('"a stranger"'))
     server.plan({ kind: 'publishLost' }, { subject: 'ns.out.b.0' })
-    for (let at = 300; at < 360; at++) await source.frame(things(at))
+    await source.frame(things(...Array.from({ length: 300 }, (_, i) => 400 + 10 * i)))
     expect(await ended).toMatchObject({ code: 'FOREIGN_WRITE' })
     await sleep(60_000)
-    let number = 0
-    for (const { headers } of server.stored(OUT_B)) {
-      expect(headers!['Hf-Record']).toBe(`s-0.${++number}`)
-      const header = parseFrameHeader(headers![FRAME_HEADER])
-      if (header !== null) expect(header.first + header.count - 1).toBe(number)
-    }
+    expect(server.fired.publishLost).toBe(1)
+    const numbers = server.stored(OUT_B).map(({ headers }) => headers!['Hf-Record'])
+    expect(numbers).toEqual(numbers.map((_, i) => `s-0.${i + 1}`))
   })
 
   it('that could not be written is never repeated in the process', async () => {
@@ -376,16 +378,17 @@ describe('frames without records', () => {
     const plan = await withStreams(planOf('data', speak, true))
     const { task } = start(plan)
     const source = new Source()
-    await source.frame(things(1, 500))
+    // Held, so that the outputs have nothing to send: they must not make the others hurry.
+    await source.frame(things(500))
+    await until(() => watermarksTo('next').at(-1) === 399)
+    // Too soon after that frame: they wait for their turn, and are said in one.
     await source.frame([], { watermark: 450 })
     await source.frame([], { watermark: 460 })
     await until(() => watermarksTo('next').at(-1) === 460)
-    const { epoch } = task.status()
-    expect(epoch).toBeLessThan(8)
     await sleep(10_000)
-    expect(task.status().epoch).toBe(epoch)
-    const seen = watermarksTo('next')
-    expect(seen).toEqual([...new Set(seen)].sort((x, y) => x - y))
+    expect(watermarksTo('next')).toEqual([-1, 399, 460])
+    // The claim; one commit per message, and the one that was owed.
+    expect(task.status().epoch).toBeLessThanOrEqual(4)
   })
 
   function watermarksTo(stage: string): number[] {
