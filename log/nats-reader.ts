@@ -16,9 +16,9 @@ import { DeliveredMessage, nextToken, numberAt, replyPrefix } from './nats-codec
 
 /** Two, so that the server always has one to work on while the answer to the other is read. */
 const PULLS = 2
-/** Messages per pull. Bytes are the bound that matters; this only keeps counting finite. */
-const PULL_MESSAGES = 10_000
-/** Bytes per pull to begin with; doubled when a single message is larger. */
+/** Messages per pull: more than ever fit in its bytes, which are the bound that matters. */
+const PULL_MESSAGES = 100_000
+/** Bytes per pull to begin with; doubled when a single message is larger than half of it. */
 const PULL_BYTES = 1024 * 1024
 const BUFFER_BYTES_MAX = 2 * 1024 * 1024
 /** A pull that waits this long for messages ends, and the next one is made. */
@@ -31,6 +31,11 @@ const INACTIVE_MS = 60_000
 const RETRY_MS = 250
 const NANOS_PER_MS = 1_000_000
 
+/** Codes of the status messages of a pull. */
+const HEARTBEAT = 100
+const PULL_EXPIRED = 408
+const CONFLICT = 409
+
 /** What a reader needs of its connection. */
 export interface ReaderHost {
   readonly nc: NatsConnection
@@ -38,11 +43,6 @@ export interface ReaderHost {
   readonly connected: boolean
   streamState(stream: string): Promise<StreamState | null>
   removeReader(reader: NatsReader): void
-}
-
-interface Pull {
-  messagesLeft: number
-  delivered: boolean
 }
 
 export class NatsReader implements LogReader {
@@ -55,8 +55,8 @@ export class NatsReader implements LogReader {
   #replyPrefix = ''
   /** Number of the last message by the count of the present consumer. */
   #consumerSeq = 0
-  /** In the order made, which is the order served. */
-  #pulls: Pull[] = []
+  /** Pulls under way. The server says when one has ended, for whatever reason (it does so since 2.10 where bytes are set). */
+  #pulls = 0
   #pullBytes = PULL_BYTES
   /** Counts consumers; an answer that belongs to a former one is dropped. */
   #incarnation = 0
@@ -140,7 +140,7 @@ export class NatsReader implements LogReader {
     this.#consumer = ''
     this.#replyPrefix = ''
     this.#consumerSeq = 0
-    this.#pulls = []
+    this.#pulls = 0
     this.#silentTicks = 0
   }
 
@@ -209,12 +209,10 @@ export class NatsReader implements LogReader {
     const consumerSeq = numberAt(reply, nextToken(reply, prefix.length))
     if (consumerSeq !== this.#consumerSeq + 1) return false
     this.#consumerSeq = consumerSeq
-    this.#countDelivery()
     const message = new DeliveredMessage(seq, msg)
     const verdict = this.#continuity.admit(message)
     if (verdict === 'again') return false
     if (verdict === 'take') this.#keep(message, msg.data.length)
-    if (this.#pulls.length < PULLS) this.#pullMore()
     return true
   }
 
@@ -224,35 +222,27 @@ export class NatsReader implements LogReader {
     if (this.#wake !== null) this.#wakeUp()
   }
 
-  #countDelivery(): void {
-    const pull = this.#pulls[0]
-    if (pull === undefined) return
-    pull.delivered = true
-    if (--pull.messagesLeft === 0) this.#pulls.shift()
-  }
-
   /** False: the consumer is gone, or something is wrong with it. */
   #onStatus(msg: Msg): boolean {
     const code = msg.headers?.code ?? 0
     const description = (msg.headers?.description ?? '').toLowerCase()
-    if (code === 100) return true
-    // A pull that was served in full was already taken off by counting.
-    if (code === 409 && description.startsWith('batch completed')) return true
-    const tooSmall = code === 409 && description.includes('exceeds maxbytes')
-    if (code !== 408 && !tooSmall) return false
-    const pull = this.#pulls.shift()
-    if (tooSmall && pull !== undefined && !pull.delivered) this.#pullBytes *= 2
+    if (code === HEARTBEAT) return true
+    const bytesSpent = code === CONFLICT && description.includes('exceeds maxbytes')
+    const messagesSpent = code === CONFLICT && description.startsWith('batch completed')
+    if (code !== PULL_EXPIRED && !bytesSpent && !messagesSpent) return false
+    if (bytesSpent && Number(msg.headers?.get('Nats-Pending-Bytes')) >= this.#pullBytes / 2) this.#pullBytes *= 2
+    this.#pulls = Math.max(0, this.#pulls - 1)
     this.#pullMore()
     return true
   }
 
   #pullMore(): void {
     if (this.#subscription === null || this.#stopped) return
-    while (this.#pulls.length < PULLS && this.#bufferedBytes < BUFFER_BYTES_MAX) this.#pull()
+    while (this.#pulls < PULLS && this.#bufferedBytes < BUFFER_BYTES_MAX) this.#pull()
   }
 
   #pull(): void {
-    this.#pulls.push({ messagesLeft: PULL_MESSAGES, delivered: false })
+    this.#pulls++
     const request = {
       batch: PULL_MESSAGES,
       max_bytes: this.#pullBytes,
@@ -265,7 +255,7 @@ export class NatsReader implements LogReader {
 
   /** Every HEARTBEAT_MS: has anything been heard while a pull waits? */
   #tick(): void {
-    const silent = !this.#heard && this.#pulls.length > 0 && this.#host.connected
+    const silent = !this.#heard && this.#pulls > 0 && this.#host.connected
     this.#heard = false
     this.#silentTicks = silent ? this.#silentTicks + 1 : 0
     if (this.#silentTicks >= SILENT_TICKS_MAX) this.reset()

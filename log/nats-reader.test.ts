@@ -1,0 +1,158 @@
+// What the reader does when its consumer is not what it was, on a real server: a second connection listens to its pulls and
+// sends into its inbox what a confused or dying server would send.
+
+import { createInbox, headers, type NatsConnection } from 'nats'
+import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest'
+import { type NatsHarness, natsHarness } from '../test/conformance/nats-harness.ts'
+import type { LogReader } from './log.ts'
+import type { NatsLog } from './nats-log.ts'
+
+interface Pull {
+  readonly consumer: string
+  readonly inbox: string
+  readonly maxBytes: number
+}
+
+const NEXT_MS = 10_000
+const PULLS_FROM_THE_START = 2
+
+describe('a reader and its consumer', () => {
+  let harness: NatsHarness
+  let log: NatsLog
+  let intruder: NatsConnection
+  let pulls: Pull[] = []
+  let name = ''
+  let streams = 0
+  let reader: LogReader
+
+  beforeAll(async () => {
+    harness = await natsHarness()
+    log = await harness.connect()
+    intruder = (await harness.connect()).nc
+    intruder.subscribe('$JS.API.CONSUMER.MSG.NEXT.>', {
+      callback: (_, msg) => {
+        const consumer = msg.subject.split('.').at(-1)!
+        // Not our own ones, below.
+        if (!consumer.startsWith('hf-')) return
+        pulls.push({ consumer, inbox: msg.reply!, maxBytes: msg.json<{ max_bytes: number }>().max_bytes })
+      },
+    })
+    await intruder.flush()
+  }, 30_000)
+  afterAll(async () => {
+    await intruder.close()
+    await log.close()
+    await harness.close()
+  })
+
+  /** A reader that has read three messages and waits for more. */
+  beforeEach(async () => {
+    pulls = []
+    name = `reader-${++streams}`
+    await log.ensureStream({ name, subjects: [`${name}.>`], maxBytes: 16e6, replicas: 1, maxAgeMs: 0, atomic: false })
+    await publish('1', '2', '3')
+    reader = await log.read(name, { seq: 0, digest: '', created: '' })
+    expect(await read(3)).toEqual(['1', '2', '3'])
+    await pulled(() => pulls.length === PULLS_FROM_THE_START)
+    return () => reader.stop()
+  })
+
+  async function publish(...texts: string[]): Promise<void> {
+    for (const text of texts) {
+      const result = await log.publish({ subject: `${name}.a`, headers: null, payload: Buffer.from(text) }, null)
+      expect(result.kind).toBe('stored')
+    }
+  }
+
+  async function read(count: number): Promise<string[]> {
+    const texts: string[] = []
+    while (texts.length < count) {
+      const more = await reader.next(NEXT_MS)
+      expect(more.length).toBeGreaterThan(0)
+      texts.push(...more.map((m) => Buffer.from(m.payload).toString()))
+    }
+    return texts
+  }
+
+  /** Soon: well before the silence of a dead consumer would be noticed anyway. */
+  async function pulled(is: () => boolean): Promise<void> {
+    await expect.poll(is, { timeout: 2_000, interval: 5 }).toBe(true)
+  }
+
+  async function replacedAfter(intrusion: () => void): Promise<void> {
+    const first = pulls[0]!.consumer
+    intrusion()
+    await pulled(() => pulls.some((p) => p.consumer !== first))
+    await publish('4', '5')
+    expect(await read(2)).toEqual(['4', '5'])
+    expect(new Set(pulls.map((p) => p.consumer)).size).toBe(2)
+  }
+
+  function forgeStatus(code: number, description: string, pendingBytes = 0): void {
+    const status = headers(code, description)
+    status.set('Nats-Pending-Bytes', String(pendingBytes))
+    intruder.publish(pulls[0]!.inbox, '', { headers: status })
+  }
+
+  it('takes another after a message of a consumer that it does not know', async () => {
+    await log.jsm.consumers.add(name, { name: 'stranger', ack_policy: 'none', deliver_policy: 'all' })
+    await replacedAfter(() => {
+      const request = JSON.stringify({ batch: 1, expires: 1e9 })
+      intruder.publish(`$JS.API.CONSUMER.MSG.NEXT.${name}.stranger`, request, { reply: pulls[0]!.inbox })
+    })
+  })
+
+  it('takes another when a message went elsewhere, and misses nothing', async () => {
+    const texts = Array.from({ length: 12 }, (_, i) => String(i).padEnd(400_000, '.'))
+    await publish(...texts)
+    // Its buffer is full now, so that it waits with its pulls, and somebody else's is served.
+    const waiting = async () => (await log.jsm.consumers.info(name, pulls[0]!.consumer)).num_waiting
+    await expect.poll(waiting, { timeout: NEXT_MS }).toBe(0)
+    let stolen = 0
+    const elsewhere = createInbox()
+    intruder.subscribe(elsewhere, {
+      callback: () => {
+        stolen++
+      },
+    })
+    const request = JSON.stringify({ batch: 1, expires: 5e9 })
+    intruder.publish(`$JS.API.CONSUMER.MSG.NEXT.${name}.${pulls[0]!.consumer}`, request, { reply: elsewhere })
+    await pulled(() => stolen === 1)
+    expect(await read(12)).toEqual(texts)
+    expect(pulls.at(-1)!.consumer).not.toBe(pulls[0]!.consumer)
+  })
+
+  it.each([
+    [409, 'Consumer Deleted'],
+    [409, 'Leadership Change'],
+    [409, 'Server Shutdown'],
+    [503, 'No Responders'],
+    [404, 'No Messages'],
+  ])('takes another after status %i %s', async (code, description) => {
+    await replacedAfter(() => forgeStatus(code, description))
+  })
+
+  it('asks again when a pull has ended, and for more bytes when a message did not fit', async () => {
+    forgeStatus(408, 'Request Timeout')
+    await pulled(() => pulls.length === PULLS_FROM_THE_START + 1)
+    const bytes = pulls[0]!.maxBytes
+    expect(pulls.map((p) => p.maxBytes)).toEqual([bytes, bytes, bytes])
+    forgeStatus(409, 'Message Size Exceeds MaxBytes', bytes / 2 - 1)
+    forgeStatus(409, 'Batch Completed', 17)
+    await pulled(() => pulls.length === PULLS_FROM_THE_START + 3)
+    expect(pulls.at(-1)!.maxBytes).toBe(bytes)
+    forgeStatus(409, 'Message Size Exceeds MaxBytes', bytes)
+    await pulled(() => pulls.length === PULLS_FROM_THE_START + 4)
+    expect(pulls.at(-1)!.maxBytes).toBe(2 * bytes)
+    expect(new Set(pulls.map((p) => p.consumer)).size).toBe(1)
+    await publish('4')
+    expect(await read(1)).toEqual(['4'])
+  })
+
+  it('does not mind a heartbeat', async () => {
+    forgeStatus(100, 'Idle Heartbeat')
+    await publish('4')
+    expect(await read(1)).toEqual(['4'])
+    expect(pulls).toHaveLength(PULLS_FROM_THE_START)
+  })
+})
