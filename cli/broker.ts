@@ -1,7 +1,8 @@
 // The broker of a command: our own nats-server on loopback, or the one that --nats names.
 
-import type { Log } from '../log/log.ts'
-import { connectLog } from '../log/nats-log.ts'
+import { HoldfastError } from '../log/errors.ts'
+import { type Log, LogUnavailable } from '../log/log.ts'
+import { connectLog, type NatsLog } from '../log/nats-log.ts'
 import { type NatsServerHandle, startNatsServer } from '../log/nats-supervisor.ts'
 
 export interface Broker {
@@ -9,12 +10,16 @@ export interface Broker {
   readonly url: string
   /** The server's process, where it is ours. */
   readonly server: NatsServerHandle | null
+  /** Removes streams that nobody will ask for again. */
+  deleteStreams(names: readonly string[]): Promise<void>
   close(): Promise<void>
 }
 
 export interface BrokerOptions {
   /** undefined: a server of our own in `storeDir`. */
   readonly nats: string | undefined
+  /** Of a server of our own; undefined: a free one. */
+  readonly port?: number | undefined
   readonly storeDir: string
   readonly name: string
   readonly mappings: Readonly<Record<string, string>>
@@ -22,12 +27,13 @@ export interface BrokerOptions {
   readonly say: (line: string) => void
 }
 
-export async function openBroker({ nats, storeDir, name, mappings, say }: BrokerOptions): Promise<Broker> {
+export async function openBroker({ nats, port, storeDir, name, mappings, say }: BrokerOptions): Promise<Broker> {
   const server =
     nats === undefined
       ? await startNatsServer({
           storeDir,
           mappings,
+          ...(port === undefined ? {} : { port }),
           onEvent: (event) => {
             if (event.kind === 'died') say(`nats-server ended unexpectedly and is started again: ${event.lastWords}`)
           },
@@ -35,11 +41,14 @@ export async function openBroker({ nats, storeDir, name, mappings, say }: Broker
       : null
   const url = nats ?? server!.url
   try {
-    const log = await connectLog({ servers: url, name })
+    const log = await reach(url, name)
     return {
       log,
       url,
       server,
+      deleteStreams: async (names) => {
+        for (const stream of names) await log.jsm.streams.delete(stream).catch(() => {})
+      },
       close: async () => {
         await log.close()
         await server?.stop()
@@ -48,5 +57,15 @@ export async function openBroker({ nats, storeDir, name, mappings, say }: Broker
   } catch (error) {
     await server?.stop()
     throw error
+  }
+}
+
+/** A command says at once that nobody answers; what it is in the middle of waits for ever (log/patience.ts). */
+async function reach(url: string, name: string): Promise<NatsLog> {
+  try {
+    return await connectLog({ servers: url, name })
+  } catch (error) {
+    if (!(error instanceof LogUnavailable)) throw error
+    throw new HoldfastError('USAGE', `cannot use ${url}: ${error.message}`)
   }
 }

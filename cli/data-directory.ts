@@ -1,9 +1,11 @@
-// The directory in which `run` keeps its log and state, so that an interrupted run can go on.
-// DD1: it belongs to one file, one number of partitions, one configuration and one release; anything else is refused,
+// The directory in which `run` and `node` keep their log and state, so that what was interrupted can go on.
+// DD1: a run's belongs to one file, one number of partitions, one configuration and one release; anything else is refused,
 //      because the log in it was written under them.
+// DD2: a node's belongs to one namespace and one number of partitions: every key's state lies in the partition of its hash.
+// DD3: what is refused leaves the directory as it was.
 
 import { createHash } from 'node:crypto'
-import { createReadStream, existsSync } from 'node:fs'
+import { createReadStream } from 'node:fs'
 import { mkdir, readdir, readFile, rename, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { pipeline } from 'node:stream/promises'
@@ -18,35 +20,48 @@ export interface RunIdentity {
   readonly inputSha256: string
 }
 
-/** From what the plan is made again, by `explain` and `audit`. */
-export interface RunShape {
+/** From what a plan is made again, by `explain` and `audit`. */
+export interface PlanShape {
   readonly namespace: string
   readonly partitions: number
   readonly config: Config
 }
 
-interface RunFile extends RunIdentity, RunShape {
+interface RunFile extends RunIdentity, PlanShape {
   readonly starts: number
 }
 
-const NAME = 'run.json'
+const RUN_FILE = 'run.json'
+const NODE_FILE = 'node.json'
+/** What a start that went no further leaves. */
+const LEFT_BY_STARTS = ['state', `${RUN_FILE}.new`, `${NODE_FILE}.new`]
 
 /** What to say where a field differs. */
-const DIFFERENCES: Readonly<Record<keyof RunIdentity, string>> = {
+const RUN_DIFFERENCES: Readonly<Record<keyof RunIdentity, string>> = {
   release: 'was written by another release of Holdfast',
   fingerprint: 'was made with other partitions or another configuration',
   namespace: 'was made in another namespace',
   inputSha256: 'was made from another input file',
 }
+const NODE_DIFFERENCES = {
+  namespace: 'belongs to a node of another namespace',
+  partitions: 'belongs to a node with another number of partitions',
+} as const
 
 export class DataDirectory {
   readonly path: string
-  /** How often a run has started here, this one included. */
-  readonly starts: number
+  readonly #file: RunFile
+  #starts: number
 
-  private constructor(path: string, starts: number) {
+  private constructor(path: string, file: RunFile) {
     this.path = path
-    this.starts = starts
+    this.#file = file
+    this.#starts = file.starts
+  }
+
+  /** How often a run has started here, this one included once `started` has been called. */
+  get starts(): number {
+    return this.#starts
   }
 
   get natsDir(): string {
@@ -58,48 +73,81 @@ export class DataDirectory {
   }
 
   /** Opens or creates it. Throws USAGE where it is something else's. */
-  static async open(path: string, identity: RunIdentity, shape: RunShape): Promise<DataDirectory> {
-    await usable(path, mkdir(path, { recursive: true }))
-    const before = await usable(path, readRunFile(path))
-    if (before !== null) compare(path, before, identity)
-    await usable(path, mkdir(join(path, 'state'), { recursive: true }))
-    const starts = (before?.starts ?? 0) + 1
-    const text = JSON.stringify({ ...identity, ...shape, starts } satisfies RunFile)
-    await writeFile(join(path, `${NAME}.new`), text)
-    await rename(join(path, `${NAME}.new`), join(path, NAME))
-    return new DataDirectory(path, starts)
+  static open(path: string, identity: RunIdentity, shape: PlanShape): Promise<DataDirectory> {
+    return usable(path, async () => {
+      await mkdir(path, { recursive: true })
+      const before = await readOwn<RunFile>(path, RUN_FILE)
+      if (before !== null) compare(path, before, identity, RUN_DIFFERENCES)
+      await mkdir(join(path, 'state'), { recursive: true })
+      const file = { ...identity, ...shape, starts: before?.starts ?? 0 }
+      if (before === null) await writeWhole(path, RUN_FILE, file)
+      return new DataDirectory(path, file)
+    })
+  }
+
+  /** Counts this start, once: called when a state is ours, which it is not while another process has it. */
+  async started(): Promise<void> {
+    if (this.#starts > this.#file.starts) return
+    this.#starts = this.#file.starts + 1
+    await usable(this.path, () => writeWhole(this.path, RUN_FILE, { ...this.#file, starts: this.#starts }))
   }
 }
 
-/** What a run's directory was made with; null if it holds none. */
-export async function readRun(path: string): Promise<RunShape | null> {
-  return existsSync(path) ? readRunFile(path) : null
+/** Opens or creates a node's directory. Throws USAGE where it is something else's (DD2). */
+export function openNodeDirectory(path: string, shape: PlanShape): Promise<void> {
+  return usable(path, async () => {
+    await mkdir(path, { recursive: true })
+    const before = await readOwn<PlanShape>(path, NODE_FILE)
+    if (before !== null) compare(path, before, shape, NODE_DIFFERENCES)
+    await mkdir(join(path, 'state'), { recursive: true })
+    await writeWhole(path, NODE_FILE, shape)
+  })
 }
 
-async function readRunFile(path: string): Promise<RunFile | null> {
+/** What a directory was made with. Throws USAGE where it is no directory of Holdfast. */
+export function readShape(path: string): Promise<PlanShape & { readonly live: boolean }> {
+  return usable(path, async () => {
+    const names = await readdir(path)
+    for (const name of [RUN_FILE, NODE_FILE]) {
+      if (names.includes(name)) return { ...(await readJson<PlanShape>(join(path, name))), live: name === NODE_FILE }
+    }
+    throw new HoldfastError('USAGE', `${path} holds no run or node of Holdfast`)
+  })
+}
+
+/** The file that says what a directory is; null where it is empty. */
+async function readOwn<T>(path: string, name: typeof RUN_FILE | typeof NODE_FILE): Promise<T | null> {
   const names = await readdir(path)
-  if (!names.includes(NAME)) {
-    const strange = names.find((name) => name !== 'state' && name !== `${NAME}.new`)
-    if (strange === undefined) return null
-    throw new HoldfastError(
-      'USAGE',
-      `${path} is not empty and holds no run of Holdfast (${strange}); use another --data-dir`,
-    )
-  }
-  return JSON.parse(await readFile(join(path, NAME), 'utf8')) as RunFile
+  if (names.includes(name)) return readJson<T>(join(path, name))
+  const strange = names.find((other) => !LEFT_BY_STARTS.includes(other))
+  if (strange === undefined) return null
+  const what = name === RUN_FILE ? 'run' : 'node'
+  throw new HoldfastError(
+    'USAGE',
+    `${path} is not empty and holds no ${what} of Holdfast (${strange}); use another --data-dir`,
+  )
 }
 
-async function usable<T>(path: string, work: Promise<T>): Promise<T> {
+async function readJson<T>(path: string): Promise<T> {
+  return JSON.parse(await readFile(path, 'utf8')) as T
+}
+
+async function writeWhole(path: string, name: string, value: unknown): Promise<void> {
+  await writeFile(join(path, `${name}.new`), JSON.stringify(value))
+  await rename(join(path, `${name}.new`), join(path, name))
+}
+
+async function usable<T>(path: string, work: () => Promise<T>): Promise<T> {
   try {
-    return await work
+    return await work()
   } catch (error) {
     if (error instanceof HoldfastError) throw error
     throw new HoldfastError('USAGE', `cannot use ${path}: ${error instanceof Error ? error.message : error}`)
   }
 }
 
-function compare(path: string, before: RunFile, now: RunIdentity): void {
-  for (const [field, what] of Object.entries(DIFFERENCES) as [keyof RunIdentity, string][]) {
+function compare<T>(path: string, before: T, now: T, differences: Readonly<Partial<Record<keyof T, string>>>): void {
+  for (const [field, what] of Object.entries(differences) as [keyof T, string][]) {
     if (before[field] !== now[field]) throw new HoldfastError('USAGE', `${path} ${what}; use another --data-dir`)
   }
 }

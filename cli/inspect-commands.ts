@@ -10,12 +10,12 @@ import { type CommitRecord, parseCommitRecord } from '../topology/commit-record.
 import { explainJson, explainText } from '../topology/explain.ts'
 import { type Plan, taskName } from '../topology/plan.ts'
 import { openBroker } from './broker.ts'
-import { readRun } from './data-directory.ts'
+import { type PlanShape, readShape } from './data-directory.ts'
 import { livePlanOf } from './node-command.ts'
 import { planOf } from './run-command.ts'
-import { type Config, readConfig } from './settings.ts'
+import { readConfig } from './settings.ts'
 
-/** Which plan is meant: the one of a run's directory, or one from options. */
+/** Which plan is meant: the one of a directory, or one from options. */
 export interface PlanChoice {
   readonly dataDir: string | undefined
   readonly live: boolean
@@ -24,17 +24,18 @@ export interface PlanChoice {
   readonly config: string | undefined
 }
 
-/** Throws USAGE where a directory holds no run. */
+/** Throws USAGE where a directory holds no run and no node. */
 export async function chosenPlan({ dataDir, live, namespace, partitions, config }: PlanChoice): Promise<Plan> {
-  const made = dataDir === undefined || live ? null : await readRun(dataDir)
-  if (dataDir !== undefined && !live && made === null)
-    throw new HoldfastError('USAGE', `${dataDir} holds no run of Holdfast`)
-  const settings: { namespace: string; partitions: number; config: Config } = made ?? {
+  if (dataDir !== undefined) {
+    const made = await readShape(dataDir)
+    return made.live ? livePlanOf(made) : planOf(made)
+  }
+  const shape: PlanShape = {
     namespace: namespace ?? (live ? 'holdfast' : 'run'),
     partitions,
     config: readConfig(config),
   }
-  return live ? livePlanOf(settings) : planOf(settings)
+  return live ? livePlanOf(shape) : planOf(shape)
 }
 
 /** The plan as text or JSON. With a data directory also how many records each task has had. */

@@ -7,12 +7,13 @@ import { ERRORS, HoldfastError } from '../log/errors.ts'
 import { PARTITIONS_MAX } from '../topology/dsl.ts'
 import { RELEASE } from '../topology/plan.ts'
 import { DEFAULT_TUNING } from '../topology/task.ts'
+import { Interrupted } from './early-end.ts'
 import { TRAFFIC_DEFAULTS, traffic } from './generate/traffic.ts'
 import { writeFile } from './generate/write-file.ts'
 import { auditLog, auditText, explain } from './inspect-commands.ts'
 import { runtimeOf } from './kill-point.ts'
 import { runNode } from './node-command.ts'
-import { freshNamespace, Interrupted, isAccountedFor, run, type Summary } from './run-command.ts'
+import { freshNamespace, isAccountedFor, run, type Summary } from './run-command.ts'
 import { readConfig, wholeNumber } from './settings.ts'
 
 const GIB = 1024 ** 3
@@ -80,11 +81,12 @@ program
   .option('--partitions <n>', 'tasks per stage', wholeNumber('--partitions', 1, PARTITIONS_MAX), 1)
   .option('--config <file>', 'settings as JSON, see run')
   .option('--nats <url>', 'use this server or cluster instead of starting one')
+  .option('--port <n>', 'port of our own server on loopback (default: a free one)', wholeNumber('--port', 1, 65_535))
   .option('--replicas <n>', 'copies of each stream in a cluster', wholeNumber('--replicas', 1, 5), 1)
   .option('--log-bytes <n>', 'room for all streams together', wholeNumber('--log-bytes', 1 << 20, 2 ** 50), 16 * GIB)
   .action(async (o) => {
-    const { dataDir, namespace, partitions, nats, replicas, logBytes } = o
-    const options = { dataDir, namespace, partitions, nats, replicas, logBytes, config: readConfig(o.config) }
+    const { dataDir, namespace, partitions, nats, port, replicas, logBytes } = o
+    const options = { dataDir, namespace, partitions, nats, port, replicas, logBytes, config: readConfig(o.config) }
     await runNode(options, runtimeOf(process.env), (line) => process.stderr.write(`${line}\n`))
   })
 
@@ -107,11 +109,16 @@ program
 
 const planOptions = (command: Command): Command =>
   command
-    .option('--data-dir <dir>', 'the directory of a run: its plan, its tasks, its log')
-    .option('--live', 'the plan of `node`, not of `run`')
-    .option('--namespace <name>', 'prefix of all streams')
-    .option('--partitions <n>', 'tasks per stage', wholeNumber('--partitions', 1, PARTITIONS_MAX), 1)
-    .option('--config <file>', 'settings as JSON, see run')
+    .option('--data-dir <dir>', 'the directory of a run or a node: its plan, its tasks, its log')
+    .option('--live', 'without --data-dir: the plan of `node`, not of `run`')
+    .option('--namespace <name>', 'without --data-dir: prefix of all streams')
+    .option(
+      '--partitions <n>',
+      'without --data-dir: tasks per stage',
+      wholeNumber('--partitions', 1, PARTITIONS_MAX),
+      1,
+    )
+    .option('--config <file>', 'without --data-dir: settings as JSON, see run')
 
 planOptions(program.command('explain'))
   .description('Print the plan: stages, operators, tasks, streams; with --data-dir also what each task has done.')
@@ -146,6 +153,8 @@ function describe(summary: Summary, out: string): string {
 function fail(error: unknown): number {
   if (error instanceof CommanderError) {
     if (error.exitCode === 0) return EXIT.ok
+    // No command at all: the help has been shown.
+    if (error.code === 'commander.help') return EXIT.usage
     process.stderr.write(`holdfast: ${error.message.replace(/^error: /, '')} (--help lists the options)\n`)
     return EXIT.usage
   }
@@ -166,5 +175,8 @@ function fail(error: unknown): number {
 try {
   await program.parseAsync()
 } catch (error) {
-  process.exitCode = fail(error)
+  // Not only an exit code: what was given up may still wait in the background (cli/early-end.ts).
+  const code = fail(error)
+  if (code === EXIT.ok) process.exitCode = code
+  else process.exit(code)
 }

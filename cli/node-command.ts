@@ -3,6 +3,7 @@
 // NC1: time passes through the log: where a source partition is quiet, a tick is appended, at most one a second.
 
 import { join } from 'node:path'
+import { HoldfastError } from '../log/errors.ts'
 import type { Log } from '../log/log.ts'
 import type { Runtime } from '../log/runtime.ts'
 import { openRocksBackend } from '../state/rocks-backend.ts'
@@ -12,7 +13,9 @@ import { Host } from '../topology/host.ts'
 import { CONTROL_WRITER, outputStream, type Plan, plainMapping, stageSubject } from '../topology/plan.ts'
 import { ensureStreams, streamSpecs } from '../topology/streams.ts'
 import { DEFAULT_TUNING } from '../topology/task.ts'
-import { openBroker } from './broker.ts'
+import { type Broker, openBroker } from './broker.ts'
+import { openNodeDirectory } from './data-directory.ts'
+import { EarlyEnd } from './early-end.ts'
 import type { Config } from './settings.ts'
 
 export interface NodeOptions {
@@ -20,6 +23,8 @@ export interface NodeOptions {
   readonly partitions: number
   readonly config: Config
   readonly nats: string | undefined
+  /** Of a server of our own; undefined: a free one. */
+  readonly port: number | undefined
   readonly dataDir: string
   readonly logBytes: number
   readonly replicas: number
@@ -46,49 +51,63 @@ export function livePlanOf({
   })
 }
 
-/** Runs until SIGINT or SIGTERM (or `signal`), then lets every task finish its commit. Throws what halted a task. */
+/** Runs until SIGINT or SIGTERM, then lets every task finish its commit. Throws what halted a task. */
 export async function runNode(options: NodeOptions, runtime: Runtime, say: (line: string) => void): Promise<void> {
   const plan = livePlanOf(options)
-  const mappings = plainMapping(plan)
-  const storeDir = join(options.dataDir, 'nats')
-  const broker = await openBroker({ nats: options.nats, storeDir, name: 'node', mappings, say })
-  const { log } = broker
-  let stop = () => {}
-  const stopped = new Promise<void>((resolve) => {
-    stop = resolve
-  })
-  process.on('SIGINT', stop).on('SIGTERM', stop)
+  const { nats, port, dataDir, namespace, partitions, config } = options
+  if (nats !== undefined && port !== undefined)
+    throw new HoldfastError('USAGE', '--port is of a server of our own: it does not go with --nats')
+  const end = new EarlyEnd('stopped before the last commit was done; the same command goes on')
   try {
-    await ensureStreams(log, streamSpecs(plan, { totalBytes: options.logBytes, replicas: options.replicas }))
-    const host = new Host({
-      plan,
-      log,
-      runtime,
-      role: 'owner',
-      tuning: DEFAULT_TUNING,
-      backend: (task) => openRocksBackend(join(options.dataDir, 'state', task)),
-      onHalt: (task, error) => {
-        say(`task ${task} halted: ${error instanceof Error ? error.message : error}`)
-        if (host.failed.length === host.all().length) stop()
-      },
-    })
+    await openNodeDirectory(dataDir, { namespace, partitions, config })
+    const mappings = plainMapping(plan)
+    const broker = await openBroker({ nats, port, storeDir: join(dataDir, 'nats'), name: 'node', mappings, say })
+    try {
+      await Promise.race([live(broker, plan, options, runtime, say, end), end.abandoned])
+    } finally {
+      await broker.close()
+    }
+  } finally {
+    end.close()
+  }
+}
+
+async function live(
+  { log, url }: Broker,
+  plan: Plan,
+  options: NodeOptions,
+  runtime: Runtime,
+  say: (line: string) => void,
+  end: EarlyEnd,
+): Promise<void> {
+  await ensureStreams(log, streamSpecs(plan, { totalBytes: options.logBytes, replicas: options.replicas }))
+  const stopped = Promise.withResolvers<void>()
+  const host = new Host({
+    plan,
+    log,
+    runtime,
+    role: 'owner',
+    tuning: DEFAULT_TUNING,
+    backend: (task) => openRocksBackend(join(options.dataDir, 'state', task)),
+    onHalt: (task, error) => {
+      say(`task ${task} halted: ${error instanceof Error ? error.message : error}`)
+      if (host.failed.length === host.all().length) stopped.resolve()
+    },
+  })
+  try {
     await host.start()
-    describeNode(plan, broker.url, options, say)
+    describeNode(plan, url, options, say)
+    end.whenRequested(stopped.resolve)
     const ticker = new Ticker(plan, host, log)
     const timer = setInterval(() => void ticker.tick(), TICK_MS)
-    try {
-      await stopped
-    } finally {
-      clearInterval(timer)
-      say('stopping')
-      await host.stop()
-      await host.close()
-    }
-    for (const { error } of host.failed) throw error
+    await stopped.promise
+    clearInterval(timer)
+    say('stopping')
   } finally {
-    process.off('SIGINT', stop).off('SIGTERM', stop)
-    await broker.close()
+    await host.stop()
+    await host.close()
   }
+  for (const { error } of host.failed) throw error
 }
 
 function describeNode(plan: Plan, url: string, { nats }: NodeOptions, say: (line: string) => void): void {

@@ -1,13 +1,16 @@
 // `holdfast run`: a file through a real log and real state into a directory of results (contract.md, section 7).
 // RC1: exit 0 only if everything that was read is accounted for: read = accepted + duplicates + dead letters.
-// RC2: with --data-dir an interrupted run goes on where it was; without one it works in a directory that it removes.
+// RC2: with --data-dir an interrupted run goes on where it was; without one it works in a directory that it removes, and
+//      on another's server in streams that it removes.
+// RC3: --out gets its files at the end only, summary.json last: where it lies, the others belong to it.
 
 import { randomBytes } from 'node:crypto'
 import { access, constants, mkdtemp, rm, stat } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
-import { join } from 'node:path'
+import { dirname, join, resolve } from 'node:path'
 import { HoldfastError } from '../log/errors.ts'
 import type { Log } from '../log/log.ts'
+import type { OnWait } from '../log/patience.ts'
 import type { Runtime } from '../log/runtime.ts'
 import { DEAD_LETTERS } from '../operators/validation.ts'
 import { canonicalLine, sortLines, writeDocument, writeLines } from '../sinks/run-directory.ts'
@@ -18,9 +21,10 @@ import { pageViewGraph } from '../topology/graph.ts'
 import { Host } from '../topology/host.ts'
 import { outputStream, type Plan, RELEASE } from '../topology/plan.ts'
 import { ensureStreams, streamSpecs } from '../topology/streams.ts'
-import { DEFAULT_TUNING, type TaskStatus } from '../topology/task.ts'
+import { DEFAULT_TUNING, type TaskStatus, type Waiting } from '../topology/task.ts'
 import { type Broker, openBroker } from './broker.ts'
 import { DataDirectory, sha256OfFile } from './data-directory.ts'
+import { EarlyEnd } from './early-end.ts'
 import { ProgressDisplay } from './progress.ts'
 import type { Config } from './settings.ts'
 
@@ -53,39 +57,53 @@ export interface Summary {
   readonly wall_seconds: number
 }
 
-/** Interrupted by a signal: nothing is lost, and nothing is finished. */
-export class Interrupted extends Error {}
+/** Milliseconds that a stream may stay full: input streams are trimmed as tasks go on, so that something has to move. */
+const FULL_PATIENCE_MS = 20_000
+const FULL_LOOK_MS = 500
 
-/** Runs to the end and returns the summary, which is also in --out. */
+/** Runs to the end and returns the summary, which is also in --out. Throws Interrupted after a signal. */
 export async function run(options: RunOptions, runtime: Runtime): Promise<Summary> {
   const startedAt = performance.now()
   await checkArguments(options)
   const plan = planOf(options)
+  const end = new EarlyEnd(howToGoOn(options))
   const temporary = options.dataDir === undefined ? await mkdtemp(join(tmpdir(), 'holdfast-run-')) : null
   try {
-    const identity = {
-      release: RELEASE,
-      fingerprint: plan.fingerprint,
-      namespace: plan.namespace,
-      inputSha256: await sha256OfFile(options.input),
-    }
     const { namespace, partitions, config } = options
-    const directory = await DataDirectory.open(options.dataDir ?? temporary!, identity, {
-      namespace,
-      partitions,
-      config,
+    const { fingerprint } = plan
+    const identity = { release: RELEASE, fingerprint, namespace, inputSha256: await sha256OfFile(options.input) }
+    const shape = { namespace, partitions, config }
+    const directory = await DataDirectory.open(options.dataDir ?? temporary!, identity, shape)
+    end.throwIfRequested()
+    return await withBroker(options, directory, async (broker) => {
+      end.throwIfRequested()
+      const specs = streamSpecs(plan, { totalBytes: options.logBytes, replicas: 1 })
+      try {
+        await ensureStreams(broker.log, specs)
+        return await Promise.race([runOn(broker, directory, plan, options, runtime, startedAt, end), end.abandoned])
+      } finally {
+        if (temporary !== null && broker.server === null) await broker.deleteStreams(specs.map(({ name }) => name))
+      }
     })
-    const say = (line: string) => {
-      if (!options.quiet) process.stderr.write(`${line}\n`)
-    }
-    const broker = await openBroker({ nats: options.nats, storeDir: directory.natsDir, name: 'run', mappings: {}, say })
-    try {
-      return await runOn(broker, directory, plan, options, runtime, startedAt)
-    } finally {
-      await broker.close()
-    }
   } finally {
+    end.close()
     if (temporary !== null) await rm(temporary, { recursive: true, force: true })
+  }
+}
+
+async function withBroker<T>(
+  { nats, quiet }: RunOptions,
+  { natsDir: storeDir }: DataDirectory,
+  work: (broker: Broker) => Promise<T>,
+): Promise<T> {
+  const say = (line: string) => {
+    if (!quiet) process.stderr.write(`${line}\n`)
+  }
+  const broker = await openBroker({ nats, storeDir, name: 'run', mappings: {}, say })
+  try {
+    return await work(broker)
+  } finally {
+    await broker.close()
   }
 }
 
@@ -116,55 +134,106 @@ async function checkArguments({ input, out }: RunOptions): Promise<void> {
   await access(input, constants.R_OK).catch((error: Error) => usage(`cannot read ${input}: ${error.message}`))
   const there = await stat(out).catch(() => null)
   if (there !== null && !there.isDirectory()) usage(`${out} is there and is not a directory`)
+  await access(await firstThere(out), constants.W_OK).catch((error: Error) =>
+    usage(`cannot write ${out}: ${error.message}`),
+  )
+}
+
+/** The path, or the nearest folder above it that is there: results come late, and must not fail then. */
+async function firstThere(path: string): Promise<string> {
+  for (let at = resolve(path); ; at = dirname(at)) {
+    const there = await stat(at).catch(() => null)
+    if (there?.isDirectory()) return at
+    if (there !== null) throw new HoldfastError('USAGE', `cannot write ${path}: ${at} is not a directory`)
+  }
 }
 
 async function runOn(
-  broker: Broker,
+  { log }: Broker,
   directory: DataDirectory,
   plan: Plan,
   options: RunOptions,
   runtime: Runtime,
   startedAt: number,
+  end: EarlyEnd,
 ): Promise<Summary> {
-  const { log } = broker
-  await ensureStreams(log, streamSpecs(plan, { totalBytes: options.logBytes, replicas: 1 }))
-  const source = new FileSource({ plan, log, runtime, path: options.input, event: options.config, onWait: () => {} })
+  const { input: path, config: event, sliceRecords: sliceMax, commitRecords: commitRecordsMax } = options
+  const waits = new Waits(runtime)
+  const source = new FileSource({ plan, log, runtime, path, event, onWait: waits.note })
   const host = new Host({
     plan,
     log,
     runtime,
     role: 'owner',
-    tuning: { ...DEFAULT_TUNING, sliceMax: options.sliceRecords, commitRecordsMax: options.commitRecords },
-    backend: (task) => openRocksBackend(directory.stateDir(task)),
-    onHalt: () => interrupt(),
+    tuning: { ...DEFAULT_TUNING, sliceMax, commitRecordsMax },
+    backend: async (task) => {
+      const backend = await openRocksBackend(directory.stateDir(task))
+      await directory.started()
+      return backend
+    },
+    onHalt: () => stop(),
   })
-  let interrupted = false
-  const interrupt = () => {
+  const stop = () => {
     source.stop()
     for (const { task } of host.all()) task.stop()
   }
-  const onSignal = () => {
-    interrupted = true
-    interrupt()
-  }
-  process.on('SIGINT', onSignal).on('SIGTERM', onSignal)
-  const progress = new ProgressDisplay(() => progressOf(source, host.status()), !options.quiet)
+  const waiting = () => [...waits.all(), ...waitsOf(host.status())]
+  const progress = new ProgressDisplay(() => progressOf(source, host.status(), waiting()), !options.quiet)
+  const fullCheck = setInterval(() => abandonIfFull(waiting(), runtime, end), FULL_LOOK_MS)
   try {
     await host.start()
+    end.whenRequested(stop)
     await source.run()
     await host.ended()
     for (const { error } of host.failed) throw error
-    if (interrupted) throw new Interrupted(howToGoOn(options))
+    end.throwIfRequested()
     progress.stop()
     const seconds = (performance.now() - startedAt) / 1_000
     return await writeResults({ log, plan, host, source, directory, out: options.out, seconds })
   } finally {
+    clearInterval(fullCheck)
     progress.stop()
-    process.off('SIGINT', onSignal).off('SIGTERM', onSignal)
-    interrupt()
+    stop()
     await host.ended()
     await host.close()
   }
+}
+
+/** What the file reader waits for, by stream; tasks say it in their status. */
+class Waits {
+  readonly #runtime: Runtime
+  readonly #waits = new Map<string, Waiting>()
+
+  constructor(runtime: Runtime) {
+    this.#runtime = runtime
+  }
+
+  note: OnWait = (cause, on, detail) => {
+    if (cause === null) this.#waits.delete(on)
+    else if (this.#waits.get(on)?.cause !== cause)
+      this.#waits.set(on, { cause, on, detail, sinceMs: this.#runtime.now() })
+  }
+
+  all(): NamedWait[] {
+    return [...this.#waits.values()].map((wait) => ({ who: 'the file reader', wait }))
+  }
+}
+
+interface NamedWait {
+  readonly who: string
+  readonly wait: Waiting
+}
+
+function waitsOf(tasks: readonly TaskStatus[]): NamedWait[] {
+  return tasks.flatMap(({ name, waiting }) => (waiting === null ? [] : [{ who: name, wait: waiting }]))
+}
+
+/** Nobody but this process makes room in its streams: a stream that stays full will be full for ever. */
+function abandonIfFull(waits: readonly NamedWait[], runtime: Runtime, end: EarlyEnd): void {
+  const full = waits.find(({ wait }) => wait.cause === 'room' && runtime.now() - wait.sinceMs >= FULL_PATIENCE_MS)
+  if (full === undefined) return
+  const { on, detail } = full.wait
+  end.abandon(new HoldfastError('LOG_FULL', `${full.who} has waited for room for too long: ${detail}`, { stream: on }))
 }
 
 function howToGoOn({ dataDir }: RunOptions): string {
@@ -173,11 +242,9 @@ function howToGoOn({ dataDir }: RunOptions): string {
     : `interrupted; the same command goes on from ${dataDir}`
 }
 
-function progressOf(source: FileSource, tasks: readonly TaskStatus[]) {
+function progressOf(source: FileSource, tasks: readonly TaskStatus[], waits: readonly NamedWait[]) {
   const { bytes, bytesTotal, stamp } = source.progress
-  const waiting = tasks.find((task) => task.waiting !== null)
-  const note =
-    waiting === undefined ? '' : `${waiting.name} waits for ${waiting.waiting!.cause}: ${waiting.waiting!.on}`
+  const note = waits.map(({ who, wait }) => `${who} waits for ${wait.cause}: ${wait.on}`)[0] ?? ''
   return { processed: sumOf(tasks, 'read'), bytes, bytesTotal, eventTimeMs: stamp, note }
 }
 
@@ -208,6 +275,7 @@ async function writeResults({ log, plan, host, source, directory, out, seconds }
     starts: directory.starts,
     wall_seconds: Math.round(seconds * 1_000) / 1_000,
   }
+  await rm(join(out, 'summary.json'), { force: true })
   await writeLines(out, 'features.ndjson', await featureLines(plan, host, summary.as_of))
   await writeLines(out, 'dead_letters.ndjson', await deadLetterLines(log, plan))
   await writeDocument(out, 'summary.json', summary)

@@ -25,13 +25,25 @@ export function readConfig(path: string | undefined): Config {
   if (path === undefined) return CONFIG_DEFAULT
   const value = parseJson(path)
   if (!compiled.Check(value)) {
-    const [first] = compiled.Errors(value)
-    throw new HoldfastError(
-      'USAGE',
-      `${path}: ${first?.instancePath || 'the configuration'} ${first?.message ?? 'is not valid'}`,
-    )
+    throw new HoldfastError('USAGE', `${path}: ${complaint(value)}`)
   }
   return { ...CONFIG_DEFAULT, ...value }
+}
+
+/** What each field may be, in words: what the schema's own messages leave out. */
+const FIELDS: Readonly<Record<keyof Config, string>> = {
+  anonymous: '"reject" or "accept"',
+  latenessMs: 'a whole number of milliseconds from 0 to 31622400000',
+}
+
+function complaint(value: unknown): string {
+  if (typeof value !== 'object' || value === null || Array.isArray(value))
+    return 'the configuration is not a JSON object'
+  const [first] = compiled.Errors(value)
+  const field = first?.instancePath.slice(1).split('/')[0] ?? ''
+  const known = Object.keys(FIELDS)
+  if (!known.includes(field)) return `unknown field "${field}"; there are ${known.join(', ')}`
+  return `"${field}" must be ${FIELDS[field as keyof Config]}`
 }
 
 function parseJson(path: string): unknown {

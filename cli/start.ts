@@ -6,9 +6,10 @@ import { mkdir } from 'node:fs/promises'
 import { join } from 'node:path'
 import { createInterface } from 'node:readline'
 import { realRuntime } from '../log/runtime.ts'
+import { Interrupted } from './early-end.ts'
 import { TRAFFIC_DEFAULTS, traffic } from './generate/traffic.ts'
 import { writeFile } from './generate/write-file.ts'
-import { Interrupted, isAccountedFor, run } from './run-command.ts'
+import { isAccountedFor, run } from './run-command.ts'
 import { CONFIG_DEFAULT } from './settings.ts'
 
 /** Enough for half a minute of work to look at, small enough for any laptop. */
@@ -61,5 +62,5 @@ async function topPages(): Promise<{ key: string; value: number }[]> {
 
 await main().catch((error: Error) => {
   console.error(`holdfast: ${error.message}`)
-  process.exitCode = error instanceof Interrupted ? 130 : 1
+  process.exit(error instanceof Interrupted ? 130 : 1)
 })

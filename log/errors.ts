@@ -72,6 +72,11 @@ const HALT_CODES = {
     decision: 'halt',
     todo: 'give the server more storage (max_file_store) or the streams less (--log-bytes)',
   },
+  LOG_FULL: {
+    meaning: 'a stream is full and stays full: nothing that this command does would make room in it',
+    decision: 'halt',
+    todo: 'start again with more room for the streams (--log-bytes) and another --data-dir',
+  },
   OPERATOR_FAILED: {
     meaning: 'an operator threw',
     decision: 'halt',
