@@ -230,6 +230,31 @@ describe('seen stores', () => {
     expect(await addAll(state, 0, 500)).toBe(500)
   })
 
+  test('sealed entries: times are compared inclusively, expiry holds at once, pages kept are few', async () => {
+    const state = await TaskState.open(new MemoryDisk().open(), specs, { seen: { sealEntries: 1, pagesCachedMax: 20 } })
+    await addAll(state, 0, 5000)
+    await commit(state)
+    const seen = state.seen('ids')
+    const ask = (timeMs: number, horizonMs: number): boolean => seen.has('user-7', 'click', 'id-7', timeMs, horizonMs)
+    for (const [timeMs, horizonMs] of [
+      [7, 0],
+      [10, 3],
+      [10, 2],
+      [4, 3],
+      [4, 2],
+    ] as const) {
+      seen.want('user-7', 'click', 'id-7', timeMs, horizonMs)
+    }
+    await state.prefetch()
+    expect([ask(7, 0), ask(10, 3), ask(10, 2), ask(4, 3), ask(4, 2)]).toEqual([true, true, false, true, false])
+    for (let from = 0; from < 5000; from += 100) expect(await addAll(state, from, from + 100)).toBe(100)
+    expect((seen as unknown as { cachedPages: number }).cachedPages).toBeLessThanOrEqual(20 + 100)
+    seen.want('user-7', 'click', 'id-7', 7, 0)
+    await state.prefetch()
+    seen.expireBelow(seen.bucketOf(7) + 1)
+    expect(ask(7, 0)).toBe(false)
+  })
+
   test('the strings are told apart, whatever characters they have', async () => {
     const state = await TaskState.open(new MemoryDisk().open(), specs)
     const seen = state.seen('ids')
@@ -298,6 +323,51 @@ describe('order queues', () => {
     }
     expect(queue.peek()).toBe(null)
     expect(() => queue.pop()).toThrow(/empty/)
+  })
+
+  test('entries come in the order of their keys as bytes', async () => {
+    const queue = (await open(new MemoryDisk())).queue('held')
+    const writer = new KeyWriter()
+    const texts = ['', 'a', 'aa', 'b', 'é', '\uffff', '\u{10000}']
+    const keys = Array.from({ length: 3000 }, (_, i) => ({
+      at: (i * 7919) % 5,
+      rank: (i * 31) % 3,
+      type: texts[(i * 17) % texts.length]!,
+      id: texts[(i * 13) % texts.length]!,
+      number: (i * 101) % 3000,
+    }))
+    for (const key of keys) queue.push(key, '{}')
+    const bytes = keys.map((key) => Buffer.from(writer.ordered(KIND.chunk, 0, key)).toString('hex')).sort()
+    const popped = keys.map(() => Buffer.from(writer.ordered(KIND.chunk, 0, queue.pop().key)).toString('hex'))
+    expect(popped).toEqual(bytes)
+  })
+
+  test('what is written while a refill reads is not lost', async () => {
+    let letWrite: () => void = () => {}
+    let held: Promise<void> | null = null
+    const disk = new MemoryDisk({ beforeWrite: () => held ?? undefined })
+    const state = await open(disk, { queueMemoryEntries: 4 })
+    const queue = state.queue('held')
+    for (let i = 0; i < 20; i++) {
+      queue.push(keyOf(i * 10), '{}')
+      await commit(state)
+    }
+    queue.push(keyOf(195), '{}')
+    held = new Promise((resolve) => {
+      letWrite = resolve
+    })
+    const writing = state.write(state.cut(), '')
+    const popped: number[] = []
+    while (!queue.needsRefill) popped.push(queue.pop().key.at)
+    const refilling = queue.refill()
+    letWrite()
+    await writing
+    await refilling
+    while (popped.length < 21) {
+      if (queue.needsRefill) await queue.refill()
+      popped.push(queue.pop().key.at)
+    }
+    expect(popped).toEqual([...Array.from({ length: 20 }, (_, i) => i * 10), 195])
   })
 
   test('two entries with one key are a bug', async () => {
