@@ -1,4 +1,7 @@
-// npm run test:kill -- [--kills N] [--seed N] [--lines N] [--partitions P] [--only points|random|live|broker|bugs] [--case I] [--lanes N]
+// npm run test:kill -- [--kills N] [--seed N] [--lines N] [--partitions P] [--only PART] [--case I] [--lanes N]
+// PART: points, random (kills of `run`), live (kills of `node`), broker (kills of the broker), bugs or all-bugs (deliberate ones).
+//
+
 // Kills real processes and compares with a run that nobody disturbed. Exit 1 on any difference, with the command that
 // repeats the case. What a case is: scenario.ts; how it is judged: trial.ts and twin.ts.
 
@@ -6,15 +9,19 @@ import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join, resolve } from 'node:path'
 import { parseArgs } from 'node:util'
+import { findNatsServer } from '../../log/nats-server.ts'
 import { compare, DEFAULTS, readInput, recompute } from '../oracle/oracle.ts'
+import { killBroker, restoreOlderCopies } from './broker.ts'
+import { catchBugs } from './bugs.ts'
 import { type CampaignReport, campaign, failureText } from './campaign.ts'
 import { writeInput } from './input.ts'
+import { killLiveNode } from './live.ts'
 import { type Hits, type Kind, POINTS, RANDOM_KINDS, TUNINGS } from './scenario.ts'
-import { type Arena, undisturbed } from './trial.ts'
+import { type Arena, undisturbed, type Verdict } from './trial.ts'
 import { differences, type Traces } from './twin.ts'
 
 const REPO = resolve(import.meta.dirname, '../..')
-const PARTS = ['points', 'random'] as const
+const PARTS = ['points', 'random', 'live', 'broker', 'bugs', 'all-bugs']
 
 interface Options {
   readonly kills: number
@@ -24,6 +31,7 @@ interface Options {
   readonly only: string | undefined
   readonly case: number | null
   readonly lanes: number
+  readonly bug: string | null
 }
 
 function parseOptions(): Options {
@@ -36,11 +44,11 @@ function parseOptions(): Options {
       lanes: { type: 'string', default: '2' },
       only: { type: 'string' },
       case: { type: 'string' },
+      bug: { type: 'string' },
     },
   })
   const { kills, seed, lines, partitions, lanes } = values
-  if (values.only !== undefined && !(PARTS as readonly string[]).includes(values.only))
-    throw new Error(`--only is one of ${PARTS.join(', ')}`)
+  if (values.only !== undefined && !PARTS.includes(values.only)) throw new Error(`--only is one of ${PARTS.join(', ')}`)
   return {
     kills: wholeNumber('kills', kills),
     seed: wholeNumber('seed', seed),
@@ -48,6 +56,7 @@ function parseOptions(): Options {
     partitions: wholeNumber('partitions', partitions),
     lanes: wholeNumber('lanes', lanes),
     only: values.only,
+    bug: values.bug ?? null,
     case: values.case === undefined ? null : wholeNumber('case', values.case),
   }
 }
@@ -63,33 +72,87 @@ function kindsOf(only: string | undefined): Kind[] {
   return [...POINTS, ...RANDOM_KINDS]
 }
 
-async function main(): Promise<number> {
+async function main(): Promise<boolean> {
   const options = parseOptions()
-  const startedMs = performance.now()
+  const { only } = options
+  // Copies of the project have no server of their own to find.
+  process.env.NATS_SERVER = await findNatsServer()
   const workDir = await mkdtemp(join(tmpdir(), 'holdfast-kill-'))
-  const { arena, hits } = await prepare(options, workDir)
+  const isGood = await partOf(only)(options, workDir)
+  if (isGood) await rm(workDir, { recursive: true, force: true })
+  else console.log(`left for a look: ${workDir}`)
+  return isGood
+}
+
+function partOf(only: string | undefined): (options: Options, workDir: string) => Promise<boolean> {
+  if (only === 'live') return live
+  if (only === 'broker') return broker
+  return only === 'bugs' || only === 'all-bugs' ? deliberateBugs : killsOfRun
+}
+
+async function killsOfRun(options: Options, workDir: string): Promise<boolean> {
+  const startedMs = performance.now()
+  const isReplay = options.case !== null
   const report = await campaign({
-    arena,
+    ...(await prepare(options, workDir)),
     seed: options.seed,
-    hits,
     kinds: kindsOf(options.only),
-    kills: options.case === null ? options.kills : Number.POSITIVE_INFINITY,
-    cases: options.case === null ? null : [options.case],
+    kills: isReplay ? Number.POSITIVE_INFINITY : options.kills,
+    cases: isReplay ? [options.case] : null,
     stopAtFinding: false,
     workDir,
-    lanes: options.case === null ? options.lanes : 1,
+    lanes: isReplay ? 1 : options.lanes,
     onVerdict: (verdict, kills) => {
       if (verdict.findings.length > 0)
-        console.log(`${failureText(verdict)}\n  again: ${replayCommand(options, verdict.scenario.number)}`)
+        console.log(`${failureText(verdict)}\n  again: ${replayCommand(options, verdict)}`)
       else if (verdict.scenario.number % 10 === 9) console.log(`  ${kills} kills`)
     },
   })
-  const seconds = (performance.now() - startedMs) / 1_000
-  console.log(table(report, seconds, options))
-  const failed = report.failed.length > 0
-  if (failed) console.log(`directories of the failed cases: ${workDir}`)
-  else await rm(workDir, { recursive: true, force: true })
-  return failed ? 1 : 0
+  const never = isReplay ? [] : neverHit(report, options)
+  for (const kind of never) console.log(`O6: ${kind} was never hit`)
+  console.log(tableOf(report))
+  const { kills, cases, starts, failed } = report
+  const seconds = Math.round((performance.now() - startedMs) / 1_000)
+  console.log(
+    `${kills} kills in ${cases} cases, ${starts} starts, ${failed.length} failed, ${seconds} s, seed ${options.seed}`,
+  )
+  return failed.length === 0 && never.length === 0
+}
+
+/** O6: with some kills of each kind meant, one that never lands is a test that tests nothing. */
+function neverHit({ rows }: CampaignReport, { kills, only }: Options): Kind[] {
+  const kinds = kindsOf(only)
+  return kills < 4 * kinds.length ? [] : kinds.filter((kind) => (rows.get(kind)?.landed ?? 0) === 0)
+}
+
+async function live({ kills, seed, partitions }: Options, workDir: string): Promise<boolean> {
+  const onKill = (count: number, published: number) => {
+    if (count % 10 === 0) console.log(`  ${count} kills, ${published} events published`)
+  }
+  const { findings, ...report } = await killLiveNode({ repo: REPO, kills, seed, partitions, workDir, onKill })
+  for (const { oracle, text } of findings) console.log(`FAILED ${oracle}: ${text}`)
+  console.log(`live: ${JSON.stringify({ ...report, findings: findings.length, seed })}`)
+  return findings.length === 0
+}
+
+async function broker({ kills, seed }: Options): Promise<boolean> {
+  const { backMs, ...killed } = await killBroker({ kills, seed })
+  const restored = await restoreOlderCopies({ restores: Math.ceil(kills / 3), seed })
+  const p50 = backMs.toSorted((a, b) => a - b)[backMs.length >> 1]
+  console.log(`broker: ${JSON.stringify({ ...killed, backP50Ms: p50, restored, seed })}`)
+  const wrong = killed.lost + killed.duplicated + killed.outOfOrder + killed.readerErrors + restored.handedOut
+  return wrong === 0 && restored.halted === restored.restores
+}
+
+async function deliberateBugs(options: Options, workDir: string): Promise<boolean> {
+  const everywhere = options.only === 'all-bugs'
+  const { seed, lanes, bug: only } = options
+  const prepared = { ...(await prepare(options, workDir)), seed, lanes, workDir }
+  const verdicts = await catchBugs(prepared, { only, everywhere }, ({ bug, by, oracle, kills, what }) => {
+    const how = oracle === '' ? `NOT CAUGHT in ${kills} kills` : `${oracle} after ${kills} kills`
+    console.log(`${bug}: ${how}, ${by}${what === '' ? '' : `: ${what.replaceAll(/\s+/g, ' ').slice(0, 140)}`}`)
+  })
+  return verdicts.length > 0 && verdicts.every(({ oracle }) => oracle !== '')
 }
 
 /** The input, the twins, and the independent oracle's word on them: all tunings leave the same. */
@@ -114,35 +177,29 @@ async function prepare(options: Options, workDir: string): Promise<{ arena: Aren
   return { arena: { repo: REPO, input, partitions, twin, wholeRun: { ms } }, hits }
 }
 
-function replayCommand({ seed, lines, partitions, only }: Options, number: number): string {
+function replayCommand({ seed, lines, partitions, only }: Options, { scenario }: Verdict): string {
   const part = only === undefined ? '' : ` --only ${only}`
-  return `npm run test:kill -- --seed ${seed} --lines ${lines} --partitions ${partitions}${part} --case ${number}`
+  return `npm run test:kill -- --seed ${seed} --lines ${lines} --partitions ${partitions}${part} --case ${scenario.number}`
 }
 
-function table({ rows, failed, cases, kills, starts }: CampaignReport, seconds: number, { seed }: Options): string {
+function tableOf({ rows }: CampaignReport): string {
   const header = ['blow', 'aimed', 'landed', 'in recovery', 'log ahead', 'failures']
-  const body = [...rows].map(([kind, row]) => [
-    kind,
-    row.aimed,
-    row.landed,
-    row.inRecovery,
-    row.looked === 0 ? '' : `${row.ahead} of ${row.looked}`,
-    row.failures,
-  ])
-  const text = [header, ...body].map((cells) =>
-    cells
-      .map((cell) => String(cell).padEnd(12))
-      .join('')
-      .trimEnd(),
-  )
-  return [
-    ...text,
-    `${kills} kills in ${cases} cases, ${starts} starts, ${failed.length} cases failed, ${seconds.toFixed(0)} s, seed ${seed}`,
-  ].join('\n')
+  const body = [...rows].map(([kind, row]) => {
+    const ahead = row.looked === 0 ? '' : `${row.ahead} of ${row.looked}`
+    return [kind, row.aimed, row.landed, row.inRecovery, ahead, row.failures]
+  })
+  return [header, ...body]
+    .map((cells) =>
+      cells
+        .map((cell) => String(cell).padEnd(12))
+        .join('')
+        .trimEnd(),
+    )
+    .join('\n')
 }
 
 try {
-  process.exitCode = await main()
+  process.exitCode = (await main()) ? 0 : 1
 } catch (error) {
   console.error(`test:kill: ${(error as Error).message}`)
   process.exitCode = 1
