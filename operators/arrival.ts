@@ -5,12 +5,26 @@
 
 import { EVENT_BYTES_MAX, type Spelling, spellingOf, splitArrayElements, utf8Text } from './event.ts'
 
-/** The text of a line whose bytes were strict UTF-8, or bytes, or the n-th element of the JSON array in a payload. */
-export type Raw = string | Uint8Array | Element
+/** The text of a line whose bytes were strict UTF-8, or bytes, or the array that holds the arrival at its index. */
+export type Raw = string | Uint8Array | ArrayText
 
-export interface Element {
-  readonly payload: Uint8Array
-  readonly element: number
+/** A JSON array as it came in a message. Where its elements stand is only looked for when one is refused. */
+export class ArrayText {
+  readonly spelling: Spelling
+  readonly #payload: Uint8Array
+  #ranges: readonly (readonly [from: number, to: number])[] | null = null
+
+  constructor(payload: Uint8Array, spelling: Spelling) {
+    this.#payload = payload
+    this.spelling = spelling
+  }
+
+  /** The bytes of an element, as they were sent. */
+  bytesOf(index: number): Uint8Array {
+    this.#ranges ??= splitArrayElements(this.#payload)!
+    const [from, to] = this.#ranges[index]!
+    return this.#payload.subarray(from, to)
+  }
 }
 
 /** Where an arrival stood in the log. */
@@ -23,8 +37,8 @@ export interface Position {
 
 export interface Arrival {
   readonly raw: Raw
-  /** What JSON.parse made of `raw`, with the spelling of the text; undefined: not parsed yet. */
-  readonly parsed?: { readonly value: unknown; readonly spelling: Spelling }
+  /** What JSON.parse made of the element of an array; undefined (which is no JSON value): not parsed yet. */
+  readonly value?: unknown
   readonly position: Position
   /** Index in the frame or in the array of a message. */
   readonly index: number
@@ -34,26 +48,25 @@ export interface Arrival {
 
 /** The arrivals in the message of a plain client: one JSON object, or an array of them. */
 export function arrivalsIn(payload: Uint8Array, position: Position): Arrival[] {
-  const whole: Arrival = { raw: payload, position, index: 0, line: null }
+  const whole: Arrival = { raw: payload, value: undefined, position, index: 0, line: null }
   const text = utf8Text(payload)
   const values = text === null ? undefined : parseArray(text)
   if (values === undefined) return [whole]
-  const spelling = spellingOf(text!)
-  const ranges = payload.length > EVENT_BYTES_MAX ? splitArrayElements(payload)! : null
+  const array = new ArrayText(payload, spellingOf(text!))
+  const mayBeTooLarge = payload.length > EVENT_BYTES_MAX
   return values.map((value, index): Arrival => {
-    const [from, to] = ranges?.[index] ?? [0, 0]
     // Left unparsed: an event that is too large is refused by its bytes.
-    if (to - from > EVENT_BYTES_MAX) return { raw: payload.subarray(from, to), position, index, line: null }
-    return { raw: { payload, element: index }, parsed: { value, spelling }, position, index, line: null }
+    if (mayBeTooLarge && array.bytesOf(index).length > EVENT_BYTES_MAX) {
+      return { raw: array, value: undefined, position, index, line: null }
+    }
+    return { raw: array, value, position, index, line: null }
   })
 }
 
 /** The bytes that were refused, as they were sent. */
-export function rawBytes(raw: Raw): Uint8Array {
+export function rawBytes({ raw, index }: Pick<Arrival, 'raw' | 'index'>): Uint8Array {
   if (typeof raw === 'string') return Buffer.from(raw, 'utf8')
-  if (raw instanceof Uint8Array) return raw
-  const [from, to] = splitArrayElements(raw.payload)![raw.element]!
-  return raw.payload.subarray(from, to)
+  return raw instanceof ArrayText ? raw.bytesOf(index) : raw
 }
 
 /** The elements of a JSON array; undefined where the text is anything else, or no JSON. */

@@ -1,7 +1,7 @@
 import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
 import { recordOf, runOperator } from '../test/operator-harness.ts'
-import { type Arrival, arrivalsIn, type Position, rawBytes } from './arrival.ts'
+import { ArrayText, type Arrival, arrivalsIn, type Position, rawBytes } from './arrival.ts'
 import { EVENT_BYTES_MAX, isRejected, parseEventBytes, spellingOf } from './event.ts'
 import { DEAD_LETTERS, type DeadLetter, FUTURE_MS, validation } from './validation.ts'
 
@@ -172,10 +172,10 @@ test('the twin agrees on any arrivals, in any slices and any of the three forms'
       const arrivals = inputs.map(([text, form], index): Arrival => {
         if (form === 0) return line(text, index + 1)
         if (form === 1) return line(Buffer.from(text), index + 1)
-        const raw = { payload: Buffer.from(`[ 0, ${text} ]`), element: 1 }
+        const payload = Buffer.from(`[ ${'0, '.repeat(index)}${text} ]`)
         return {
-          raw,
-          parsed: { value: JSON.parse(text), spelling: spellingOf(text) },
+          raw: new ArrayText(payload, spellingOf(text)),
+          value: JSON.parse(text),
           position,
           index,
           line: index + 1,
@@ -203,8 +203,8 @@ test('the twin agrees on any arrivals, in any slices and any of the three forms'
 })
 
 test('rawBytes gives back what was sent', () => {
-  expect(Buffer.from(rawBytes('é')).toString('hex')).toBe('c3a9')
-  expect(Buffer.from(rawBytes({ payload: Buffer.from('[1,"€"]'), element: 1 })).toString()).toBe('"€"')
+  expect(Buffer.from(rawBytes({ raw: 'é', index: 0 })).toString('hex')).toBe('c3a9')
+  expect(Buffer.from(rawBytes({ raw: new ArrayText(Buffer.from('[1,"€"]'), 'any'), index: 1 })).toString()).toBe('"€"')
 })
 
 test.each([

@@ -4,7 +4,7 @@
 // The rules are in operators/event.ts; lateness and order time are the task's (`at` leaves here as the event time).
 
 import { HoldfastError } from '../log/errors.ts'
-import { type Arrival, rawBytes } from './arrival.ts'
+import { ArrayText, type Arrival, rawBytes } from './arrival.ts'
 import { checkEvent, type Event, isRejected, parseEventBytes, parseEventText, type Rejected } from './event.ts'
 import type { Operator, OperatorContext, Rec } from './operator.ts'
 
@@ -61,10 +61,11 @@ function judge(arrival: Arrival, settings: ValidationSettings): Event | Rejected
   return { code: 'EVENT_TIME_FUTURE', field: 'event_time' }
 }
 
-function parse({ raw, parsed }: Arrival, settings: ValidationSettings): Event | Rejected {
-  if (parsed !== undefined) return checkEvent(parsed.value, settings, parsed.spelling)
+function parse(arrival: Arrival, settings: ValidationSettings): Event | Rejected {
+  const { raw, value } = arrival
+  if (value !== undefined && raw instanceof ArrayText) return checkEvent(value, settings, raw.spelling)
   if (typeof raw === 'string') return parseEventText(raw, settings)
-  return parseEventBytes(raw instanceof Uint8Array ? raw : rawBytes(raw), settings)
+  return parseEventBytes(rawBytes(arrival), settings)
 }
 
 function recordOf(rec: Rec<Arrival>, event: Event): Rec<Event> {
@@ -73,8 +74,8 @@ function recordOf(rec: Rec<Arrival>, event: Event): Rec<Event> {
 }
 
 function bury(rec: Rec<Arrival>, rejected: Rejected, ctx: OperatorContext): void {
-  const { raw, position, index, line } = rec.value
-  const bytes = rawBytes(raw)
+  const { position, index, line } = rec.value
+  const bytes = rawBytes(rec.value)
   const letter: DeadLetter = {
     ...rejected,
     raw: Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength).toString('base64'),

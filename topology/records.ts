@@ -30,7 +30,7 @@ export function fileArrival(
   input: number,
 ): Rec<Arrival> {
   const [line, stamp, text, base64] = record
-  const value: Arrival = { raw: text ?? Buffer.from(base64!, 'base64'), position: place, index, line }
+  const value: Arrival = { raw: text ?? Buffer.from(base64!, 'base64'), value: undefined, position: place, index, line }
   return arrivalRec(value, watermarkOfStamp(stamp, latenessMs), line, input)
 }
 

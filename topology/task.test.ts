@@ -49,7 +49,7 @@ const parse: Operator<Arrival, Thing> = {
   process: (batch, ctx) => {
     ctx.count('read', batch.length)
     return batch.map((record) => {
-      const raw = record.value.parsed?.value ?? JSON.parse(record.value.raw as string)
+      const raw = record.value.value ?? JSON.parse(record.value.raw as string)
       const thing = raw as Thing
       return { ...record, value: thing, at: thing.at, type: 't', id: 'x' }
     })
