@@ -6,12 +6,13 @@ import type { ErrorCode } from '../../log/errors.ts'
 import { HoldfastError } from '../../log/errors.ts'
 import { FILE_WRITER, stageSubject } from '../../topology/plan.ts'
 import { DEFAULT_TUNING } from '../../topology/task.ts'
+import { Stuck } from './conductor.ts'
 import type { Mood } from './operators.ts'
 import type { Finding } from './oracles.ts'
 import type { OrdealResult } from './ordeal.ts'
 import type { SimProcess } from './process.ts'
 import type { SubjectWithTwin } from './subjects.ts'
-import { Stuck, TaskWorld } from './task-world.ts'
+import { TaskWorld } from './task-world.ts'
 
 interface Damage {
   readonly name: string

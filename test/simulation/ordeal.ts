@@ -11,10 +11,11 @@ import { ATOMIC_BATCH_MAX } from '../../log/numbering.ts'
 import { SimRandom } from '../../log/sim.ts'
 import type { MemoryDisk } from '../../state/memory-backend.ts'
 import type { TaskTuning } from '../../topology/task.ts'
+import { Stuck } from './conductor.ts'
 import { compare, type Finding } from './oracles.ts'
 import type { SimProcess } from './process.ts'
 import type { SubjectWithTwin } from './subjects.ts'
-import { Stuck, TaskWorld } from './task-world.ts'
+import { TaskWorld } from './task-world.ts'
 
 /** What is done to a task, one after the other. */
 const ACTS = [
@@ -193,9 +194,10 @@ class Ordeal {
   async #script(): Promise<void> {
     const world = this.#world
     if (this.#random.chance(this.#isBurst ? 0.8 : 0.3)) world.feed()
-    else void world.feedSlowly()
+    else void world.feedSlowly(this.#random.chance(0.5) ? 60 : 600)
     if (this.#isTight || this.#random.chance(0.3)) void this.#consumeForEver()
     this.#owner = world.start(world.disks[0])
+    if (!this.#trims && this.#random.chance(0.35)) await this.#perform('standby')
     for (let acts = 1 + this.#random.below(7); acts > 0; acts--) {
       const drawn = this.#trims ? ACTS_ONE_DISK : ACT_DRAWN
       const act = drawn[this.#random.below(drawn.length)]!
@@ -296,6 +298,7 @@ class Ordeal {
   /** The owner dies; a standby, if there is one, takes over where it stands. */
   async #failover(): Promise<void> {
     const standby = this.#standby
+    if (standby?.alive && this.#random.chance(0.7)) await this.#stallPublishes()
     this.#kill(this.#owner)
     await this.#restartPause()
     if (standby === null || !standby.alive) return this.#startOwner(this.#owner.disk)
@@ -303,6 +306,16 @@ class Ordeal {
     this.#standby = null
     this.#owner = standby
     standby.task.promote()
+  }
+
+  /** What the owner publishes next gets lost: a standby must not go where its owner could not. */
+  async #stallPublishes(): Promise<void> {
+    const owner = this.#owner
+    this.#count('stall')
+    for (const { subject } of this.#world.destinations) {
+      this.#world.server.plan({ kind: 'publishLost' }, { client: owner.name, subject })
+    }
+    await this.#world.sleep(200 + this.#random.below(2_000))
   }
 
   /** The owner stops in the middle of anything, somebody else takes over, and later the former one goes on. */

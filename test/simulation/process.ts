@@ -101,7 +101,7 @@ function jittery(real: Runtime, { random }: FakeLogServer, killPoint: (name: str
 }
 
 /** A disk that takes its time: each question and each write is a step before and after (SP1). */
-class SimBackend implements Backend {
+export class SimBackend implements Backend {
   readonly #inner: MemoryBackend
   readonly #turn: () => Promise<void>
   readonly #pending = new Set<WriteBatch>()

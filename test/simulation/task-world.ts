@@ -4,7 +4,6 @@
 // TW2: what was ever stored in a destination is archived before it is trimmed, so that oracles see all of it.
 // What happens in it is in ordeal.ts; without faults it makes the twin that ordeals are compared with.
 
-import { setImmediate as nextTurn } from 'node:timers/promises'
 import type { Chaos, FaultKind } from '../../log/fake-log.ts'
 import { FakeLogServer } from '../../log/fake-log.ts'
 import type { LogMessage } from '../../log/log.ts'
@@ -20,6 +19,7 @@ import {
 } from '../../topology/plan.ts'
 import { streamSpecs } from '../../topology/streams.ts'
 import { DEFAULT_TUNING, type Role, type TaskTuning } from '../../topology/task.ts'
+import { Conductor } from './conductor.ts'
 import type { InputMessage } from './input.ts'
 import { type Finding, type Outcome, walk } from './oracles.ts'
 import { SimProcess } from './process.ts'
@@ -40,14 +40,13 @@ export interface WorldOptions {
   /** Bytes of each destination stream; without, there is always room. */
   readonly destinationBytes?: number
   readonly onKillPoint?: (name: string, process: SimProcess) => void
+  /** More steps than this, and the world is stuck. */
+  readonly stepsMax?: number
 }
 
 const ROOMY_BYTES = 1024 * 1024 * 1024
-/** A simulation that takes more steps than this waits for something that never comes (O5). */
+/** No ordeal needs a quarter of this. */
 const STEPS_MAX = 150_000
-
-/** The simulation did not come to its end. */
-export class Stuck extends Error {}
 
 export class TaskWorld {
   readonly server: FakeLogServer
@@ -58,7 +57,7 @@ export class TaskWorld {
   readonly disks: readonly [MemoryDisk, MemoryDisk] = [new MemoryDisk(), new MemoryDisk()]
   readonly #o: WorldOptions
   readonly #archive = new Map<string, LogMessage[]>()
-  readonly #waiting = new Set<{ readonly condition: () => boolean; readonly resolve: () => void }>()
+  readonly #conductor: Conductor
   #fed = 0
   #started = 0
 
@@ -67,6 +66,7 @@ export class TaskWorld {
     const { plan, stage, partition } = options.subject
     this.subject = options.subject
     this.server = new FakeLogServer({ seed: options.seed, drive: 'manual', chaos: options.chaos ?? {} })
+    this.#conductor = new Conductor(this.server.scheduler, options.stepsMax ?? STEPS_MAX)
     this.inputStream = stageStream(plan.namespace, stage.name, partition)
     this.writer = taskName(stage.name, partition)
     this.destinations = [
@@ -113,7 +113,7 @@ export class TaskWorld {
 
   /** Resolves when the condition holds; looked at before every step. */
   when(condition: () => boolean): Promise<void> {
-    return new Promise((resolve) => this.#waiting.add({ condition, resolve }))
+    return this.#conductor.when(condition)
   }
 
   sleep(ms: number): Promise<void> {
@@ -121,38 +121,8 @@ export class TaskWorld {
   }
 
   /** Runs the world until the script is done. Throws Stuck, or what the script threw. */
-  async play(script: () => Promise<void>): Promise<void> {
-    let done = false
-    let failure: unknown = null
-    script().then(
-      () => {
-        done = true
-      },
-      (error: unknown) => {
-        failure = error
-        done = true
-      },
-    )
-    const { scheduler } = this.server
-    let idle = false
-    while (!done && !idle && scheduler.steps < STEPS_MAX) {
-      await nextTurn()
-      if (!this.#wakeWaiting()) idle = !scheduler.step()
-    }
-    if (failure !== null) throw failure
-    if (!done) throw new Stuck(`no end after ${scheduler.steps} steps`)
-  }
-
-  /** True if somebody's condition holds: then it gets its turn before the next step. */
-  #wakeWaiting(): boolean {
-    let any = false
-    for (const entry of this.#waiting) {
-      if (!entry.condition()) continue
-      this.#waiting.delete(entry)
-      entry.resolve()
-      any = true
-    }
-    return any
+  play(script: () => Promise<void>): Promise<void> {
+    return this.#conductor.play(script)
   }
 
   // ---------------------------------------------------------------- input and output
@@ -175,11 +145,11 @@ export class TaskWorld {
     this.feed(count)
   }
 
-  /** Feeds everything in portions, over time. */
-  async feedSlowly(): Promise<void> {
+  /** Feeds everything in portions, with up to `pauseMs` between them. */
+  async feedSlowly(pauseMs = 60): Promise<void> {
     while (this.#fed < this.subject.input.length) {
       this.feed(1 + this.random.below(12))
-      await this.sleep(this.random.below(60))
+      await this.sleep(this.random.below(pauseMs))
     }
   }
 

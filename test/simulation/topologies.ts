@@ -35,13 +35,24 @@ export interface SimPlanOptions {
   readonly mood?: Mood
 }
 
-const TOTALS: ExchangeCodec<Witnessed<PageView>, number> = {
+/** What the last stage gets: one hash per page view, for one half of the pages or the other. */
+interface Total {
+  readonly half: string
+  readonly hash: number
+}
+
+const halfOf = ({ page }: PageView): string => (page < '/m' ? 'a' : 'b')
+
+const TOTALS: ExchangeCodec<Witnessed<PageView>, Total> = {
   name: 'totals',
   version: 1,
   where: () => true,
-  key: ({ of }) => (of.page < '/m' ? 'a' : 'b'),
-  encode: ({ hash }) => String(hash),
-  decode: (json) => json as number,
+  key: ({ of }) => halfOf(of),
+  encode: ({ of, hash }) => JSON.stringify([halfOf(of), hash]),
+  decode: (json) => {
+    const [half, hash] = json as [string, number]
+    return { half, hash }
+  },
 }
 
 export function simPlan({ clock, partitions, scope, mood }: SimPlanOptions): Plan {
@@ -57,7 +68,7 @@ export function simPlan({ clock, partitions, scope, mood }: SimPlanOptions): Pla
     const views = events.keyBy('page', PAGE_VIEW_EXCHANGE)
     views.through(windowedCount({ ...pageViewsByPage, windowsMs: WINDOWS_MS }))
     const totals = views.through(witness((view) => view.page, scope)).keyBy('total', TOTALS)
-    totals.through(witness((hash) => String(hash % 2), scope))
+    totals.through(witness(({ half }) => half, scope))
   })
 }
 
