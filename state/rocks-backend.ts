@@ -45,6 +45,9 @@ const OPTIONS = {
   enableBlobFiles: false,
 }
 
+/** Operations that a write batch has room for to begin with; it grows. */
+const WRITE_CAPACITY = 1_024
+
 type EntryStream = ReturnType<RocksDB['iterator']>
 
 /** Opens (or creates) the database in `path`. Throws STATE_LOCKED while another process has it, STATE_CORRUPT if it does not open. */
@@ -69,6 +72,7 @@ export class RocksBackend implements Backend {
   readonly #streams = new Set<EntryStream>()
   readonly #reader: BackendReader
   #closed: Promise<void> | null = null
+  #idleBatch: ReturnType<RocksDB['write']> | null = null
 
   constructor(path: string, db: RocksDB) {
     this.path = path
@@ -88,7 +92,9 @@ export class RocksBackend implements Backend {
     assert(this.#closed === null, 'the backend is closed')
     const capacity = batch.rangeDeletes.length + batch.deletes.length + batch.puts.length
     if (capacity === 0) return
-    const native = this.#db.write({ capacity, autoDestroy: true })
+    // Used again and again: the native buffer of a batch costs more than its operations.
+    const native = this.#idleBatch ?? this.#db.write({ capacity: WRITE_CAPACITY, autoDestroy: false })
+    this.#idleBatch = null
     for (const [from, to] of batch.rangeDeletes) native.tryDeleteRange(from, to)
     for (const key of batch.deletes) native.tryDelete(key)
     for (const [key, value] of batch.puts) native.tryPut(key, value)
@@ -96,6 +102,9 @@ export class RocksBackend implements Backend {
       await native.flush()
     } catch (cause) {
       throw new HoldfastError('STATE_WRITE_FAILED', `${this.path}: ${messageOf(cause)}`)
+    } finally {
+      if (this.#idleBatch === null && this.#closed === null) this.#idleBatch = native
+      else native.destroy()
     }
   }
 
@@ -121,6 +130,7 @@ export class RocksBackend implements Backend {
   async #closeOnce(): Promise<void> {
     for (const snapshot of this.#snapshots) snapshot.release()
     endAll(this.#streams)
+    this.#idleBatch?.destroy()
     await this.#db.close()
   }
 }

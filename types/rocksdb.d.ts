@@ -41,7 +41,9 @@ declare module 'rocksdb' {
     tryPut(key: Uint8Array, value: Uint8Array): void
     tryDelete(key: Uint8Array): void
     tryDeleteRange(from: Uint8Array, to: Uint8Array): void
+    /** Afterwards the batch is empty and may be filled again. */
     flush(): Promise<void>
+    destroy(): void
   }
 
   interface EntryStream extends AsyncIterable<{ readonly key: Uint8Array; readonly value: Uint8Array }> {
