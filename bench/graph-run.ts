@@ -7,37 +7,23 @@ import { createHash, type Hash } from 'node:crypto'
 import { rm } from 'node:fs/promises'
 import { join } from 'node:path'
 import { FRAME_HEADER, FrameRecords, parseFrameHeader } from '../log/frame.ts'
-import type { LogMessage } from '../log/log.ts'
+import type { LogMessage, StreamSpec } from '../log/log.ts'
 import type { NatsLog } from '../log/nats-log.ts'
 import { realRuntime } from '../log/runtime.ts'
 import { RECORD_HEADER } from '../log/writer.ts'
 import { openRocksBackend } from '../state/rocks-backend.ts'
 import { type CommitRecord, parseCommitRecord } from '../topology/commit-record.ts'
 import { featuresOf, valuesAt } from '../topology/features.ts'
-import { LATENESS_MS_DEFAULT, pageViewGraph } from '../topology/graph.ts'
 import { Host } from '../topology/host.ts'
 import { exchangeDestination, outputStream, type Plan, stageStream } from '../topology/plan.ts'
-import { ensureStreams, streamSpecs } from '../topology/streams.ts'
+import { ensureStreams } from '../topology/streams.ts'
 import type { Task, TaskTuning } from '../topology/task.ts'
-import { inputStream, readAll, STREAM_SETTINGS } from './stream.ts'
+import { inputStream, readAll } from './stream.ts'
 
 /** Milliseconds between looks at how far the tasks are: the error of a measurement of seconds. */
 const LOOK_MS = 5
 /** A task that stands still this long has halted without a word, or waits for something that will not come. */
 const STUCK_MS = 60_000
-
-/** The plan that is measured: the graph as `holdfast node` runs it, one partition, without the copy of accepted events. */
-export function benchPlan(): Plan {
-  return pageViewGraph({
-    namespace: 'bench',
-    name: 'page views',
-    clock: 'wall',
-    partitions: 1,
-    latenessMs: LATENESS_MS_DEFAULT,
-    anonymous: 'reject',
-    accepted: 'off',
-  })
-}
 
 export interface GraphOptions {
   readonly plan: Plan
@@ -59,10 +45,9 @@ export function openHost({ plan, log, stateDir, tuning }: GraphOptions): Host {
 }
 
 /** Removes everything that a run made, so that the next one starts from the input alone. */
-export async function forgetRun({ plan, log, stateDir }: GraphOptions): Promise<void> {
+export async function forgetRun({ plan, log, stateDir }: GraphOptions, specs: readonly StreamSpec[]): Promise<void> {
   await rm(stateDir, { recursive: true, force: true })
-  const input = inputStream(plan)
-  const made = streamSpecs(plan, STREAM_SETTINGS).filter(({ name }) => name !== input)
+  const made = specs.filter(({ name }) => name !== inputStream(plan))
   for (const { name } of made) await log.jsm.streams.delete(name)
   await ensureStreams(log, made)
 }

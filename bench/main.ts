@@ -1,43 +1,163 @@
-// npm run bench -- --json FILE: what Holdfast does in a second, how fast a node is back and what memory it takes, on this
-// machine. Figures, not tests: nothing fails for being slow; what fails is a run whose outputs differ (TH1 in throughput.ts).
-// Exit 0: measured. 1: something failed. 2: wrong arguments. 130: interrupted.
+// npm run bench -- --json FILE: how many events Holdfast takes in a second, how soon a node is back and how much memory it
+// takes, on this machine. Figures, not tests: nothing fails for being slow. What fails is a run whose outputs differ (TH1).
+// Exit 0: measured. 1: something failed. 2: wrong arguments. 130: interrupted. docs/bench.md explains the figures.
 
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { mkdir } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { Command, CommanderError } from 'commander'
+import { Command, CommanderError, Option } from 'commander'
 import { wholeNumber } from '../cli/settings.ts'
-import { machine } from './machine.ts'
-import { machineText, throughputText } from './report.ts'
-import { throughputCells } from './throughput-cells.ts'
+import { HoldfastError } from '../log/errors.ts'
+import type { ChildOptions } from './child.ts'
+import { type Machine, machine } from './machine.ts'
+import { machineText, restartText, throughputText } from './report.ts'
+import { type RestartCell, restartCells } from './restart-cells.ts'
+import { stateCosts } from './state-costs.ts'
+import { CELL_NAMES, type ThroughputCell, throughputCells } from './throughput-cells.ts'
+
+const PARTS = ['throughput', 'restart', 'state'] as const
+type Part = (typeof PARTS)[number]
+
+interface Options {
+  readonly json?: string
+  readonly docs?: boolean
+  readonly quick?: boolean
+  readonly only?: Part
+  readonly cell?: string[]
+  readonly events?: number
+  readonly samples?: number
+  readonly keys?: number[]
+  readonly profile?: string
+}
+
+/** What is measured where nothing else is said. */
+interface Size {
+  readonly parts: readonly Part[]
+  readonly framedEvents: number
+  readonly singleEvents: number
+  readonly samples: number
+  readonly keys: readonly number[]
+  readonly eventsAfter: number
+}
+
+const WHOLE: Size = {
+  parts: ['throughput', 'restart'],
+  framedEvents: 1_000_000,
+  singleEvents: 400_000,
+  samples: 3,
+  keys: [1_000_000, 10_000_000],
+  eventsAfter: 100_000,
+}
+/** Says whether the bench works, not how fast Holdfast is: most of its time is start and warm-up. */
+const QUICK: Size = {
+  ...WHOLE,
+  framedEvents: 60_000,
+  singleEvents: 30_000,
+  samples: 1,
+  keys: [50_000],
+  eventsAfter: 10_000,
+}
+
+interface Results {
+  readonly machine: Machine
+  readonly throughput?: readonly ThroughputCell[]
+  readonly restart?: readonly RestartCell[]
+}
+
+const EXIT = { failed: 1, usage: 2, interrupted: 130 } as const
+const DOCS = new URL('../docs/bench.md', import.meta.url)
 
 const program = new Command('npm run bench --')
+  .description('Measure throughput, restart time and memory on this machine; fails only if outputs differ.')
   .option('--json <file>', 'write machine, versions and every sample there')
-  .option('--events <n>', 'events in frames', wholeNumber('--events', 1_000, 1e9))
-  .option('--cell <names...>', 'only these')
-  .option('--profile <dir>', 'keep a CPU profile of one run of the graph per input there')
-  .parse()
-const o = program.opts()
-void CommanderError
-const directory = mkdtempSync(join(tmpdir(), 'holdfast-bench-'))
+  .option('--docs', 'put the tables into docs/bench.md')
+  .option('--quick', 'a small run, under a minute')
+  .addOption(
+    new Option('--only <part>', 'one part (state, microseconds per operation, is asked for by name)').choices(PARTS),
+  )
+  .addOption(new Option('--cell <names...>', 'of throughput only these inputs').choices(CELL_NAMES))
+  .option('--events <n>', 'events of an input (default 1,000,000 in frames, 400,000 single)', number('--events'))
+  .option('--samples <n>', 'samples of each throughput measurement, after a warm-up', number('--samples', 1, 100))
+  .option('--keys <n...>', 'keys of restart (default 1,000,000 and 10,000,000)', numbers)
+  .option('--profile <dir>', 'profile one more run of the graph per input; .cpuprofile and its top functions go there')
+  .exitOverride()
+  .configureOutput({ outputError: () => {} })
+
+function number(option: string, min = 1_000, max = 1e9): (text: string) => number {
+  return wholeNumber(option, min, max)
+}
+
+function numbers(text: string, before: number[] = []): number[] {
+  return [...before, number('--keys')(text)]
+}
+
+async function bench(options: Options, child: ChildOptions, directory: string): Promise<Results> {
+  const size = options.quick === true ? QUICK : WHOLE
+  const parts = options.only === undefined ? size.parts : [options.only]
+  const on = await machine()
+  const profile = options.profile ?? null
+  if (profile !== null) await mkdir(profile, { recursive: true })
+  const throughput = parts.includes('throughput')
+    ? await throughputCells({
+        ...child,
+        directory,
+        profile,
+        cells: options.cell ?? null,
+        framedEvents: options.events ?? size.framedEvents,
+        singleEvents: options.events ?? size.singleEvents,
+        samples: options.samples ?? size.samples,
+      })
+    : undefined
+  const { eventsAfter } = size
+  const keys = options.keys ?? size.keys
+  const restart = parts.includes('restart') ? await restartCells({ ...child, directory, keys, eventsAfter }) : undefined
+  if (parts.includes('state')) await stateCosts(child.signal)
+  return { machine: on, ...(throughput && { throughput }), ...(restart && { restart }) }
+}
+
+function textOf({ machine: on, throughput, restart }: Results): string {
+  const tables = [throughput && throughputText(throughput), restart && restartText(restart)]
+  return [machineText(on), ...tables.filter((text) => text !== undefined)].join('\n\n')
+}
+
+/** Between its marks the page holds what one run printed, with its command. */
+function writeDocs(text: string): void {
+  const [begin, end] = ['<!-- bench: begin -->', '<!-- bench: end -->']
+  const page = readFileSync(DOCS, 'utf8')
+  const [before, rest] = page.split(begin) as [string, string]
+  const after = rest.split(end)[1]!
+  const command = `npm run bench -- ${process.argv.slice(2).join(' ')}`
+  const section = `Printed by \`${command}\`:\n\n\`\`\`text\n${text}\n\`\`\``
+  writeFileSync(DOCS, `${before}${begin}\n${section}\n${end}${after}`)
+}
+
+async function main(): Promise<void> {
+  const options = program.parse().opts<Options>()
+  const directory = mkdtempSync(join(tmpdir(), 'holdfast-bench-'))
+  try {
+    const say = (line: string): void => console.error(line)
+    const results = await bench(options, { signal: abort.signal, say }, directory)
+    const text = textOf(results)
+    console.log(text)
+    if (options.json !== undefined) writeFileSync(options.json, `${JSON.stringify(results, null, 2)}\n`)
+    if (options.docs === true) writeDocs(text)
+  } finally {
+    rmSync(directory, { recursive: true, force: true })
+  }
+}
+
+function fail(error: unknown): number {
+  if (abort.signal.aborted) return EXIT.interrupted
+  const { message } = error as Error
+  if (error instanceof CommanderError && error.exitCode === 0) return 0
+  console.error(`bench: ${message.replace(/^(USAGE|error): /, '')}`)
+  const isUsage = error instanceof CommanderError || (error instanceof HoldfastError && error.code === 'USAGE')
+  return isUsage ? EXIT.usage : EXIT.failed
+}
+
 const abort = new AbortController()
 process.on('SIGINT', () => abort.abort()).on('SIGTERM', () => abort.abort())
-try {
-  const on = await machine()
-  console.log(machineText(on))
-  const say = (line: string) => console.error(line)
-  const cells = await throughputCells({
-    cells: o.cell ?? null,
-    framedEvents: o.events ?? 1_000_000,
-    singleEvents: Math.floor((o.events ?? 1_000_000) * 0.4),
-    samples: 3,
-    directory,
-    profile: o.profile ?? null,
-    signal: abort.signal,
-    say,
-  })
-  console.log(throughputText(cells))
-  if (o.json !== undefined) writeFileSync(o.json, JSON.stringify({ machine: on, throughput: cells }, null, 2))
-} finally {
-  rmSync(directory, { recursive: true, force: true })
-}
+await main().catch((error: unknown) => {
+  process.exitCode = fail(error)
+})

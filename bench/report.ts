@@ -2,6 +2,7 @@
 
 import type { Machine } from './machine.ts'
 import type { Sample } from './meter.ts'
+import type { RestartCell, RestartSample } from './restart-cells.ts'
 import { MEASUREMENTS, type Measurement, type ThroughputCell } from './throughput-cells.ts'
 
 type Align = 'left' | 'right'
@@ -75,3 +76,27 @@ export function cpuRatioToParse({ samples }: ThroughputCell, measurement: Measur
 }
 
 const leastCpu = (samples: readonly Sample[]): number => Math.min(...samples.map((sample) => sample.mainCpuSeconds))
+
+export function restartText(cells: readonly RestartCell[]): string {
+  const heads = ['keys = seen ids', 'process', 'events', 'first record s', 'CPU s by then', 'then events/s', 'CPU s']
+  heads.push('server CPU s', 'RSS MiB', 'RSS max MiB', 'heap MiB')
+  const rows = cells.flatMap(({ keys, eventsAfter, build, restart }) => [
+    restartRow(keys, 'builds it', keys, build),
+    restartRow(keys, 'starts on it', eventsAfter, restart),
+  ])
+  return table(heads, rows, 2)
+}
+
+function restartRow(keys: number, what: string, events: number, sample: RestartSample): string[] {
+  return [
+    keys.toLocaleString('en-US'),
+    what,
+    events.toLocaleString('en-US'),
+    sample.firstRecordSeconds.toFixed(2),
+    sample.firstRecordCpuSeconds.toFixed(2),
+    Math.round(events / sample.restSeconds).toLocaleString('en-US'),
+    sample.cpuSeconds.toFixed(1),
+    sample.serverCpuSeconds.toFixed(1),
+    ...[sample.rssMiB, sample.rssMaxMiB, sample.heapUsedMiB].map((mib) => mib.toFixed(0)),
+  ]
+}

@@ -2,40 +2,48 @@
 // Filling does not wait for the disk (sync_interval 2m); the server is then started again as `holdfast node` starts it, on the
 // same store, so that what is measured runs on the ordinary server.
 
-import type { Log } from '../log/log.ts'
+import type { Log, StreamSpec } from '../log/log.ts'
 import { connectLog, type NatsLog } from '../log/nats-log.ts'
 import { startNatsServer } from '../log/nats-supervisor.ts'
 import { PLAIN_WRITER, type Plan, plainMapping, stageStream, stageSubject } from '../topology/plan.ts'
-import { ensureStreams, type StreamSettings, streamSpecs } from '../topology/streams.ts'
+import { ensureStreams, streamSpecs } from '../topology/streams.ts'
+import { benchPlan } from './plan.ts'
 
-/** The server's own limit of what all streams may take, shared out by weight. Generous: nothing here should be full. */
-export const STREAM_SETTINGS: StreamSettings = { totalBytes: 24 * 1024 ** 3, replicas: 1 }
+/** Bytes of an event in all streams of the plan together, generously, and of what there is beside events. */
+const EVENT_BYTES_MAX = 1_000
+const BESIDE_BYTES = 256 * 1024 ** 2
 /** Publishes under way at once: enough that the server is never idle, few enough that none times out. */
 const UNDER_WAY = 500
 
 export interface Broker {
   readonly log: NatsLog
+  readonly url: string
   readonly pid: number
+  /** The streams of the plan, with their limits. */
+  readonly specs: readonly StreamSpec[]
   close(): Promise<void>
 }
 
-/** A nats-server of our own on `storeDir`. `durable: false`: acknowledged before it is on disk, for filling. */
-export async function openBroker(plan: Plan, storeDir: string, { durable }: { durable: boolean }): Promise<Broker> {
-  const server = await startNatsServer({
-    storeDir,
-    mappings: plainMapping(plan),
-    restart: false,
-    ...(durable ? {} : { syncAlways: false }),
-  })
-  const log = await connectLog({ servers: server.url, name: 'bench' })
-  await ensureStreams(log, streamSpecs(plan, STREAM_SETTINGS))
-  return {
-    log,
-    pid: server.pid,
-    close: async () => {
-      await log.close()
-      await server.stop()
-    },
+export interface BrokerOptions {
+  /** Room for this many events. */
+  readonly events: number
+  /** false: acknowledged before it is on disk, for filling. */
+  readonly durable: boolean
+}
+
+/** A nats-server of our own on `storeDir`, with the streams of the plan. */
+export async function openBroker(storeDir: string, { events, durable }: BrokerOptions): Promise<Broker> {
+  const plan = benchPlan()
+  const specs = streamSpecs(plan, { totalBytes: events * EVENT_BYTES_MAX + BESIDE_BYTES, replicas: 1 })
+  const ordinary = { storeDir, mappings: plainMapping(plan), restart: false }
+  const server = await startNatsServer(durable ? ordinary : { ...ordinary, syncAlways: false })
+  try {
+    const log = await connectLog({ servers: server.url, name: 'bench' })
+    await ensureStreams(log, specs)
+    return { log, url: server.url, pid: server.pid, specs, close: () => log.close().then(() => server.stop()) }
+  } catch (error) {
+    await server.stop()
+    throw error
   }
 }
 

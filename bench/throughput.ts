@@ -8,16 +8,9 @@ import { join } from 'node:path'
 import { DEFAULT_TUNING, type TaskTuning } from '../topology/task.ts'
 import { serveParent } from './child.ts'
 import { DATASETS } from './datasets.ts'
-import {
-  benchPlan,
-  forgetRun,
-  type GraphOptions,
-  type Outputs,
-  openHost,
-  outputsOf,
-  startAndCatchUp,
-} from './graph-run.ts'
+import { forgetRun, type GraphOptions, type Outputs, openHost, outputsOf, startAndCatchUp } from './graph-run.ts'
 import { metered, type Sample } from './meter.ts'
+import { benchPlan } from './plan.ts'
 import { profiled } from './profile.ts'
 import { type Broker, inputStream, openBroker, publishLines, readAll } from './stream.ts'
 import { MEASUREMENTS, type Measurement, type ThroughputResult, type ThroughputTask } from './throughput-cells.ts'
@@ -32,8 +25,7 @@ type Say = (line: string) => void
 async function throughput(task: ThroughputTask, say: Say): Promise<ThroughputResult> {
   try {
     await fill(task, say)
-    const plan = benchPlan()
-    const broker = await openBroker(plan, join(task.directory, 'nats'), { durable: true })
+    const broker = await openBroker(join(task.directory, 'nats'), { events: task.events, durable: true })
     try {
       return await measure(task, broker, say)
     } finally {
@@ -46,10 +38,9 @@ async function throughput(task: ThroughputTask, say: Say): Promise<ThroughputRes
 
 async function fill({ dataset, events, perMessage, directory }: ThroughputTask, say: Say): Promise<void> {
   const begin = performance.now()
-  const plan = benchPlan()
-  const broker = await openBroker(plan, join(directory, 'nats'), { durable: false })
+  const broker = await openBroker(join(directory, 'nats'), { events, durable: false })
   try {
-    await publishLines(broker.log, plan, DATASETS[dataset](events), perMessage)
+    await publishLines(broker.log, benchPlan(), DATASETS[dataset](events), perMessage)
   } finally {
     await broker.close()
   }
@@ -62,20 +53,20 @@ async function measure(task: ThroughputTask, broker: Broker, say: Say): Promise<
   const run = { plan, log: broker.log, stateDir: join(task.directory, 'state') }
   const { bytes, messages } = await consume(run, () => 0)
   await consumeAndParse(run, events)
-  const slow = await runGraph({ ...run, tuning: SLOW }, broker.pid, events)
+  const slow = await runGraph({ ...run, tuning: SLOW }, broker, events)
   say(`slow run: ${slow.sample.seconds.toFixed(1)} s`)
   const samples: Record<Measurement, Sample[]> = { consume: [], 'consume-and-parse': [], 'page-view graph': [] }
   for (let i = 0; i < task.samples; i++) {
     samples.consume.push((await metered(broker.pid, () => consume(run, () => 0))).sample)
     samples['consume-and-parse'].push((await metered(broker.pid, () => consumeAndParse(run, events))).sample)
-    const graph = await runGraph({ ...run, tuning: UNTRIMMED }, broker.pid, events)
+    const graph = await runGraph({ ...run, tuning: UNTRIMMED }, broker, events)
     assertEqual(graph.outputs, slow.outputs)
     samples['page-view graph'].push(graph.sample)
     say(`sample ${i + 1}: ${MEASUREMENTS.map((m) => `${m} ${samples[m].at(-1)!.seconds.toFixed(2)} s`).join(', ')}`)
   }
   if (task.profile !== null) {
     const { profile } = task
-    await runGraph({ ...run, tuning: UNTRIMMED }, broker.pid, events, (work) => profiled(profile, work))
+    await runGraph({ ...run, tuning: UNTRIMMED }, broker, events, (work) => profiled(profile, work))
   }
   return { payloadBytes: bytes, messages, samples, outputs: slow.outputs }
 }
@@ -109,14 +100,14 @@ type Around = <T>(work: () => Promise<T>) => Promise<T>
 /** One run from nothing, measured from the start of the tasks to the last commit. */
 async function runGraph(
   options: GraphOptions,
-  serverPid: number,
+  { pid, specs }: Broker,
   events: number,
   around: Around = (work) => work(),
 ): Promise<{ sample: Sample; outputs: Outputs }> {
-  await forgetRun(options)
+  await forgetRun(options, specs)
   const host = openHost(options)
   try {
-    const { sample } = await metered(serverPid, () => around(() => startAndCatchUp(host, options.plan, events)))
+    const { sample } = await metered(pid, () => around(() => startAndCatchUp(host, options.plan, events)))
     return { sample, outputs: await outputsOf(host, options) }
   } finally {
     await host.stop()
