@@ -124,6 +124,8 @@ interface Announcement {
   readonly published: Readonly<Record<string, Published>>
 }
 
+type Mutable<T> = { -readonly [K in keyof T]: T[K] }
+
 /** A cut: everything that belongs to one commit, taken in one synchronous step. */
 interface Commit {
   readonly cut: Cut
@@ -499,7 +501,7 @@ export class Task {
     const atSource = this.#o.stage.ingress !== null
     const records = atSource ? this.#pipeline.validate(slice) : slice
     if (this.#o.plan.clock === 'data') await this.#holdAndRelease(records, slice)
-    else await this.#pipeline.run(atSource ? this.#inLogOrder(records) : records)
+    else await this.#pipeline.run(atSource ? this.#stampInLogOrder(records) : records)
     return slice.length
   }
 
@@ -512,33 +514,37 @@ export class Task {
   }
 
   /** `clock: wall`, at the source: the watermark before each event follows the highest event time before it. */
-  #inLogOrder(events: readonly Rec<unknown>[]): Rec<unknown>[] {
+  #stampInLogOrder(events: readonly Rec<unknown>[]): readonly Rec<unknown>[] {
     const { latenessMs } = this.#o.plan
-    return events.map((event, input) => {
-      const watermark = this.#watermark
-      if (event.at > this.#highestTime) {
-        this.#highestTime = event.at
-        this.#watermark = Math.max(watermark, event.at - latenessMs)
-      }
-      return this.#stamped(event, watermark, input)
-    })
+    for (const event of events) {
+      const { at } = event
+      this.#stamp(event, this.#watermark)
+      if (at <= this.#highestTime) continue
+      this.#highestTime = at
+      this.#watermark = Math.max(this.#watermark, at - latenessMs)
+    }
+    return events
   }
 
-  /** Late is said once, at the source: event_time not above the watermark. A late record takes place right after it. */
-  #stamped(event: Rec<unknown>, watermark: number, input: number): Rec<unknown> {
-    const late = event.at <= watermark
-    if (late) this.#tally.count('late')
-    const { value, type, id, number } = event
-    return { value, at: late ? watermark + 1 : event.at, watermark, late, type, id, number, input }
+  /**
+   * Late is said once, at the source: event_time not above the watermark. A late record takes place right after it.
+   * Written into the envelope that validation made, which nobody else has seen yet.
+   */
+  #stamp(event: Mutable<Rec<unknown>>, watermark: number): void {
+    event.watermark = watermark
+    if (event.at > watermark) return
+    this.#tally.count('late')
+    event.late = true
+    event.at = watermark + 1
   }
 
   /** `clock: data`: records are held until the watermark passes them. */
   async #holdAndRelease(events: readonly Rec<unknown>[], slice: readonly Rec<unknown>[]): Promise<void> {
     const atSource = this.#o.stage.ingress !== null
     for (const event of events) {
-      const record = atSource ? this.#stamped(event, event.watermark, 0) : event
-      assert(record.at > this.#watermark, 'a watermark promises that no record at or before it will come')
-      this.#held.hold(record)
+      if (atSource) this.#stamp(event, event.watermark)
+      assert(event.at > this.#watermark, 'a watermark promises that no record at or before it will come')
+      this.#held.hold(event)
     }
     // Once for the slice: each record stands above the watermarks before it, so the order of release is the same.
     if (atSource) await this.#passWatermark(slice.at(-1)!.watermark)
