@@ -42,6 +42,7 @@ export type FaultKind =
   | 'overwritten'
   | 'foreignWrite'
   | 'retention'
+  | 'streamFull'
 
 /** Probability of each fault: per publish for the first three, per request for cut and pause, per delivery for readerReset. */
 export type Chaos = Partial<Record<PublishFault['kind'] | 'cut' | 'pause' | 'readerReset', number>>
@@ -92,6 +93,7 @@ export class FakeLogServer {
     overwritten: 0,
     foreignWrite: 0,
     retention: 0,
+    streamFull: 0,
   }
   /** May be changed while the simulation runs (a test that heals the world sets it to {}). */
   chaos: Chaos
@@ -254,6 +256,7 @@ export class FakeLogServer {
     }
     stream.expire(this.#nowNs())
     const result = stream.append(messages, expect, this.#nowNs())
+    if (result.kind === 'full') this.fired.streamFull++
     this.#pump(stream)
     return result
   }

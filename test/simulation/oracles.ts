@@ -1,7 +1,7 @@
 // The oracles of reliability.md, section 2, on what one task left in the simulated log and on its disk.
 // Each finding names its oracle; a run without findings is what a fault-free run would have been.
 
-import { Chain, eachRecord, FRAME_HEADER, type FrameHeader, parseFrameHeader } from '../../log/frame.ts'
+import { Chain, eachRecord, FRAME_HEADER, type FrameHeader, NO_WATERMARK, parseFrameHeader } from '../../log/frame.ts'
 import type { LogMessage } from '../../log/log.ts'
 import { startOf } from '../../log/numbering.ts'
 import type { Destination } from '../../log/recovery.ts'
@@ -47,6 +47,8 @@ class Walker {
   readonly #found: (finding: Finding) => void
   readonly #chain: Chain
   #before: FrameHeader | null = null
+  /** The highest watermark promised so far. */
+  #promised = NO_WATERMARK
 
   constructor(writer: string, subject: string, found: (finding: Finding) => void) {
     this.#writer = writer
@@ -61,6 +63,13 @@ class Walker {
     this.#expect(header.first === this.records.length + 1, message, `first is ${header.first}`)
     this.#expect(header.chainBefore === this.#chain.hex, message, 'the chain before is another one')
     eachRecord(message.payload, (from, to) => this.#take(message.payload, from, to))
+    for (const record of this.records.slice(header.first - 1)) {
+      this.#expect(
+        orderTimeOf(record) > this.#promised,
+        message,
+        `a record after watermark ${this.#promised}: ${record}`,
+      )
+    }
     this.#close(header, message)
   }
 
@@ -90,19 +99,28 @@ class Walker {
     const number = header.first + header.count - 1
     this.#expect(number === this.records.length, message, `it ends at ${number}, not at ${this.records.length}`)
     this.#expect(header.chainAfter === this.#chain.hex, message, 'the chain after is another one')
+    // Where retention took the last message, its successor knows of no watermark, and says none.
+    const forgot = header.watermark === NO_WATERMARK
+    this.#expect(forgot || header.watermark >= this.#promised, message, 'the watermark goes back')
+    this.#promised = Math.max(this.#promised, header.watermark)
     const before = this.#before
     this.#before = header
     if (before === null) return
     const sameOrder = header.coveredSeq > before.coveredSeq || header.coveredIndex >= before.coveredIndex
     const forward = header.coveredSeq >= before.coveredSeq && sameOrder
     this.#expect(forward, message, 'the covered position goes back')
-    this.#expect(header.watermark >= before.watermark, message, 'the watermark goes back')
     this.#expect(header.generation >= before.generation, message, 'an older generation wrote behind a newer one')
   }
 
   #expect(holds: boolean, { seq }: LogMessage, what: string): void {
     if (!holds) this.#found({ oracle: 'O3 chain', what: `${this.#subject} seq ${seq}: ${what}` })
   }
+}
+
+/** Of a record between stages; infinite for a drain, and for what other people read. */
+function orderTimeOf(record: string): number {
+  const [at] = record.startsWith('[') ? (JSON.parse(record) as unknown[]) : []
+  return typeof at === 'number' ? at : Number.POSITIVE_INFINITY
 }
 
 /** O1, O2 and O4: the run against its fault-free twin. */

@@ -6,10 +6,14 @@
 
 import type { Chaos, FaultKind } from '../../log/fake-log.ts'
 import { FakeLogServer } from '../../log/fake-log.ts'
+import { FRAME_HEADER, parseFrameHeader } from '../../log/frame.ts'
 import type { LogMessage } from '../../log/log.ts'
 import type { Destination } from '../../log/recovery.ts'
+import { arrivalsIn } from '../../operators/arrival.ts'
 import { MemoryDisk } from '../../state/memory-backend.ts'
+import { parseCommitRecord } from '../../topology/commit-record.ts'
 import {
+  CONTROL_WRITER,
   exchangeDestination,
   outputDestination,
   type Plan,
@@ -103,10 +107,16 @@ export class TaskWorld {
     return this.#fed === this.subject.input.length && this.hasApplied({ task }, this.#fed)
   }
 
-  /** Whether a task has applied the first `count` messages and has heard of no more. */
+  /** Whether a task has committed the first `count` messages, to the last record, and has heard of no more. */
   hasApplied({ task }: Pick<SimProcess, 'task'>, count: number): boolean {
     const { phase, seq, pending } = task.status()
-    return phase === 'running' && seq === count && pending === 0
+    if (phase !== 'running' || seq !== count || pending > 0) return false
+    const snapshot = task.snapshot()
+    const { meta } = snapshot
+    snapshot.release()
+    if (meta === null) return count === 0
+    const { position } = parseCommitRecord(meta)
+    return position.seq === count && position.applied === recordsIn(this.subject.input[count - 1]!)
   }
 
   // ---------------------------------------------------------------- time
@@ -227,4 +237,12 @@ export async function twinOf(
     throw new Error(`the twin itself fails ${oracle}: ${what}`)
   })
   return { outputs, ...state!, world }
+}
+
+/** Records in a message of the input: of a frame, of a control message, or of a plain client. */
+function recordsIn({ subject, headers, payload }: InputMessage): number {
+  const header = parseFrameHeader(headers?.[FRAME_HEADER])
+  if (header !== null) return header.count
+  if (subject.endsWith(`.${CONTROL_WRITER}`)) return (JSON.parse(Buffer.from(payload).toString()) as unknown[]).length
+  return arrivalsIn(payload, { stream: '', sequence: 0, ingestMs: null }).length
 }
