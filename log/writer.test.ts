@@ -414,6 +414,22 @@ describe('frames', () => {
     ])
   })
 
+  it('the covered position never goes back, though a restart cuts its commits elsewhere', async () => {
+    // A commit of two frames, up to input 9, of which the first is stored and the second is not.
+    const big = Array.from({ length: 4 }, (_, i) => `"${i}${'x'.repeat(FRAME_BYTES_MAX / 3)}"`)
+    const whole = numberingOf(FRAMES).take(big, 10, { seq: 9, index: 0 })
+    expect(whole.chunks).toHaveLength(2)
+    await (await open(FRAMES)).send({ ...whole, chunks: whole.chunks.slice(0, 1) }, false)
+    const writer = await open(FRAMES, SECOND)
+    const numbering = numberingOf(FRAMES)
+    await writer.send(numbering.take(big.slice(0, 3), 5, { seq: 7, index: 0 }), false)
+    await writer.send(numbering.take([], 6, { seq: 8, index: 0 }), true)
+    await writer.send(numbering.take(big.slice(3), 10, { seq: 9, index: 1 }), false)
+    const covered = server.stored('in').map((m) => headerOf(m).coveredSeq + headerOf(m).coveredIndex / 10)
+    expect(covered).toEqual(covered.toSorted((a, b) => a - b))
+    expect(recordsIn(FRAMES)).toEqual(big)
+  })
+
   it('while it catches up nothing is said', async () => {
     await (await open(FRAMES)).send(take(numberingOf(FRAMES), texts(0, 4), 10), false)
     const writer = await open(FRAMES, SECOND)

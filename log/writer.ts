@@ -195,7 +195,12 @@ export class Writer {
     return number === 0 && chain === '' ? startOf(this.#o.writer, this.destination.subject) : { number, chain }
   }
 
-  #header(count: number, before: Computed, after: Computed, watermark: number, covered: Position): string {
+  /**
+   * Covered never goes back: a part of a commit says what the whole one covers (its records come from no later input), and a
+   * restart may cut its commits before that.
+   */
+  #header(count: number, before: Computed, after: Computed, watermark: number, position: Position): string {
+    const covered = comparePositions(position, this.#lastCovered) < 0 ? this.#lastCovered : position
     return encodeFrameHeader({
       first: before.number + 1,
       count,
