@@ -155,7 +155,9 @@ function fail(error: unknown): number {
     if (error.exitCode === 0) return EXIT.ok
     // No command at all: the help has been shown.
     if (error.code === 'commander.help') return EXIT.usage
-    process.stderr.write(`holdfast: ${error.message.replace(/^error: /, '')} (--help lists the options)\n`)
+    process.stderr.write(
+      `holdfast: ${error.message.replace(/^error: /, '').replaceAll('\n', ' ')} (--help lists the options)\n`,
+    )
     return EXIT.usage
   }
   if (error instanceof Interrupted) {

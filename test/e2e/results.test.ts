@@ -1,0 +1,121 @@
+// `holdfast run` from outside: the known answers, an oracle without a difference, and the same bytes for whatever may not
+// matter. HOLDFAST_HEAVY=1 (npm run test:heavy) does it with 20 times the lines.
+
+import { existsSync } from 'node:fs'
+import { join } from 'node:path'
+import { afterAll, beforeAll, describe, expect, it } from 'vitest'
+import { type NatsHarness, natsHarness } from '../conformance/nats-harness.ts'
+import { compare, readInput, recompute } from '../oracle/oracle.ts'
+import { holdfast, PROJECT_DIR, resultsIn, stressFile, summaryIn, workDirectory } from './command.ts'
+
+const DATA_DIR = join(PROJECT_DIR, '..', 'shared', 'data')
+const LINES = process.env.HOLDFAST_HEAVY === undefined ? 20_000 : 400_000
+
+let work: Awaited<ReturnType<typeof workDirectory>>
+let nats: NatsHarness
+let input: string
+
+beforeAll(async () => {
+  work = await workDirectory()
+  nats = await natsHarness()
+  input = join(work.path, 'stress.ndjson.gz')
+  await stressFile(input, { lines: LINES })
+})
+afterAll(async () => {
+  await nats.close()
+  await work[Symbol.asyncDispose]()
+})
+
+const at = (name: string): string => join(work.path, name)
+
+/** A run on the shared server; returns its --out. */
+async function run(name: string, ...options: string[]): Promise<string> {
+  const out = at(name)
+  const ended = await holdfast([
+    'run',
+    '--input',
+    input,
+    '--out',
+    out,
+    '--drain',
+    '--nats',
+    nats.url,
+    '--json',
+    ...options,
+  ])
+  expect(ended.stderr + String(ended.code)).toBe('0')
+  expect(JSON.parse(ended.stdout)).toEqual(summaryIn(out))
+  return out
+}
+
+describe('known answers', () => {
+  const asOf = (text: string) => Date.parse(text)
+  it.each([
+    ['shop-10d', { read: 45_701, accepted: 44_116, duplicates: 0, dead_letters: 1_585, as_of: 1_741_132_786_705 }],
+    [
+      'ad-clicks',
+      { read: 60_136, accepted: 60_136, duplicates: 0, dead_letters: 0, as_of: asOf('2017-11-08T12:48:32Z') },
+    ],
+  ])('%s', async (name, answers) => {
+    const file = join(DATA_DIR, `${name}.ndjson.gz`)
+    if (!existsSync(file)) return
+    const out = at(name)
+    const { code } = await holdfast(['run', '--input', file, '--out', out, '--drain', '--partitions', '2'])
+    expect(code).toBe(0)
+    expect(summaryIn(out)).toMatchObject(answers)
+    const { summary, ...files } = resultsIn(out)
+    if (name === 'shop-10d') {
+      const entities = files['features.ndjson']!.trim()
+        .split('\n')
+        .map((line) => JSON.parse(line).entity)
+      expect(entities.filter((entity) => entity === 'page')).toHaveLength(54)
+      expect(entities.filter((entity) => entity === 'user')).toHaveLength(117)
+    }
+    expect(compare(recompute(readInput(file)), out)).toEqual([])
+  })
+})
+
+describe('the same bytes', () => {
+  it('for any partitions, twice, and for any slices; and the oracle has no difference', async () => {
+    const [one, four] = await Promise.all([run('p1'), run('p4', '--partitions', '4')])
+    expect(compare(recompute(readInput(input)), one)).toEqual([])
+    const expected = resultsIn(one)
+    expect(resultsIn(four)).toEqual(expected)
+    for (const [a, b] of [
+      [run('p8', '--partitions', '8'), run('p8-again', '--partitions', '8')],
+      [run('s1', '--slice-records', '1', '--partitions', '2'), run('s7', '--slice-records', '7')],
+      [run('s128', '--slice-records', '128', '--commit-records', '300'), run('c1', '--commit-records', '1000')],
+    ] as const) {
+      expect(resultsIn(await a)).toEqual(expected)
+      expect(resultsIn(await b)).toEqual(expected)
+    }
+  })
+
+  it('run on the server of somebody else leaves no stream there', async () => {
+    const admin = await nats.connect()
+    expect((await admin.jsm.streams.names().next()).length).toBe(0)
+    await admin.close()
+  })
+})
+
+describe('with a data directory', () => {
+  it('every task has had records, and the audit has no fault', async () => {
+    const dataDir = at('data')
+    await holdfast(['run', '--input', input, '--out', at('out'), '--drain', '--partitions', '4', '--data-dir', dataDir])
+    const explained = await holdfast(['explain', '--data-dir', dataDir, '--json'])
+    const { stages } = JSON.parse(explained.stdout) as { stages: { tasks: { name: string; records: number }[] }[] }
+    const tasks = stages.flatMap((stage) => stage.tasks)
+    expect(tasks.map(({ name }) => name)).toHaveLength(8)
+    for (const { records } of tasks) expect(records).toBeGreaterThan(0)
+    const records = tasks.slice(0, 4).reduce((sum, task) => sum + task.records, 0)
+    expect(records).toBe(summaryIn(at('out')).read)
+
+    const audited = await holdfast(['audit', '--data-dir', dataDir, '--json'])
+    expect(audited.code).toBe(0)
+    const { rows, faults } = JSON.parse(audited.stdout)
+    expect(faults).toEqual([])
+    const read = rows.filter(({ writer }: { writer: string }) => writer === 'file')
+    // And one drain for every partition.
+    expect(read.reduce((sum: number, row: { records: number }) => sum + row.records, 0)).toBe(records + 4)
+  })
+})
