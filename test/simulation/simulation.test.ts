@@ -6,6 +6,7 @@ import { DEFAULT_TUNING } from '../../topology/task.ts'
 import { campaign, describeFailure, trial } from './campaign.ts'
 import { compare } from './oracles.ts'
 import { KILL_POINTS } from './ordeal.ts'
+import type { SimProcess } from './process.ts'
 import { subjectsOf } from './subjects.ts'
 import { TaskWorld, twinOf } from './task-world.ts'
 
@@ -49,6 +50,25 @@ it('plays the same seed the same way again', async () => {
     expect(again.trace).toBe(first.trace)
     expect(again.fired).toEqual(first.fired)
   }
+})
+
+it('goes on in small commits after a crash between two batches of a large one', async () => {
+  const [subject] = await subjectsOf({ clock: 'data', seed: 3, lines: 420, partitions: 1 })
+  const large = { ...DEFAULT_TUNING, lingerMs: 10_000 }
+  const onKillPoint = (name: string, process: SimProcess) => name === 'K3' && process.kill()
+  const world = new TaskWorld({ seed: 23, subject: subject!, tuning: large, onKillPoint })
+  world.feed()
+  await world.play(async () => {
+    const first = world.start(world.disks[0])
+    await world.when(() => first.killed)
+    await world.sleep(1)
+    world.disks[0].crash(0)
+    const second = world.start(world.disks[0], 'owner', { ...DEFAULT_TUNING, sliceMax: 1, commitRecordsMax: 1 })
+    await world.when(() => second.end !== null)
+    expect(second.end).toEqual({ kind: 'ended' })
+  })
+  const outputs = world.outputs(({ what }) => expect.fail(what))
+  expect(Object.fromEntries(outputs)).toEqual(Object.fromEntries(subject!.twin.outputs))
 })
 
 describe.each(['data', 'wall'] as const)('clock: %s', (clock) => {

@@ -94,10 +94,9 @@ export class TaskWorld {
   // ---------------------------------------------------------------- processes
 
   /** Starts a process of the task on a disk. */
-  start(disk: MemoryDisk, role: Role = 'owner'): SimProcess {
+  start(disk: MemoryDisk, role: Role = 'owner', tuning = this.#o.tuning ?? DEFAULT_TUNING): SimProcess {
     const { plan, stage, partition } = this.subject
     const name = `${role}-${++this.#started}`
-    const tuning = this.#o.tuning ?? DEFAULT_TUNING
     const onKillPoint = this.#o.onKillPoint ?? (() => undefined)
     return new SimProcess({ server: this.server, name, plan, stage, partition, disk, role, tuning, onKillPoint })
   }
