@@ -6,7 +6,7 @@ import { defineConfig } from 'vitest/config'
 export default defineConfig({
   test: {
     include: ['**/*.test.ts'],
-    exclude: ['**/node_modules/**', '.holdfast/**', 'dist/**', 'out/**', 'test/kill/**', 'test/bugs/**'],
+    exclude: ['**/node_modules/**', '.holdfast/**', 'dist/**', 'out/**', 'test/bugs/**'],
     pool: 'forks',
     // A loaded machine with two cores starts servers slowly; a test that hangs still ends.
     testTimeout: 60_000,

@@ -1,0 +1,102 @@
+// A share of the kill tests for every run of the suite: each kill point, and a kill at any time, of real processes. Many more,
+// drawn by a seed: npm run test:kill.
+
+import { mkdtemp, rm } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join, resolve } from 'node:path'
+import { afterAll, beforeAll, describe, expect, it } from 'vitest'
+import { runtimeOf } from '../../cli/kill-point.ts'
+import { compare, DEFAULTS, readInput, recompute } from '../oracle/oracle.ts'
+import { writeInput } from './input.ts'
+import { killLiveNode } from './live.ts'
+import { OutsideBroker } from './outside-broker.ts'
+import { HoldfastProcess } from './process.ts'
+import type { Blow, Scenario } from './scenario.ts'
+import { scenarioOf, TUNINGS } from './scenario.ts'
+import { type Arena, tryOut, undisturbed } from './trial.ts'
+import { differences } from './twin.ts'
+
+const REPO = resolve(import.meta.dirname, '../..')
+const at = (kill: string): Blow => ({ kind: kill.slice(0, kill.indexOf(':')) as 'K0', kill })
+
+/** Few cases of several blows each: every start of a process costs half a second. */
+const CASES: readonly Omit<Scenario, 'number'>[] = [
+  { broker: 'own', blows: [at('K2:9'), at('K5:2'), at('K0:2')], tuning: TUNINGS[1]! },
+  { broker: 'outside', blows: [at('K4:15'), at('K6:3+120'), at('K1:1')], tuning: TUNINGS[1]! },
+  { broker: 'outside', blows: [at('K3:1'), at('K7:2')], tuning: TUNINGS[2]! },
+  { broker: 'own', blows: [at('K11:7+1000'), { kind: 'both', share: 0.7 }], tuning: TUNINGS[1]! },
+]
+
+let workDir: string
+let arena: Arena
+let broker: OutsideBroker
+
+beforeAll(async () => {
+  workDir = await mkdtemp(join(tmpdir(), 'holdfast-kill-test-'))
+  const input = join(workDir, 'input.ndjson')
+  await writeInput(input, { lines: 1_200, seed: 5 })
+  const place = { repo: REPO, input, partitions: 2 }
+  const { traces, ms, out } = await undisturbed(place, TUNINGS[1]!, join(workDir, 'twin'))
+  expect(compare(recompute(readInput(input), DEFAULTS), out)).toEqual([])
+  arena = { ...place, twin: traces, wholeRun: { ms } }
+  broker = await OutsideBroker.start(join(workDir, 'broker'))
+})
+
+afterAll(async () => {
+  await broker.close()
+  await rm(workDir, { recursive: true, force: true })
+})
+
+describe('holdfast run, killed and started again', () => {
+  it.each(CASES.map((scenario, number) => ({ number, ...scenario })))(
+    'equal to the undisturbed run: $blows.0.kind, and $blows.1.kind in recovery, $broker broker',
+    async (scenario) => {
+      const { landed, findings } = await tryOut(arena, scenario, join(workDir, `case-${scenario.number}`), broker)
+      expect(findings).toEqual([])
+      const missed = landed.filter(({ kind, hit }) => kind !== 'both' && !hit)
+      expect(missed).toEqual([])
+      expect(landed).toHaveLength(scenario.blows.length)
+    },
+  )
+})
+
+describe('holdfast node, killed under plain clients', () => {
+  it('publishes every accepted event once, in order', async () => {
+    const liveDir = join(workDir, 'live')
+    const report = await killLiveNode({
+      ...{ repo: REPO, kills: 3, seed: 3, partitions: 2, workDir: liveDir },
+      onKill: () => {},
+    })
+    expect(report.findings).toEqual([])
+    expect(report.kills).toBe(3)
+    expect(report.accepted).toBeGreaterThan(0)
+    expect(report.duplicates + report.accepted + report.deadLetters).toBe(report.published)
+  })
+})
+
+describe('the tools', () => {
+  it('see one changed byte of outputs or of state', () => {
+    const twin = new Map([
+      ['features.ndjson', 'a'],
+      ['state of pages-0', 'b'],
+    ])
+    expect(differences(twin, new Map(twin))).toEqual([])
+    expect(differences(twin, new Map([...twin, ['state of pages-0', 'c']]))).toHaveLength(1)
+    expect(differences(twin, new Map([['features.ndjson', 'a']]))).toHaveLength(1)
+  })
+
+  it('draw the same scenario from the same seed', () => {
+    const hits = TUNINGS.map(() => ({ K2: 40, K4: 40 }))
+    const draw = (seed: number) => Array.from({ length: 20 }, (_, i) => scenarioOf(seed, i, ['K2', 'K4', 'node'], hits))
+    expect(draw(1)).toEqual(draw(1))
+    expect(draw(1)).not.toEqual(draw(2))
+  })
+
+  it('refuse a kill point they cannot read, with exit code 2', async () => {
+    expect(() => runtimeOf({ HOLDFAST_KILL: 'K3' })).toThrow(/K3:5/)
+    const args = ['run', '--input', arena.input, '--drain', '--out', join(workDir, 'never')]
+    const env = { HOLDFAST_KILL: 'K3:0' }
+    const { code } = await new HoldfastProcess({ repo: REPO, args, env, timeoutMs: 20_000 }).ended
+    expect(code).toBe(2)
+  })
+})
