@@ -3,12 +3,12 @@
 import { describe, expect, it } from 'vitest'
 import { Chain, FRAME_BYTES_MAX } from './frame.ts'
 import {
-  ATOMIC_BATCH_BYTES_MAX,
   ATOMIC_BATCH_MAX,
   chainAt,
   chunkOf,
   comparePositions,
   Numbering,
+  RECORD_BYTES_MAX,
   startOf,
 } from './numbering.ts'
 
@@ -75,13 +75,21 @@ describe('Numbering', () => {
     const numbering = new Numbering('records', START)
     const { chunks } = numbering.take(texts(2 * ATOMIC_BATCH_MAX + 1), 5, HERE)
     expect(chunks.map(({ records }) => records.length)).toEqual([ATOMIC_BATCH_MAX, ATOMIC_BATCH_MAX, 1])
-    const quarter = JSON.stringify('x'.repeat(ATOMIC_BATCH_BYTES_MAX / 4))
+    const largest = JSON.stringify('x'.repeat(RECORD_BYTES_MAX - 2))
     const large = numbering.take(
-      Array.from({ length: 7 }, () => quarter),
+      Array.from({ length: 17 }, () => largest),
       5,
       HERE,
     )
-    expect(large.chunks.map(({ records }) => records.length)).toEqual([3, 3, 1])
+    expect(large.chunks.map(({ records }) => records.length)).toEqual([8, 8, 1])
+  })
+
+  it('refuses a record that no message can carry', () => {
+    const record = JSON.stringify('x'.repeat(RECORD_BYTES_MAX - 2))
+    expect(new Numbering('records', START).take([record], 5, HERE).chunks).toHaveLength(1)
+    for (const mode of ['frames', 'records'] as const) {
+      expect(() => new Numbering(mode, START).take([`${record} `], 5, HERE)).toThrow('fits a message')
+    }
   })
 
   it('refuses a record with a line end', () => {

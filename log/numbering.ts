@@ -11,6 +11,9 @@ export const ATOMIC_BATCH_MAX = 1_000
 /** Bytes of records in one atomic batch, which the server holds in memory and a stream must have room for at once. */
 export const ATOMIC_BATCH_BYTES_MAX = 8 * 1024 * 1024
 
+/** Bytes of one record: with its headers it fits the max_payload of 1 MiB, or it would be tried for ever. */
+export const RECORD_BYTES_MAX = 960 * 1024
+
 const CHUNK_LIMITS: Readonly<Record<Destination['mode'], { readonly records: number; readonly bytes: number }>> = {
   frames: { records: Number.POSITIVE_INFINITY, bytes: FRAME_BYTES_MAX },
   records: { records: ATOMIC_BATCH_MAX, bytes: ATOMIC_BATCH_BYTES_MAX },
@@ -106,8 +109,10 @@ function chunkEnd(records: readonly string[], from: number, mode: Destination['m
   const end = Math.min(records.length, from + limits.records)
   let bytes = 0
   for (let i = from; i < end; i++) {
-    // Two bytes of separator or bracket for each record.
-    bytes += Buffer.byteLength(records[i]!) + 2
+    const length = Buffer.byteLength(records[i]!)
+    assert(length <= RECORD_BYTES_MAX, 'a record fits a message')
+    // With a separator or bracket of two bytes.
+    bytes += length + 2
     if (bytes > limits.bytes && i > from) return i
   }
   return end

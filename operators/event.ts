@@ -8,6 +8,8 @@ import { assert } from '../log/errors.ts'
 
 /** Bytes of one event, without its line end. */
 export const EVENT_BYTES_MAX = 65_536
+/** Bytes of a refused event that its dead letter keeps: in base64 they still fit a message, however much was sent. */
+export const REFUSED_BYTES_KEPT = 4 * EVENT_BYTES_MAX
 /** `JSON.parse` accepts a 10 KB line on which `JSON.stringify` overflows; 64 levels fit any stack. The event is level 1. */
 export const EVENT_DEPTH_MAX = 64
 /** Bytes of an id: bounds the keys in state. */

@@ -2,7 +2,7 @@ import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
 import { recordOf, runOperator } from '../test/operator-harness.ts'
 import { ArrayText, type Arrival, arrivalsIn, type Position, rawBytes } from './arrival.ts'
-import { EVENT_BYTES_MAX, isRejected, parseEventBytes, spellingOf } from './event.ts'
+import { EVENT_BYTES_MAX, isRejected, parseEventBytes, REFUSED_BYTES_KEPT, spellingOf } from './event.ts'
 import { DEAD_LETTERS, type DeadLetter, FUTURE_MS, validation } from './validation.ts'
 
 const T = 1_750_000_000_000
@@ -14,6 +14,16 @@ function validate(arrivals: readonly Arrival[], settings = {}, sliceRecords = 12
   const records = arrivals.map((value, number) => recordOf(value, { time: 0, number }))
   return runOperator(validation(settings), records, { sliceRecords })
 }
+
+test('a dead letter fits a message of the log, however long what was refused is', () => {
+  const junk = Buffer.alloc(1024 * 1024 - 100, 'x')
+  for (const arrival of [line(junk, 1), line(junk.toString(), 1), ...arrivalsIn(junk, position)]) {
+    const [letter] = letters(validate([arrival]))
+    expect(letter).toMatchObject({ code: 'EVENT_TOO_LARGE' })
+    expect(JSON.stringify(letter).length).toBeLessThan(512 * 1024)
+    expect(Buffer.from(letter!.raw, 'base64')).toEqual(junk.subarray(0, REFUSED_BYTES_KEPT))
+  }
+})
 
 const letters = (outcome: ReturnType<typeof validate>) => outcome.emitted.map(({ record }) => record as DeadLetter)
 const base64 = (text: string) => Buffer.from(text).toString('base64')

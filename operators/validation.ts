@@ -1,11 +1,20 @@
 // Validation: arrivals in, events out; what is no event becomes a dead letter, and the next one is processed.
 // V1: read = events + dead letters, always: each arrival becomes exactly one of the two.
-// V2: a dead letter has the bytes as they were sent, the first code that applies, and the position.
+// V2: a dead letter has the bytes as they were sent (the first REFUSED_BYTES_KEPT of them), the first code that applies, and
+//     the position.
 // The rules are in operators/event.ts; lateness and order time are the task's (`at` leaves here as the event time).
 
 import { HoldfastError } from '../log/errors.ts'
 import { ArrayText, type Arrival, rawBytes } from './arrival.ts'
-import { checkEvent, type Event, isRejected, parseEventBytes, parseEventText, type Rejected } from './event.ts'
+import {
+  checkEvent,
+  type Event,
+  isRejected,
+  parseEventBytes,
+  parseEventText,
+  REFUSED_BYTES_KEPT,
+  type Rejected,
+} from './event.ts'
 import type { Operator, OperatorContext, Rec } from './operator.ts'
 
 /** How far ahead of its ingest time an event may be. One bad clock must not close everybody's windows. */
@@ -75,7 +84,7 @@ function recordOf(rec: Rec<Arrival>, event: Event): Rec<Event> {
 
 function bury(rec: Rec<Arrival>, rejected: Rejected, ctx: OperatorContext): void {
   const { position, index, line } = rec.value
-  const bytes = rawBytes(rec.value)
+  const bytes = rawBytes(rec.value).subarray(0, REFUSED_BYTES_KEPT)
   const letter: DeadLetter = {
     ...rejected,
     raw: Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength).toString('base64'),

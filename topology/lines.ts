@@ -3,6 +3,8 @@
 //     carry them. Whether a line is blank, and where it ends, is judged by all of it.
 // L2: what comes out does not depend on how the file was cut into chunks.
 
+import { REFUSED_BYTES_KEPT } from '../operators/event.ts'
+
 export interface Line {
   /** From 1, over all lines of the file. */
   readonly number: number
@@ -11,8 +13,8 @@ export interface Line {
   readonly blank: boolean
 }
 
-/** In base64 this still fits a frame of 512 KiB. */
-export const LINE_BYTES_KEPT = 256 * 1024
+/** What a dead letter keeps: in base64 it still fits a frame of 512 KiB. */
+export const LINE_BYTES_KEPT = REFUSED_BYTES_KEPT
 const LF = 10
 const CR = 13
 const SPACE = 0x20
