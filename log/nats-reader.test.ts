@@ -4,7 +4,7 @@
 import { createInbox, headers, type NatsConnection } from 'nats'
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest'
 import { type NatsHarness, natsHarness } from '../test/conformance/nats-harness.ts'
-import type { LogReader } from './log.ts'
+import type { LogReader, StreamSpec } from './log.ts'
 import type { NatsLog } from './nats-log.ts'
 
 interface Pull {
@@ -49,17 +49,21 @@ describe('a reader and its consumer', () => {
   beforeEach(async () => {
     pulls = []
     name = `reader-${++streams}`
-    await log.ensureStream({ name, subjects: [`${name}.>`], maxBytes: 16e6, replicas: 1, maxAgeMs: 0, atomic: false })
-    await publish('1', '2', '3')
+    await log.ensureStream(specOf(name))
+    await publish(name, ['1', '2', '3'])
     reader = await log.read(name, { seq: 0, digest: '', created: '' })
     expect(await read(3)).toEqual(['1', '2', '3'])
     await pulled(() => pulls.length === PULLS_FROM_THE_START)
     return () => reader.stop()
   })
 
-  async function publish(...texts: string[]): Promise<void> {
+  function specOf(stream: string): StreamSpec {
+    return { name: stream, subjects: [`${stream}.>`], maxBytes: 16e6, replicas: 1, maxAgeMs: 0, atomic: false }
+  }
+
+  async function publish(stream: string, texts: readonly string[]): Promise<void> {
     for (const text of texts) {
-      const result = await log.publish({ subject: `${name}.a`, headers: null, payload: Buffer.from(text) }, null)
+      const result = await log.publish({ subject: `${stream}.a`, headers: null, payload: Buffer.from(text) }, null)
       expect(result.kind).toBe('stored')
     }
   }
@@ -74,16 +78,35 @@ describe('a reader and its consumer', () => {
     return texts
   }
 
-  /** Soon: well before the silence of a dead consumer would be noticed anyway. */
   async function pulled(is: () => boolean): Promise<void> {
-    await expect.poll(is, { timeout: 2_000, interval: 5 }).toBe(true)
+    await expect.poll(is, { timeout: NEXT_MS, interval: 5 }).toBe(true)
+  }
+
+  /** A pull of somebody else: the server sends the messages of that consumer to `inbox`. */
+  function pullFor(stream: string, consumer: string, batch: number, inbox: string): void {
+    const request = JSON.stringify({ batch, expires: 5e9 })
+    intruder.publish(`$JS.API.CONSUMER.MSG.NEXT.${stream}.${consumer}`, request, { reply: inbox })
+  }
+
+  async function pullElsewhere(stream: string, consumer: string, count: number): Promise<void> {
+    let got = 0
+    const inbox = createInbox()
+    intruder.subscribe(inbox, {
+      callback: () => {
+        got++
+      },
+    })
+    pullFor(stream, consumer, count, inbox)
+    await pulled(() => got === count)
   }
 
   async function replacedAfter(intrusion: () => void): Promise<void> {
-    const first = pulls[0]!.consumer
+    const { consumer, inbox } = pulls[0]!
     intrusion()
-    await pulled(() => pulls.some((p) => p.consumer !== first))
-    await publish('4', '5')
+    // Heartbeats, so that it cannot be its silence that gave the consumer away.
+    const beating = setInterval(() => intruder.publish(inbox, '', { headers: headers(100, 'Idle Heartbeat') }), 300)
+    await pulled(() => pulls.some((p) => p.consumer !== consumer)).finally(() => clearInterval(beating))
+    await publish(name, ['4', '5'])
     expect(await read(2)).toEqual(['4', '5'])
     expect(new Set(pulls.map((p) => p.consumer)).size).toBe(2)
   }
@@ -94,30 +117,24 @@ describe('a reader and its consumer', () => {
     intruder.publish(pulls[0]!.inbox, '', { headers: status })
   }
 
-  it('takes another after a message of a consumer that it does not know', async () => {
-    await log.jsm.consumers.add(name, { name: 'stranger', ack_policy: 'none', deliver_policy: 'all' })
-    await replacedAfter(() => {
-      const request = JSON.stringify({ batch: 1, expires: 1e9 })
-      intruder.publish(`$JS.API.CONSUMER.MSG.NEXT.${name}.stranger`, request, { reply: pulls[0]!.inbox })
-    })
+  it('takes another after a message of a consumer that it does not know, though all its numbers would fit', async () => {
+    // Its reply subjects are as long as ours.
+    const alien = `${name}a`
+    const stranger = 'stranger'.padEnd(pulls[0]!.consumer.length - 1, 'x')
+    await log.ensureStream(specOf(alien))
+    await publish(alien, ['a', 'a', 'a', 'not of this stream'])
+    await log.jsm.consumers.add(alien, { name: stranger, ack_policy: 'none', deliver_policy: 'all' })
+    await pullElsewhere(alien, stranger, 3)
+    await replacedAfter(() => pullFor(alien, stranger, 1, pulls[0]!.inbox))
   })
 
   it('takes another when a message went elsewhere, and misses nothing', async () => {
     const texts = Array.from({ length: 12 }, (_, i) => String(i).padEnd(400_000, '.'))
-    await publish(...texts)
+    await publish(name, texts)
     // Its buffer is full now, so that it waits with its pulls, and somebody else's is served.
     const waiting = async () => (await log.jsm.consumers.info(name, pulls[0]!.consumer)).num_waiting
     await expect.poll(waiting, { timeout: NEXT_MS }).toBe(0)
-    let stolen = 0
-    const elsewhere = createInbox()
-    intruder.subscribe(elsewhere, {
-      callback: () => {
-        stolen++
-      },
-    })
-    const request = JSON.stringify({ batch: 1, expires: 5e9 })
-    intruder.publish(`$JS.API.CONSUMER.MSG.NEXT.${name}.${pulls[0]!.consumer}`, request, { reply: elsewhere })
-    await pulled(() => stolen === 1)
+    await pullElsewhere(name, pulls[0]!.consumer, 1)
     expect(await read(12)).toEqual(texts)
     expect(pulls.at(-1)!.consumer).not.toBe(pulls[0]!.consumer)
   })
@@ -145,13 +162,13 @@ describe('a reader and its consumer', () => {
     await pulled(() => pulls.length === PULLS_FROM_THE_START + 4)
     expect(pulls.at(-1)!.maxBytes).toBe(2 * bytes)
     expect(new Set(pulls.map((p) => p.consumer)).size).toBe(1)
-    await publish('4')
+    await publish(name, ['4'])
     expect(await read(1)).toEqual(['4'])
   })
 
   it('does not mind a heartbeat', async () => {
     forgeStatus(100, 'Idle Heartbeat')
-    await publish('4')
+    await publish(name, ['4'])
     expect(await read(1)).toEqual(['4'])
     expect(pulls).toHaveLength(PULLS_FROM_THE_START)
   })
