@@ -22,7 +22,10 @@ export function runChild<R>(file: URL, task: unknown, { signal, say }: ChildOpti
       if ('say' in message) say(message.say)
       else outcome = message
     })
-    child.on('error', reject)
+    // An abort ends the child; what it leaves is cleared away after its end.
+    child.on('error', (error) => {
+      if (!signal.aborted) reject(error)
+    })
     child.on('exit', (code, killedBy) => {
       if (code === 0 && outcome !== null) resolve(outcome.result)
       else reject(new Error(`${file.pathname.split('/').at(-1)} ended with ${killedBy ?? code}`))

@@ -86,8 +86,12 @@ function commitOf(task: Task): CommitRecord | null {
   }
 }
 
+/** `pages`: what user-1 publishes to the stage pages, the only one of them that trimming takes away. */
+export const OUTPUT_KINDS = ['features', 'counters', 'dead_letters', 'pages'] as const
+export type OutputKind = (typeof OUTPUT_KINDS)[number]
+
 /** SHA-256 (hex) of each kind of output. */
-export type Outputs = Readonly<Record<'features' | 'counters' | 'pages' | 'dead_letters', string>>
+export type Outputs = Readonly<Record<OutputKind, string>>
 
 /** Digests of everything that a run has put out: feature values at as_of, all counters, and records by number. */
 export async function outputsOf(host: Host, { plan, log }: GraphOptions): Promise<Outputs> {
@@ -143,5 +147,16 @@ function addRecords(hash: Hash, { headers, payload }: LogMessage): void {
   const records = new FrameRecords(payload)
   for (let n = frame.first; records.next(); n++) {
     hash.update(`${n} `).update(payload.subarray(records.from, records.to)).update('\n')
+  }
+}
+
+/** What must be equal in two runs of one input. Throws naming the first kind of output that is not. */
+export function assertEqualOutputs(
+  outputs: Outputs,
+  expected: Outputs,
+  kinds: readonly OutputKind[] = OUTPUT_KINDS,
+): void {
+  for (const kind of kinds) {
+    if (outputs[kind] !== expected[kind]) throw new Error(`${kind} differ from those of the slow run`)
   }
 }

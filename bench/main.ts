@@ -11,7 +11,7 @@ import { wholeNumber } from '../cli/settings.ts'
 import { HoldfastError } from '../log/errors.ts'
 import type { ChildOptions } from './child.ts'
 import { type Machine, machine } from './machine.ts'
-import { machineText, restartText, throughputText } from './report.ts'
+import { machineText, restartText, throughputText, withSection } from './report.ts'
 import { type RestartCell, restartCells } from './restart-cells.ts'
 import { stateCosts } from './state-costs.ts'
 import { CELL_NAMES, type ThroughputCell, throughputCells } from './throughput-cells.ts'
@@ -66,6 +66,8 @@ interface Results {
 }
 
 const EXIT = { failed: 1, usage: 2, interrupted: 130 } as const
+/** A server that was just ended may still be writing its last file. */
+const RM_RETRIES = 5
 const DOCS = new URL('../docs/bench.md', import.meta.url)
 
 const program = new Command('npm run bench --')
@@ -121,15 +123,9 @@ function textOf({ machine: on, throughput, restart }: Results): string {
   return [machineText(on), ...tables.filter((text) => text !== undefined)].join('\n\n')
 }
 
-/** Between its marks the page holds what one run printed, with its command. */
 function writeDocs(text: string): void {
-  const [begin, end] = ['<!-- bench: begin -->', '<!-- bench: end -->']
-  const page = readFileSync(DOCS, 'utf8')
-  const [before, rest] = page.split(begin) as [string, string]
-  const after = rest.split(end)[1]!
   const command = `npm run bench -- ${process.argv.slice(2).join(' ')}`
-  const section = `Printed by \`${command}\`:\n\n\`\`\`text\n${text}\n\`\`\``
-  writeFileSync(DOCS, `${before}${begin}\n${section}\n${end}${after}`)
+  writeFileSync(DOCS, withSection(readFileSync(DOCS, 'utf8'), command, text))
 }
 
 async function main(): Promise<void> {
@@ -143,7 +139,7 @@ async function main(): Promise<void> {
     if (options.json !== undefined) writeFileSync(options.json, `${JSON.stringify(results, null, 2)}\n`)
     if (options.docs === true) writeDocs(text)
   } finally {
-    rmSync(directory, { recursive: true, force: true })
+    rmSync(directory, { recursive: true, force: true, maxRetries: RM_RETRIES })
   }
 }
 

@@ -100,3 +100,13 @@ function restartRow(keys: number, what: string, events: number, sample: RestartS
     ...[sample.rssMiB, sample.rssMaxMiB, sample.heapUsedMiB].map((mib) => mib.toFixed(0)),
   ]
 }
+
+const [BEGIN, END] = ['<!-- bench: begin -->', '<!-- bench: end -->']
+
+/** The page with what a command printed between its marks. */
+export function withSection(page: string, command: string, text: string): string {
+  const [begin, end] = [page.indexOf(BEGIN), page.indexOf(END)]
+  if (begin === -1 || end < begin) throw new Error(`the page has no ${BEGIN} … ${END}`)
+  const section = `Printed by \`${command}\`:\n\n\`\`\`text\n${text}\n\`\`\``
+  return `${page.slice(0, begin)}${BEGIN}\n${section}\n${page.slice(end)}`
+}

@@ -70,7 +70,7 @@ async function cellOf(keys: number, o: Omit<RestartOptions, 'keys'>): Promise<Re
   const natsDir = join(directory, 'nats')
   const say = (line: string): void => o.say(`restart with ${keys.toLocaleString('en-US')} keys: ${line}`)
   try {
-    await filled(natsDir, keys, keys + o.eventsAfter)
+    await fill(natsDir, keys, keys + o.eventsAfter, o.signal)
     say('filled')
     const broker = await openBroker(natsDir, { events: keys + o.eventsAfter, durable: true })
     try {
@@ -79,7 +79,11 @@ async function cellOf(keys: number, o: Omit<RestartOptions, 'keys'>): Promise<Re
       const build = await run({ phase: 'build', eventsBefore: 0, events: keys })
       say(`built in ${(build.firstRecordSeconds + build.restSeconds).toFixed(1)} s`)
       const events = keys + o.eventsAfter
-      await publishLines(broker.log, benchPlan(), afterLines(keys, o.eventsAfter), FRAME_EVENTS)
+      await publishLines(broker.log, benchPlan(), {
+        lines: afterLines(keys, o.eventsAfter),
+        perMessage: FRAME_EVENTS,
+        signal: o.signal,
+      })
       const restart = await run({ phase: 'restart', eventsBefore: keys, events })
       say(`first record after ${restart.firstRecordSeconds.toFixed(2)} s, RSS ${restart.rssMiB.toFixed(0)} MiB`)
       return { keys, eventsAfter: o.eventsAfter, build, restart }
@@ -95,10 +99,10 @@ function placeOf({ url, pid }: Broker, directory: string): Omit<RestartTask, 'ph
   return { url, serverPid: pid, stateDir: join(directory, 'state'), startedAtMs: Date.now() }
 }
 
-async function filled(natsDir: string, keys: number, events: number): Promise<void> {
+async function fill(natsDir: string, keys: number, events: number, signal: AbortSignal): Promise<void> {
   const broker = await openBroker(natsDir, { events, durable: false })
   try {
-    await publishLines(broker.log, benchPlan(), keyLines(keys), FRAME_EVENTS)
+    await publishLines(broker.log, benchPlan(), { lines: keyLines(keys), perMessage: FRAME_EVENTS, signal })
   } finally {
     await broker.close()
   }

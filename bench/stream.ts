@@ -50,8 +50,16 @@ export async function openBroker(storeDir: string, { events, durable }: BrokerOp
 /** The stream that the first stage reads. */
 export const inputStream = (plan: Plan): string => stageStream(plan.namespace, plan.stages[0]!.name, 0)
 
-/** Publishes lines as plain clients do: `perMessage` events in one JSON array, or a message each. Returns the number of events. */
-export async function publishLines(log: Log, plan: Plan, lines: Iterable<string>, perMessage: number): Promise<number> {
+export interface Filling {
+  readonly lines: Iterable<string>
+  /** Events in one JSON array; 1: a message each, without an array. */
+  readonly perMessage: number
+  /** Ends it with an error. */
+  readonly signal?: AbortSignal
+}
+
+/** Publishes lines as plain clients do. Returns the number of events. */
+export async function publishLines(log: Log, plan: Plan, { lines, perMessage, signal }: Filling): Promise<number> {
   const subject = stageSubject(plan.namespace, plan.stages[0]!.name, 0, PLAIN_WRITER)
   const publish = async (payload: string): Promise<void> => {
     const result = await log.publish({ subject, headers: null, payload: Buffer.from(payload) }, null)
@@ -63,6 +71,7 @@ export async function publishLines(log: Log, plan: Plan, lines: Iterable<string>
     underWay.push(publish(payload))
     events += count
     if (underWay.length < UNDER_WAY) continue
+    signal?.throwIfAborted()
     await Promise.all(underWay)
     underWay = []
   }

@@ -8,7 +8,7 @@ import { DATASETS, type DatasetName, SHOP_FILE } from './datasets.ts'
 import type { Outputs } from './graph-run.ts'
 import type { Sample } from './meter.ts'
 
-export const MEASUREMENTS = ['consume', 'consume-and-parse', 'page-view graph'] as const
+export const MEASUREMENTS = ['consume', 'consume-and-parse', 'page-view graph', 'graph, trimming'] as const
 export type Measurement = (typeof MEASUREMENTS)[number]
 
 export interface ThroughputTask {
