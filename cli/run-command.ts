@@ -9,7 +9,7 @@ import { access, constants, mkdtemp, rm, stat } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { dirname, join, resolve } from 'node:path'
 import { HoldfastError } from '../log/errors.ts'
-import type { Log } from '../log/log.ts'
+import type { Log, StreamSpec } from '../log/log.ts'
 import type { OnWait } from '../log/patience.ts'
 import type { Runtime } from '../log/runtime.ts'
 import { DEAD_LETTERS } from '../operators/validation.ts'
@@ -20,7 +20,7 @@ import { FileSource } from '../topology/file-source.ts'
 import { pageViewGraph } from '../topology/graph.ts'
 import { Host } from '../topology/host.ts'
 import { outputStream, type Plan, RELEASE } from '../topology/plan.ts'
-import { ensureStreams, streamSpecs } from '../topology/streams.ts'
+import { ensureStreams, firstUsed, streamSpecs, trimBytesFor } from '../topology/streams.ts'
 import { DEFAULT_TUNING, type TaskStatus, type Waiting } from '../topology/task.ts'
 import { type Broker, openBroker } from './broker.ts'
 import { DataDirectory, sha256OfFile } from './data-directory.ts'
@@ -77,9 +77,11 @@ export async function run(options: RunOptions, runtime: Runtime): Promise<Summar
     end.throwIfRequested()
     return await withBroker(options, directory, async (broker) => {
       end.throwIfRequested()
-      const specs = streamSpecs(plan, { totalBytes: options.logBytes, replicas: 1 })
+      const specs = streamSpecs(plan, streamSettings(options))
+      await ensureStreams(broker.log, specs)
+      if (directory.starts === 0) await refuseOtherLog(broker.log, specs, namespace)
+      // Only from here on are these streams surely ours to delete.
       try {
-        await ensureStreams(broker.log, specs)
         return await Promise.race([runOn(broker, directory, plan, options, runtime, startedAt, end), end.abandoned])
       } finally {
         if (temporary !== null && broker.server === null) await broker.deleteStreams(specs.map(({ name }) => name))
@@ -90,6 +92,18 @@ export async function run(options: RunOptions, runtime: Runtime): Promise<Summar
     if (temporary !== null) await rm(temporary, { recursive: true, force: true })
   }
 }
+
+/** A directory that never started has written nothing: what is in its streams is another run's, with another file's events. */
+async function refuseOtherLog(log: Log, specs: readonly StreamSpec[], namespace: string): Promise<void> {
+  const used = await firstUsed(log, specs)
+  if (used === null) return
+  throw new HoldfastError(
+    'USAGE',
+    `namespace ${namespace} holds another run on this server (stream ${used}); use another --namespace`,
+  )
+}
+
+const streamSettings = ({ logBytes }: RunOptions) => ({ totalBytes: logBytes, replicas: 1 })
 
 async function withBroker<T>(
   { nats, quiet }: RunOptions,
@@ -165,7 +179,7 @@ async function runOn(
     log,
     runtime,
     role: 'owner',
-    tuning: { ...DEFAULT_TUNING, sliceMax, commitRecordsMax },
+    tuning: { ...DEFAULT_TUNING, sliceMax, commitRecordsMax, trimBytes: trimBytesFor(plan, streamSettings(options)) },
     backend: async (task) => {
       const backend = await openRocksBackend(directory.stateDir(task))
       await directory.started()

@@ -1,7 +1,10 @@
 // Which streams a plan needs, and how the room on the server is shared among them.
 
 import type { Log, StreamSpec } from '../log/log.ts'
+import { TRIM_BYTES } from './input-trim.ts'
 import { outputStream, outputSubject, type Plan, stageStream, stageSubjects } from './plan.ts'
+
+const TRIMS_PER_ROOM = 4
 
 /** Shares of the room: whole events at the source, pruned records between stages, single records in outputs. */
 const WEIGHT = { source: 4, exchange: 2, output: 1 } as const
@@ -44,7 +47,24 @@ export function streamSpecs(plan: Plan, { totalBytes, replicas }: StreamSettings
   }))
 }
 
+/**
+ * Bytes of input between two trims of a task: a quarter of the room of the smallest input stream, so that what nobody needs
+ * any more never fills it, and no more than TRIM_BYTES.
+ */
+export function trimBytesFor(plan: Plan, settings: StreamSettings): number {
+  const inputs = new Set(plan.stages.map(({ name }) => stageStream(plan.namespace, name, 0)))
+  const rooms = streamSpecs(plan, settings).flatMap(({ name, maxBytes }) => (inputs.has(name) ? [maxBytes] : []))
+  return Math.min(TRIM_BYTES, Math.floor(Math.min(...rooms) / TRIMS_PER_ROOM))
+}
+
 /** Creates what is missing and compares what is there. */
 export async function ensureStreams(log: Log, specs: readonly StreamSpec[]): Promise<void> {
   await Promise.all(specs.map((spec) => log.ensureStream(spec)))
+}
+
+/** The first of these streams that holds messages already; null if all are empty. */
+export async function firstUsed(log: Log, specs: readonly StreamSpec[]): Promise<string | null> {
+  const states = await Promise.all(specs.map(({ name }) => log.streamState(name)))
+  const used = states.findIndex((state) => (state?.lastSeq ?? 0) > 0)
+  return used === -1 ? null : specs[used]!.name
 }
