@@ -10,7 +10,7 @@ import { tmpdir } from 'node:os'
 import { dirname, join, resolve } from 'node:path'
 import { HoldfastError } from '../log/errors.ts'
 import type { Log, StreamSpec } from '../log/log.ts'
-import type { OnWait } from '../log/patience.ts'
+import { askPatiently, type OnWait } from '../log/patience.ts'
 import type { Runtime } from '../log/runtime.ts'
 import { DEAD_LETTERS } from '../operators/validation.ts'
 import { canonicalLine, sortLines, writeDocument, writeLines } from '../sinks/run-directory.ts'
@@ -203,7 +203,7 @@ async function runOn(
     end.throwIfRequested()
     progress.stop()
     const seconds = (performance.now() - startedAt) / 1_000
-    return await writeResults({ log, plan, host, source, directory, out: options.out, seconds })
+    return await writeResults({ log, runtime, plan, host, source, directory, out: options.out, seconds })
   } finally {
     clearInterval(fullCheck)
     progress.stop()
@@ -267,6 +267,7 @@ const sumOf = (tasks: readonly TaskStatus[], counter: string): number =>
 
 interface Finished {
   readonly log: Log
+  readonly runtime: Runtime
   readonly plan: Plan
   readonly host: Host
   readonly source: FileSource
@@ -275,7 +276,7 @@ interface Finished {
   readonly seconds: number
 }
 
-async function writeResults({ log, plan, host, source, directory, out, seconds }: Finished): Promise<Summary> {
+async function writeResults({ log, runtime, plan, host, source, directory, out, seconds }: Finished): Promise<Summary> {
   const tasks = host.tasksOf(plan.stages[0]!.name).map((task) => task.status())
   const highs = tasks.flatMap(({ tally }) => tally.highs.as_of ?? [])
   const summary: Summary = {
@@ -291,7 +292,7 @@ async function writeResults({ log, plan, host, source, directory, out, seconds }
   }
   await rm(join(out, 'summary.json'), { force: true })
   await writeLines(out, 'features.ndjson', await featureLines(plan, host, summary.as_of))
-  await writeLines(out, 'dead_letters.ndjson', await deadLetterLines(log, plan))
+  await writeLines(out, 'dead_letters.ndjson', await deadLetterLines(log, runtime, plan))
   await writeDocument(out, 'summary.json', summary)
   return summary
 }
@@ -313,11 +314,11 @@ async function featureLines(plan: Plan, host: Host, asOf: number | null): Promis
 }
 
 /** The files tell of lines; where in the log a dead letter lay is for its stream's readers. */
-async function deadLetterLines(log: Log, plan: Plan): Promise<string[]> {
+async function deadLetterLines(log: Log, runtime: Runtime, plan: Plan): Promise<string[]> {
   const lines: string[] = []
   for (let partition = 0; partition < plan.partitions; partition++) {
     const stream = outputStream(plan.namespace, DEAD_LETTERS, partition)
-    for await (const payload of payloadsOf(log, stream)) {
+    for await (const payload of payloadsOf(log, runtime, stream)) {
       const { line, code, field, raw } = JSON.parse(Buffer.from(payload).toString())
       lines.push(canonicalLine({ line, code, field, raw }))
     }
@@ -328,10 +329,12 @@ async function deadLetterLines(log: Log, plan: Plan): Promise<string[]> {
 /** Milliseconds to wait for messages that are known to be there. */
 const READ_WAIT_MS = 1_000
 
-async function* payloadsOf(log: Log, stream: string): AsyncIterable<Uint8Array> {
-  const state = await log.streamState(stream)
+/** The broker may be away just now, as at any time before. */
+async function* payloadsOf(log: Log, runtime: Runtime, stream: string): AsyncIterable<Uint8Array> {
+  const ask = <T>(question: () => Promise<T>) => askPatiently({ runtime, onWait: () => {} }, stream, question)
+  const state = await ask(() => log.streamState(stream))
   if (state === null || state.lastSeq === 0) return
-  const reader = await log.read(stream, { seq: 0, digest: '', created: state.created })
+  const reader = await ask(() => log.read(stream, { seq: 0, digest: '', created: state.created }))
   try {
     for (let seq = 0; seq < state.lastSeq; ) {
       for (const message of await reader.next(READ_WAIT_MS)) {

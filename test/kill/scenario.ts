@@ -74,8 +74,8 @@ function hitsOf(point: Point, hits: Hits): number {
 }
 
 function blowOf(kind: Kind, hits: Hits, random: Random): Blow {
-  // Nearly all of the time before 0.3 is spent starting.
-  if (isRandom(kind)) return { kind, share: 0.3 + 0.75 * random.next() }
+  // What comes before is spent starting, what comes after with writing the results.
+  if (isRandom(kind)) return { kind, share: 0.35 + 0.55 * random.next() }
   const latest = Math.max(1, Math.floor(hitsOf(kind, hits) * HITS_SHARE))
   const hit = 1 + random.below(random.chance(0.3) ? Math.min(EARLY_HITS, latest) : latest)
   const spreadUs = kind === 'K6' ? K6_SPREAD_US : kind === 'K11' ? K11_SPREAD_US : 0
