@@ -49,8 +49,9 @@ export class EarlyEnd {
     if (this.requested) asked()
   }
 
-  /** Gives the work up, whatever it waits for. */
+  /** Gives the work up, whatever it waits for; what does not wait is asked to end, too. */
   abandon(error: Error): void {
+    this.#asked?.()
     this.#reject(error)
   }
 

@@ -11,7 +11,7 @@ import type { Tick } from '../topology/control.ts'
 import { ACCEPTED, pageViewGraph } from '../topology/graph.ts'
 import { Host } from '../topology/host.ts'
 import { CONTROL_WRITER, outputStream, type Plan, plainMapping, stageSubject } from '../topology/plan.ts'
-import { ensureStreams, streamSpecs } from '../topology/streams.ts'
+import { ensureStreams, refuseTooSmall, streamSpecs, trimBytesFor } from '../topology/streams.ts'
 import { DEFAULT_TUNING } from '../topology/task.ts'
 import { type Broker, openBroker } from './broker.ts'
 import { openNodeDirectory } from './data-directory.ts'
@@ -57,6 +57,7 @@ export async function runNode(options: NodeOptions, runtime: Runtime, say: (line
   const { nats, port, dataDir, namespace, partitions, config } = options
   if (nats !== undefined && port !== undefined)
     throw new HoldfastError('USAGE', '--port is of a server of our own: it does not go with --nats')
+  refuseTooSmall(plan, streamSettings(options))
   const end = new EarlyEnd('stopped before the last commit was done; the same command goes on')
   try {
     await openNodeDirectory(dataDir, { namespace, partitions, config })
@@ -72,6 +73,8 @@ export async function runNode(options: NodeOptions, runtime: Runtime, say: (line
   }
 }
 
+const streamSettings = ({ logBytes, replicas }: NodeOptions) => ({ totalBytes: logBytes, replicas })
+
 async function live(
   { log, url }: Broker,
   plan: Plan,
@@ -80,14 +83,15 @@ async function live(
   say: (line: string) => void,
   end: EarlyEnd,
 ): Promise<void> {
-  await ensureStreams(log, streamSpecs(plan, { totalBytes: options.logBytes, replicas: options.replicas }))
+  const streams = streamSettings(options)
+  await ensureStreams(log, streamSpecs(plan, streams))
   const stopped = Promise.withResolvers<void>()
   const host = new Host({
     plan,
     log,
     runtime,
     role: 'owner',
-    tuning: DEFAULT_TUNING,
+    tuning: { ...DEFAULT_TUNING, trimBytes: trimBytesFor(plan, streams) },
     backend: (task) => openRocksBackend(join(options.dataDir, 'state', task)),
     onHalt: (task, error) => {
       say(`task ${task} halted: ${error instanceof Error ? error.message : error}`)

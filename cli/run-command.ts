@@ -20,7 +20,7 @@ import { FileSource } from '../topology/file-source.ts'
 import { pageViewGraph } from '../topology/graph.ts'
 import { Host } from '../topology/host.ts'
 import { outputStream, type Plan, RELEASE } from '../topology/plan.ts'
-import { ensureStreams, firstUsed, streamSpecs, trimBytesFor } from '../topology/streams.ts'
+import { ensureStreams, firstUsed, refuseTooSmall, streamSpecs, trimBytesFor } from '../topology/streams.ts'
 import { DEFAULT_TUNING, type TaskStatus, type Waiting } from '../topology/task.ts'
 import { type Broker, openBroker } from './broker.ts'
 import { DataDirectory, sha256OfFile } from './data-directory.ts'
@@ -66,6 +66,7 @@ export async function run(options: RunOptions, runtime: Runtime): Promise<Summar
   const startedAt = performance.now()
   await checkArguments(options)
   const plan = planOf(options)
+  refuseTooSmall(plan, streamSettings(options))
   const end = new EarlyEnd(howToGoOn(options))
   const temporary = options.dataDir === undefined ? await mkdtemp(join(tmpdir(), 'holdfast-run-')) : null
   try {

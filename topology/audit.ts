@@ -4,7 +4,7 @@
 // A2: the first message of a trimmed stream starts a chain with what its header says; the number trimmed is reported.
 
 import { Chain, eachRecord, FRAME_HEADER, type FrameHeader, parseFrameHeader } from '../log/frame.ts'
-import type { Log, LogMessage } from '../log/log.ts'
+import type { Log, LogMessage, StreamState } from '../log/log.ts'
 import { comparePositions, startOf } from '../log/numbering.ts'
 import { RECORD_HEADER } from '../log/writer.ts'
 import {
@@ -99,12 +99,12 @@ class StreamWalk {
   async run(log: Log): Promise<void> {
     const state = await log.streamState(this.#stream)
     if (state === null) this.#fault(0, 'the stream does not exist')
-    else if (state.lastSeq >= state.firstSeq && state.lastSeq > 0) await this.#read(log, state.created, state.lastSeq)
+    else if (state.lastSeq >= state.firstSeq && state.lastSeq > 0) await this.#read(log, state)
     for (const { row } of this.#tracks.values()) if (row.messages > 0) this.#report.rows.push(row)
   }
 
-  async #read(log: Log, created: string, lastSeq: number): Promise<void> {
-    const reader = await log.read(this.#stream, { seq: 0, digest: '', created })
+  async #read(log: Log, { created, firstSeq, lastSeq }: StreamState): Promise<void> {
+    const reader = await log.read(this.#stream, { seq: firstSeq - 1, digest: '', created })
     try {
       for (let seq = 0; seq < lastSeq && this.#faults < FAULTS_MAX; ) {
         for (const message of await reader.next(READ_WAIT_MS)) {

@@ -17,6 +17,8 @@ export class InputTrim {
   readonly #stream: string
   readonly #everyBytes: number
   #bytes = 0
+  /** By the newest commit. */
+  #lowest = 0
   #running: Promise<void> | null = null
   #trimmed = 0
 
@@ -34,18 +36,24 @@ export class InputTrim {
 
   /** After a commit was written: trims when it is time, beside the next commits. Failures are left to the next time. */
   committed(record: Pick<CommitRecord, 'position' | 'writers'>): void {
+    this.#lowest = lowestNeeded(record)
     if (this.#running !== null || this.#bytes < this.#everyBytes) return
-    this.#bytes = 0
-    this.#running = this.#trim(lowestNeeded(record))
-      .catch(() => {})
-      .finally(() => {
-        this.#running = null
-      })
+    this.#running = this.#trimWhileDue().finally(() => {
+      this.#running = null
+    })
   }
 
   /** Waits for a trim that is under way. */
   async settled(): Promise<void> {
     await this.#running
+  }
+
+  /** Again after a trim, if it has become time meanwhile: where the writers wait for room, no further commit would say so. */
+  async #trimWhileDue(): Promise<void> {
+    while (this.#bytes >= this.#everyBytes) {
+      this.#bytes = 0
+      await this.#trim(this.#lowest).catch(() => {})
+    }
   }
 
   async #trim(below: number): Promise<void> {

@@ -1,10 +1,13 @@
 // Which streams a plan needs, and how the room on the server is shared among them.
 
+import { HoldfastError } from '../log/errors.ts'
 import type { Log, StreamSpec } from '../log/log.ts'
 import { TRIM_BYTES } from './input-trim.ts'
 import { outputStream, outputSubject, type Plan, stageStream, stageSubjects } from './plan.ts'
 
 const TRIMS_PER_ROOM = 4
+/** The largest frame (512 KiB) of each of two writers, which stays, and the next of both. */
+const INPUT_BYTES_MIN = 2 * 1024 * 1024
 
 /** Shares of the room: whole events at the source, pruned records between stages, single records in outputs. */
 const WEIGHT = { source: 4, exchange: 2, output: 1 } as const
@@ -52,9 +55,24 @@ export function streamSpecs(plan: Plan, { totalBytes, replicas }: StreamSettings
  * any more never fills it, and no more than TRIM_BYTES.
  */
 export function trimBytesFor(plan: Plan, settings: StreamSettings): number {
+  return Math.min(TRIM_BYTES, Math.floor(smallestInput(plan, settings) / TRIMS_PER_ROOM))
+}
+
+/** Throws USAGE where an input stream would be too small for its writers to go on while its task trims it. */
+export function refuseTooSmall(plan: Plan, settings: StreamSettings): void {
+  const least = smallestInput(plan, settings)
+  if (least >= INPUT_BYTES_MIN) return
+  const needed = Math.ceil((settings.totalBytes * INPUT_BYTES_MIN) / least)
+  throw new HoldfastError(
+    'USAGE',
+    `${settings.totalBytes} bytes for the log are too few for this plan: ${needed} or more`,
+  )
+}
+
+/** Bytes that the smallest input stream of a plan may hold. */
+function smallestInput(plan: Plan, settings: StreamSettings): number {
   const inputs = new Set(plan.stages.map(({ name }) => stageStream(plan.namespace, name, 0)))
-  const rooms = streamSpecs(plan, settings).flatMap(({ name, maxBytes }) => (inputs.has(name) ? [maxBytes] : []))
-  return Math.min(TRIM_BYTES, Math.floor(Math.min(...rooms) / TRIMS_PER_ROOM))
+  return Math.min(...streamSpecs(plan, settings).flatMap(({ name, maxBytes }) => (inputs.has(name) ? [maxBytes] : [])))
 }
 
 /** Creates what is missing and compares what is there. */
