@@ -60,6 +60,8 @@ export class TaskWorld {
   readonly writer: string
   readonly disks: readonly [MemoryDisk, MemoryDisk] = [new MemoryDisk(), new MemoryDisk()]
   readonly #o: WorldOptions
+  /** Destinations of which retention took the last message at some time. */
+  readonly #forgetful = new Set<string>()
   readonly #archive = new Map<string, LogMessage[]>()
   readonly #conductor: Conductor
   #fed = 0
@@ -179,6 +181,7 @@ export class TaskWorld {
     for (const { stream, mode } of this.destinations) {
       const { firstSeq, lastSeq } = this.server.stream(stream)!.state
       const keep = mode === 'frames' ? 1 : this.random.below(3)
+      if (keep === 0) this.#forgetful.add(stream)
       const count = lastSeq - keep + 1 - firstSeq
       if (count > 0) this.server.dropFirst(stream, count)
     }
@@ -187,7 +190,12 @@ export class TaskWorld {
   /** The records in the destinations, by subject; `found` hears what is wrong with numbers and chains. */
   outputs(found: (finding: Finding) => void): Map<string, string[]> {
     this.collect()
-    return new Map(this.destinations.map((d) => [d.subject, walk(this.writer, d, this.#archive.get(d.stream)!, found)]))
+    return new Map(
+      this.destinations.map((d) => [
+        d.subject,
+        walk(this.writer, d, this.#archive.get(d.stream)!, found, this.#forgetful.has(d.stream)),
+      ]),
+    )
   }
 
   /** Messages of one destination, as archived. */
