@@ -1,7 +1,7 @@
 // npm run test:kill -- [--kills N] [--seed N] [--lines N] [--partitions P] [--only PART] [--case I] [--lanes N]
-// PART: points, random (kills of `run`), live (kills of `node`), broker (kills of the broker), bugs or all-bugs (deliberate ones).
+// PART: points or random (kills of `run`), live (kills of `node`), broker (kills of the broker), bugs (deliberate ones, those
+// that need it in the simulation) or all-bugs (all of them by kills of `run`). Without it `run` and `node` are killed.
 //
-
 // Kills real processes and compares with a run that nobody disturbed. Exit 1 on any difference, with the command that
 // repeats the case. What a case is: scenario.ts; how it is judged: trial.ts and twin.ts.
 
@@ -87,7 +87,15 @@ async function main(): Promise<boolean> {
 function partOf(only: string | undefined): (options: Options, workDir: string) => Promise<boolean> {
   if (only === 'live') return live
   if (only === 'broker') return broker
-  return only === 'bugs' || only === 'all-bugs' ? deliberateBugs : killsOfRun
+  if (only === 'bugs' || only === 'all-bugs') return deliberateBugs
+  return only === undefined ? runAndNode : killsOfRun
+}
+
+/** A live node takes longer to kill than a run, and gets a fifth of the kills. */
+async function runAndNode(options: Options, workDir: string): Promise<boolean> {
+  const isRunGood = await killsOfRun(options, workDir)
+  if (options.case !== null) return isRunGood
+  return (await live({ ...options, kills: Math.ceil(options.kills / 5) }, workDir)) && isRunGood
 }
 
 async function killsOfRun(options: Options, workDir: string): Promise<boolean> {

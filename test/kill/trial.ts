@@ -47,7 +47,7 @@ export interface Verdict {
 }
 
 const RUN_TIMEOUT_MS = 90_000
-/** Starts that a run may need after the last blow: one. */
+/** What `run` says when it was asked to stop. */
 const EXIT_INTERRUPTED = 130
 const LOG_BYTES = 256 * 1024 * 1024
 /** Milliseconds in which bytes that a dead client left in its socket arrive. */
@@ -116,7 +116,9 @@ class Trial {
     const { process, struck } = this.#startWith(blow)
     const ended = await process.ended
     const hit = 'kill' in blow ? (await this.#killLog()) === blow.kind : await struck
-    const isEnd = this.#isEnd(ended, hit)
+    const isEnd = this.#isEnd(ended)
+    if ('kill' in blow && ended.signal === 'SIGKILL' && !hit)
+      this.#find('O6', `start ${this.#starts} was killed, but not at ${blow.kill}`)
     await this.#noLeftovers()
     const ahead = 'kill' in blow && hit ? await this.#lookAhead() : null
     this.#landed.push({ kind: blow.kind, hit, inRecovery, ahead })
@@ -142,12 +144,10 @@ class Trial {
   }
 
   /** O5: the start ended by the blow, or came to the end; anything else is a halt or a hang. */
-  #isEnd({ code, signal, stderr, isTimedOut }: Ended, hit: boolean): boolean {
+  #isEnd({ code, signal, stderr, isTimedOut }: Ended): boolean {
     if (isTimedOut) this.#find('O5', `start ${this.#starts} did not end within ${RUN_TIMEOUT_MS} ms: ${stderr}`)
     else if (signal !== 'SIGKILL' && code !== 0 && code !== EXIT_INTERRUPTED) {
       this.#find('O5', `start ${this.#starts} ended with code ${code}, signal ${signal}: ${stderr.trim()}`)
-    } else if (signal === 'SIGKILL' && !hit && !isTimedOut && this.#scenario.blows.every((blow) => 'kill' in blow)) {
-      this.#find('O6', `start ${this.#starts} was killed, but not at its kill point`)
     }
     if (/unhandled|UnhandledPromise/i.test(stderr)) this.#find('O7', stderr.trim())
     return code === 0
@@ -155,7 +155,7 @@ class Trial {
 
   async #finish(): Promise<boolean> {
     const ended = await this.#start({}).ended
-    const isEnd = this.#isEnd(ended, false)
+    const isEnd = this.#isEnd(ended)
     if (!isEnd && this.#findings.length === 0) this.#find('O5', `the last start ended with code ${ended.code}`)
     await this.#noLeftovers()
     if (isEnd) this.#arena.wholeRun.ms = 0.9 * this.#arena.wholeRun.ms + 0.1 * ended.tookMs
