@@ -31,9 +31,9 @@ describe('a reader and its consumer', () => {
     intruder = (await harness.connect()).nc
     intruder.subscribe('$JS.API.CONSUMER.MSG.NEXT.>', {
       callback: (_, msg) => {
-        const consumer = msg.subject.split('.').at(-1)!
-        // Not our own ones, below.
-        if (!consumer.startsWith('hf-')) return
+        const [stream, consumer] = msg.subject.split('.').slice(-2) as [string, string]
+        // Not those of a test before this one, nor our own, below.
+        if (stream !== name || !consumer.startsWith('hf-')) return
         pulls.push({ consumer, inbox: msg.reply!, maxBytes: msg.json<{ max_bytes: number }>().max_bytes })
       },
     })
