@@ -12,6 +12,8 @@ import { benchPlan } from './plan.ts'
 /** Bytes of an event in all streams of the plan together, generously, and of what there is beside events. */
 const EVENT_BYTES_MAX = 1_000
 const BESIDE_BYTES = 256 * 1024 ** 2
+/** Long: a busy machine slows the filling down, it does not end it. */
+const REQUEST_TIMEOUT_MS = 60_000
 /** Publishes under way at once: enough that the server is never idle, few enough that none times out. */
 const UNDER_WAY = 500
 
@@ -38,7 +40,7 @@ export async function openBroker(storeDir: string, { events, durable }: BrokerOp
   const ordinary = { storeDir, mappings: plainMapping(plan), restart: false }
   const server = await startNatsServer(durable ? ordinary : { ...ordinary, syncAlways: false })
   try {
-    const log = await connectLog({ servers: server.url, name: 'bench' })
+    const log = await connectLog({ servers: server.url, name: 'bench', requestTimeoutMs: REQUEST_TIMEOUT_MS })
     await ensureStreams(log, specs)
     return { log, url: server.url, pid: server.pid, specs, close: () => log.close().then(() => server.stop()) }
   } catch (error) {
