@@ -52,7 +52,8 @@ program
   )
   .option('--json', 'print the summary as JSON, and nothing else')
   .action(async (o) => {
-    const namespace = o.namespace ?? (o.nats !== undefined && o.dataDir === undefined ? freshNamespace() : 'run')
+    const isFreshNamespace = o.namespace === undefined && o.nats !== undefined && o.dataDir === undefined
+    const namespace = o.namespace ?? (isFreshNamespace ? freshNamespace() : 'run')
     const summary = await run(
       {
         input: o.input,
@@ -62,6 +63,7 @@ program
         nats: o.nats,
         dataDir: o.dataDir,
         namespace,
+        isFreshNamespace,
         sliceRecords: o.sliceRecords,
         commitRecords: o.commitRecords,
         logBytes: o.logBytes,

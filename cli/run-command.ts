@@ -36,6 +36,8 @@ export interface RunOptions {
   readonly nats: string | undefined
   readonly dataDir: string | undefined
   readonly namespace: string
+  /** The namespace was made for this run (freshNamespace): nobody else's streams can be in it. */
+  readonly isFreshNamespace: boolean
   /** Records of a slice, and records after which a commit starts: speed, never results. */
   readonly sliceRecords: number
   readonly commitRecords: number
@@ -79,13 +81,16 @@ export async function run(options: RunOptions, runtime: Runtime): Promise<Summar
     return await withBroker(options, directory, async (broker) => {
       end.throwIfRequested()
       const specs = streamSpecs(plan, streamSettings(options))
-      await ensureStreams(broker.log, specs)
-      if (directory.starts === 0) await refuseOtherLog(broker.log, specs, namespace)
-      // Only from here on are these streams surely ours to delete.
+      let isOurs = options.isFreshNamespace
       try {
+        await ensureStreams(broker.log, specs)
+        if (directory.starts === 0) await refuseOtherLog(broker.log, specs, namespace)
+        // In a namespace that somebody named, the streams are surely ours to delete only from here on.
+        isOurs = true
         return await Promise.race([runOn(broker, directory, plan, options, runtime, startedAt, end), end.abandoned])
       } finally {
-        if (temporary !== null && broker.server === null) await broker.deleteStreams(specs.map(({ name }) => name))
+        if (isOurs && temporary !== null && broker.server === null)
+          await broker.deleteStreams(specs.map(({ name }) => name))
       }
     })
   } finally {
@@ -192,7 +197,8 @@ async function runOn(
     source.stop()
     for (const { task } of host.all()) task.stop()
   }
-  const waiting = () => [...waits.all(), ...waitsOf(host.status())]
+  // Who is furthest downstream comes first: the others wait because of it.
+  const waiting = () => [...waitsOf(host.status()).reverse(), ...waits.all()]
   const progress = new ProgressDisplay(() => progressOf(source, host.status(), waiting()), !options.quiet)
   const fullCheck = setInterval(() => abandonIfFull(waiting(), runtime, end), FULL_LOOK_MS)
   try {

@@ -34,6 +34,7 @@ async function main(): Promise<void> {
       nats: undefined,
       dataDir: undefined,
       namespace: 'start',
+      isFreshNamespace: false,
       sliceRecords: 128,
       commitRecords: 20_000,
       logBytes: 4 * 1024 ** 3,

@@ -1,0 +1,49 @@
+// What a person reads first: every command has help, the help names every option that is parsed, and --json is only JSON.
+
+import { readFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { expect, it } from 'vitest'
+import { holdfast, PROJECT_DIR } from './command.ts'
+
+const COMMANDS = ['run', 'node', 'generate', 'explain', 'audit']
+
+/** Options as they are declared in cli/main.ts, by command; those of planOptions belong to two. */
+function declared(command: string): string[] {
+  const source = readFileSync(join(PROJECT_DIR, 'cli', 'main.ts'), 'utf8')
+  const parts = source.split(/(?=\.command\('|const planOptions)/)
+  const own = parts.find((part) => part.startsWith(`.command('${command}')`))!
+  const shared = parts.find((part) => part.startsWith('const planOptions'))!
+  const isShared = new RegExp(`planOptions\\(program\\.command\\('${command}'\\)\\)`).test(source)
+  return [...`${own}${isShared ? shared : ''}`.matchAll(/ption\(\s*'(--[\w-]+)/g)].map(([, option]) => option!)
+}
+
+it('the list of commands is the help, also where there is no command', async () => {
+  const { stdout, code } = await holdfast(['--help'])
+  for (const command of COMMANDS) expect(stdout).toMatch(new RegExp(`^ {2}${command} `, 'm'))
+  expect(code).toBe(0)
+  const none = await holdfast([])
+  expect(none.stderr).toBe(stdout)
+  expect(none.code).toBe(2)
+})
+
+it.each(COMMANDS)('%s --help says what it does and what every option means', async (command) => {
+  const { stdout, code } = await holdfast([command, '--help'])
+  expect(code).toBe(0)
+  const options = declared(command)
+  expect(options.length).toBeGreaterThan(4)
+  // An option, perhaps a value, two spaces, and words.
+  for (const option of options) expect(stdout).toMatch(new RegExp(`^ {2}${option}( <\\w+>)? +\\S+ \\S+`, 'm'))
+  const named = [...stdout.matchAll(/^ {2}(--[\w-]+)/gm)].map(([, option]) => option)
+  expect(new Set(named)).toEqual(new Set(options))
+})
+
+it('explain prints the plan as text and as JSON, nothing else', async () => {
+  const text = await holdfast(['explain', '--partitions', '3'])
+  expect(text.stdout).toMatch(/2 stages x 3 partitions = 6 tasks/)
+  const { stdout, stderr } = await holdfast(['explain', '--partitions', '3', '--live', '--json'])
+  expect(JSON.parse(stdout)).toMatchObject({ clock: 'wall', partitions: 3, namespace: 'holdfast' })
+  expect(stderr).toBe('')
+})
+
+it('the version is the release', async () =>
+  expect((await holdfast(['--version'])).stdout).toMatch(/^\d+\.\d+\.\d+\n$/))
