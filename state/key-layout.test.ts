@@ -26,6 +26,7 @@ describe('golden bytes: a change here makes every stored state unreadable (raise
     ['keyed', w.keyed(7, 5, 'user-ä'), '0207' + '00100005' + '757365722dc3a4'],
     ['keyed, bucket -1', w.keyed(0, -1, ''), '0200' + '000fffff'],
     ['keyed, lowest and highest bucket', w.keyed(255, BUCKET_MIN, 'a'), '02ff' + '00000000' + '61'],
+    ['packed', w.bucket(KIND.packed, 7, 5), '0807' + '00100005'],
     ['journal', w.journal(2, 3, 0x1_0000_0002), '0302' + '00100003' + '0000000100000002'],
     ['segment', w.segment(2, 3, 258), '0402' + '00100003' + '00000102'],
     ['page', w.page(2, 3, 258, 511), '0502' + '00100003' + '00000102' + '01ff'],

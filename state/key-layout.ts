@@ -5,6 +5,7 @@
 //
 //   meta       01
 //   keyed      02 store bucket4 utf8(key)
+//   packed     08 store bucket4                       all entries of a small bucket (state/packed-bucket.ts)
 //   journal    03 store bucket4 cut8                  ids added by one commit to a bucket of a seen store
 //   segment    04 store bucket4 segment4              hashes of one sealed segment
 //   page       05 store bucket4 segment4 page2        entries of one sealed segment
@@ -18,7 +19,7 @@ import { assert } from '../log/errors.ts'
 import type { Range } from './backend.ts'
 import type { OrderKey } from './store.ts'
 
-export const KIND = { meta: 1, keyed: 2, journal: 3, segment: 4, page: 5, chunk: 6, straggler: 7 } as const
+export const KIND = { meta: 1, keyed: 2, journal: 3, segment: 4, page: 5, chunk: 6, straggler: 7, packed: 8 } as const
 export type Kind = (typeof KIND)[keyof typeof KIND]
 
 /** Buckets are floor(time / width): a second is the narrowest width that reaches 2100 in four bytes. */

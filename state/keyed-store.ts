@@ -5,6 +5,9 @@
 // C3: absence is cached like a value. In a bucket that was born in this process (above the highest one that the backend
 //     had at the start) what is not in memory is absent, but for what was evicted; a filter remembers those keys. So the
 //     first event of a key in a new bucket, the usual case, asks the backend nothing.
+// C4: a small bucket that was born here, or loaded whole at the start, is packed: all its entries are in memory and stand in
+//     one value in the backend. When it outgrows PACKED_ENTRIES_MAX, or there are too many, its entries get keys of their
+//     own, in one commit. Which buckets are packed is part of every commit.
 // Two generations per bucket make the eviction cheap: a touched entry moves to the young one; when the young ones are half
 // of the cache, they become the old ones and the former old ones are dropped (but for C1).
 // What a cut, a batch and a prefetch are: task-state.ts.
@@ -13,12 +16,13 @@ import { assert, HoldfastError } from '../log/errors.ts'
 import type { Backend } from './backend.ts'
 import { Expiry, type ExpiryMeta } from './expiry.ts'
 import { KeyFilter } from './key-filter.ts'
-import { allBuckets, KIND, parseKeyedKey } from './key-layout.ts'
+import { allBuckets, KeyWriter, KIND, parseKeyedKey } from './key-layout.ts'
 import type { CutBatch, KeyList, ManagedStore } from './managed-store.ts'
+import { decodePacked, encodePackedEntry, joinPackedEntries } from './packed-bucket.ts'
 import type { Codec, KeyedStore } from './store.ts'
 
 /**
- * Entries of one store in memory, beside those that one commit touches. At some 200 bytes each 50 MB: many times what is
+ * Entries of one store in memory, beside those that one commit touches and packed ones of half as many. At some 200 bytes each 50 MB: many times what is
  * asked for again within minutes.
  */
 export const KEYED_CACHE_ENTRIES = 262_144
@@ -34,8 +38,10 @@ interface CacheEntry<V> {
   value: V | undefined | typeof LOADING
   /** Number of the cut that will take, or took, its last change. */
   cut: number
-  /** Whether the backend has, or by the cuts taken so far will have, a value. */
+  /** Whether the backend has, or by the cuts taken so far will have, a value under a key of its own. */
   stored: boolean
+  /** Its bytes in a packed bucket, as of the cut that took its last change. */
+  packed: Uint8Array | null
 }
 
 type Generation<V> = Map<string, CacheEntry<V>>
@@ -45,6 +51,10 @@ interface Bucket<V> {
   old: Generation<V>
   /** Keys with values that were evicted, one filter per eviction. null: what the backend has is not known, it is asked. */
   evicted: KeyFilter[] | null
+  /** C4; then all entries are young. */
+  isPacked: boolean
+  /** Whether the backend has, or by the cuts taken so far will have, a packed value. */
+  isPageStored: boolean
 }
 
 /** More filters than this cost as much as asking. */
@@ -54,12 +64,18 @@ const NO_BUCKET = -1
 export interface KeyedMeta extends ExpiryMeta {
   /** The highest bucket that was ever written. */
   readonly highest: number
+  /** Buckets that stand in one value. */
+  readonly packed: readonly number[]
 }
+
+/** Entries of a packed bucket: its value is written again with each commit that touches it, so it stays a few kilobytes. */
+export const PACKED_ENTRIES_MAX = 512
 
 export interface KeyedStoreOptions {
   readonly id: number
   readonly name: string
   readonly cacheEntries: number
+  readonly packedEntriesMax: number
 }
 
 /** Before the old generation is dropped: remembers which of its keys have values (C3). */
@@ -79,7 +95,10 @@ export class CachedKeyedStore<V> implements KeyedStore<V>, ManagedStore {
   readonly #backend: Backend
   readonly #generationMax: number
   readonly #buckets = new Map<number, Bucket<V>>()
+  /** Entries of buckets that are not packed, and of those that are. */
   #youngCount = 0
+  #packedCount = 0
+  readonly #packedMax: number
   /** Buckets up to here may be in the backend from an earlier process. */
   readonly #inherited: number
   #highest: number
@@ -99,18 +118,70 @@ export class CachedKeyedStore<V> implements KeyedStore<V>, ManagedStore {
   #lastBucket: Bucket<V> | null = null
   #last: CacheEntry<V> | null = null
 
-  constructor(options: KeyedStoreOptions, codec: Codec<V>, backend: Backend, meta: KeyedMeta | null, nextCut: number) {
+  private constructor(
+    options: KeyedStoreOptions,
+    codec: Codec<V>,
+    backend: Backend,
+    meta: KeyedMeta | null,
+    nextCut: number,
+  ) {
     this.id = options.id
     this.name = options.name
     this.#codec = codec
     this.#backend = backend
     assert(options.cacheEntries >= 2, 'a cache has two generations')
     this.#generationMax = options.cacheEntries >> 1
+    this.#packedMax = options.packedEntriesMax
     this.#openCut = nextCut
     this.#inherited = meta?.highest ?? NO_BUCKET
     this.#highest = this.#inherited
     this.#expiry = new Expiry(meta)
     this.#lowest = this.#expiry.lowest
+  }
+
+  /** Opens the store as the last commit left it, with its packed buckets in memory. */
+  static async open<V>(
+    options: KeyedStoreOptions,
+    codec: Codec<V>,
+    backend: Backend,
+    meta: KeyedMeta | null,
+    nextCut: number,
+  ): Promise<CachedKeyedStore<V>> {
+    const store = new CachedKeyedStore(options, codec, backend, meta, nextCut)
+    await store.#loadPacked((meta?.packed ?? []).filter((bucket) => bucket >= store.#lowest))
+    return store
+  }
+
+  async #loadPacked(numbers: readonly number[]): Promise<void> {
+    const writer = new KeyWriter()
+    const pages = await this.#backend.multiGet(numbers.map((number) => writer.bucket(KIND.packed, this.id, number)))
+    numbers.forEach((number, i) => {
+      const page = pages[i] ?? null
+      if (page === null)
+        throw new HoldfastError('STATE_CORRUPT', `store ${this.name}: a packed bucket is gone`, { bucket: number })
+      const bucket: Bucket<V> = { young: new Map(), old: new Map(), evicted: [], isPacked: true, isPageStored: true }
+      this.#buckets.set(number, bucket)
+      for (const [key, bytes] of this.#decodePage(number, page)) {
+        const value = this.#decode(number, key, bytes)
+        bucket.young.set(key, { bucket: number, key, value, cut: NEVER_CUT, stored: false, packed: null })
+        this.#packedCount++
+      }
+    })
+  }
+
+  #decodePage(bucket: number, page: Uint8Array): [string, Uint8Array][] {
+    try {
+      return decodePacked(page)
+    } catch (cause) {
+      throw new HoldfastError('STATE_CORRUPT', `store ${this.name}: ${cause}`, { bucket })
+    }
+  }
+
+  /** Buckets that the cuts taken so far leave packed, for readers of the backend. */
+  get packedBuckets(): number[] {
+    const numbers: number[] = []
+    for (const [number, bucket] of this.#buckets) if (bucket.isPacked && bucket.isPageStored) numbers.push(number)
+    return numbers
   }
 
   get lowestBucket(): number {
@@ -120,7 +191,14 @@ export class CachedKeyedStore<V> implements KeyedStore<V>, ManagedStore {
   want(bucket: number, key: string): void {
     if (bucket < this.#lowest || this.#find(bucket, key) !== null) return
     const known = this.#isAbsent(bucket, key)
-    const entry: CacheEntry<V> = { bucket, key, value: known ? undefined : LOADING, cut: NEVER_CUT, stored: false }
+    const entry: CacheEntry<V> = {
+      bucket,
+      key,
+      value: known ? undefined : LOADING,
+      cut: NEVER_CUT,
+      stored: false,
+      packed: null,
+    }
     this.#insert(entry)
     if (!known) this.#missing.push(entry)
   }
@@ -158,9 +236,10 @@ export class CachedKeyedStore<V> implements KeyedStore<V>, ManagedStore {
   expireBelow(bucket: number): void {
     if (!this.#expiry.raise(bucket)) return
     this.#lowest = bucket
-    for (const [number, { young }] of this.#buckets) {
+    for (const [number, { young, isPacked }] of this.#buckets) {
       if (number >= bucket) continue
-      this.#youngCount -= young.size
+      if (isPacked) this.#packedCount -= young.size
+      else this.#youngCount -= young.size
       this.#buckets.delete(number)
     }
     this.#forgetLast()
@@ -201,12 +280,69 @@ export class CachedKeyedStore<V> implements KeyedStore<V>, ManagedStore {
 
   takeCut(batch: CutBatch): KeyedMeta {
     assert(batch.cut === this.#openCut, 'cuts follow one another')
-    for (const entry of this.#dirty) if (entry.bucket >= this.#lowest) this.#putEntry(batch, entry)
+    if (this.#packedCount > this.#generationMax) this.#unpackSome(batch)
+    this.#putDirty(batch)
     this.#unwritten.push(this.#dirty)
     this.#dirty = []
     this.#openCut++
     if (this.#youngCount >= this.#generationMax) this.#rotate()
-    return { ...this.#expiry.takeCut(batch, this.id, [KIND.keyed]), highest: this.#highest }
+    const expiry = this.#expiry.takeCut(batch, this.id, [KIND.keyed, KIND.packed])
+    return { ...expiry, highest: this.#highest, packed: this.packedBuckets }
+  }
+
+  #putDirty(batch: CutBatch): void {
+    const pages = new Map<number, Bucket<V>>()
+    for (const entry of this.#dirty) {
+      if (entry.bucket < this.#lowest) continue
+      const bucket = this.#bucket(entry.bucket)
+      if (bucket.isPacked) pages.set(entry.bucket, bucket)
+      else this.#putEntry(batch, entry)
+    }
+    for (const [number, bucket] of pages) this.#putPage(batch, number, bucket)
+  }
+
+  /** One value for a packed bucket, or keys of their own for its entries if they are too many (C4). */
+  #putPage(batch: CutBatch, number: number, bucket: Bucket<V>): void {
+    const entries: Uint8Array[] = []
+    for (const entry of bucket.young.values()) {
+      if (entry.value === undefined) continue
+      if (entry.packed === null || entry.cut === this.#openCut) {
+        entry.packed = encodePackedEntry(entry.key, this.#codec.encode(entry.value as V))
+      }
+      entries.push(entry.packed)
+    }
+    if (entries.length > this.#packedMax) {
+      this.#unpack(batch, number, bucket)
+      for (const entry of bucket.young.values()) this.#putEntry(batch, entry)
+      return
+    }
+    if (number > this.#highest) this.#highest = number
+    const key = batch.writer.bucket(KIND.packed, this.id, number)
+    if (entries.length > 0) batch.put(key, joinPackedEntries(entries))
+    else if (bucket.isPageStored) batch.delete(key)
+    bucket.isPageStored = entries.length > 0
+  }
+
+  /** From this cut on the bucket's entries have keys of their own; all of them have to be put. */
+  #unpack(batch: CutBatch, number: number, bucket: Bucket<V>): void {
+    if (bucket.isPageStored) batch.delete(batch.writer.bucket(KIND.packed, this.id, number))
+    bucket.isPacked = false
+    bucket.isPageStored = false
+    this.#packedCount -= bucket.young.size
+    this.#youngCount += bucket.young.size
+    for (const entry of bucket.young.values()) {
+      entry.packed = null
+      if (entry.cut !== this.#openCut) this.#markDirty(entry)
+    }
+  }
+
+  /** The oldest packed buckets make room: they are the least asked for. */
+  #unpackSome(batch: CutBatch): void {
+    const numbers = [...this.#buckets].filter(([, { isPacked }]) => isPacked).map(([number]) => number)
+    for (const number of numbers.sort((a, b) => a - b)) {
+      if (this.#packedCount <= this.#generationMax) return
+      this.#unpack(batch, number, this.#bucket(number))
+    }
   }
 
   written(): void {
@@ -255,7 +391,9 @@ export class CachedKeyedStore<V> implements KeyedStore<V>, ManagedStore {
     if (this.#lastBucketNumber === number) return this.#lastBucket!
     let bucket = this.#buckets.get(number)
     if (bucket === undefined) {
-      bucket = { young: new Map(), old: new Map(), evicted: number > this.#inherited ? [] : null }
+      const isBornHere = number > this.#inherited
+      const evicted = isBornHere ? [] : null
+      bucket = { young: new Map(), old: new Map(), evicted, isPacked: isBornHere, isPageStored: false }
       this.#buckets.set(number, bucket)
     }
     this.#lastBucketNumber = number
@@ -264,8 +402,10 @@ export class CachedKeyedStore<V> implements KeyedStore<V>, ManagedStore {
   }
 
   #insert(entry: CacheEntry<V>): void {
-    this.#bucket(entry.bucket).young.set(entry.key, entry)
-    this.#youngCount++
+    const bucket = this.#bucket(entry.bucket)
+    bucket.young.set(entry.key, entry)
+    if (bucket.isPacked) this.#packedCount++
+    else this.#youngCount++
     this.#last = entry
   }
 
@@ -274,7 +414,7 @@ export class CachedKeyedStore<V> implements KeyedStore<V>, ManagedStore {
     let entry = this.#find(bucket, key)
     if (entry === null) {
       // Not looked at before: the backend may have a value, so a deletion must reach it.
-      entry = { bucket, key, value, cut: NEVER_CUT, stored: true }
+      entry = { bucket, key, value, cut: NEVER_CUT, stored: true, packed: null }
       this.#insert(entry)
     }
     assert(entry.value !== LOADING, `${this.name}: set before the prefetch of its key was done`)
@@ -299,6 +439,7 @@ export class CachedKeyedStore<V> implements KeyedStore<V>, ManagedStore {
 
   #rotate(): void {
     for (const [number, bucket] of this.#buckets) {
+      if (bucket.isPacked) continue
       remember(bucket)
       // A bucket born here stays: made anew, it would claim that nothing was evicted from it.
       if (bucket.young.size === 0 && number <= this.#inherited) {

@@ -6,7 +6,8 @@
 
 import { assert, HoldfastError } from '../log/errors.ts'
 import type { BackendSnapshot } from './backend.ts'
-import { bucketRange, KeyWriter, KIND, parseKeyedKey } from './key-layout.ts'
+import { bucketRange, compareUtf8, KeyWriter, KIND, parseKeyedKey } from './key-layout.ts'
+import { decodePacked } from './packed-bucket.ts'
 import type { Codec } from './store.ts'
 
 /** How long a snapshot outlives being current, in milliseconds. Longer than any request may take; bounds what compaction must keep. */
@@ -29,6 +30,8 @@ export interface SnapshotStore {
   readonly codec: Codec<any>
   /** Buckets below it are expired, whether or not the backend still has them. */
   readonly lowestBucket: number
+  /** Buckets whose entries stand in one value (state/packed-bucket.ts). */
+  readonly packed: ReadonlySet<number>
 }
 
 export interface SnapshotContent {
@@ -72,13 +75,17 @@ export class ReadSnapshot {
     store: string,
     keys: readonly (readonly [bucket: number, key: string])[],
   ): Promise<(V | undefined)[]> {
-    const { id, codec, lowestBucket } = this.#store(store)
+    const { id, codec, lowestBucket, packed } = this.#store(store)
     const writer = new KeyWriter()
-    const bytes = keys.map(([bucket, key]) => writer.keyed(id, bucket, key))
+    const bytes = keys.map(([bucket, key]) =>
+      packed.has(bucket) ? writer.bucket(KIND.packed, id, bucket) : writer.keyed(id, bucket, key),
+    )
     const values = await this.#reading(() => this.#backend.multiGet(bytes))
     return values.map((value, i) => {
-      if (value === null || keys[i]![0] < lowestBucket) return undefined
-      return decode<V>(codec, store, value)
+      const [bucket, key] = keys[i]!
+      if (value === null || bucket < lowestBucket) return undefined
+      const own = packed.has(bucket) ? decodePacked(value).find(([name]) => name === key)?.[1] : value
+      return own === undefined ? undefined : decode<V>(codec, store, own)
     })
   }
 
@@ -88,10 +95,38 @@ export class ReadSnapshot {
     from: number,
     to: number,
   ): AsyncIterable<readonly [bucket: number, key: string, value: V]> {
-    const { id, codec, lowestBucket } = this.#store(store)
+    const { lowestBucket, packed } = this.#store(store)
     const first = Math.max(from, lowestBucket)
-    if (first >= to) return
-    const chunks = this.#backend.scan(bucketRange(KIND.keyed, id, first, to))[Symbol.asyncIterator]()
+    // A bucket is either packed or not: the spans between packed ones are scanned, in the order of the buckets.
+    const inside = [...packed].filter((bucket) => bucket >= first && bucket < to).sort((a, b) => a - b)
+    let next = first
+    for (const bucket of inside) {
+      yield* this.#scanKeys<V>(store, next, bucket)
+      yield* this.#scanPacked<V>(store, bucket)
+      next = bucket + 1
+    }
+    yield* this.#scanKeys<V>(store, next, to)
+  }
+
+  async *#scanPacked<V>(
+    store: string,
+    bucket: number,
+  ): AsyncIterable<readonly [bucket: number, key: string, value: V]> {
+    const { id, codec } = this.#store(store)
+    const key = new KeyWriter().bucket(KIND.packed, id, bucket)
+    const [page] = await this.#reading(() => this.#backend.multiGet([key]))
+    const entries = decodePacked(page!).sort(([a], [b]) => compareUtf8(a, b))
+    for (const [name, value] of entries) yield [bucket, name, decode<V>(codec, store, value)]
+  }
+
+  async *#scanKeys<V>(
+    store: string,
+    from: number,
+    to: number,
+  ): AsyncIterable<readonly [bucket: number, key: string, value: V]> {
+    if (from >= to) return
+    const { id, codec } = this.#store(store)
+    const chunks = this.#backend.scan(bucketRange(KIND.keyed, id, from, to))[Symbol.asyncIterator]()
     try {
       while (true) {
         const chunk = await this.#reading(() => chunks.next())

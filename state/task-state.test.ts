@@ -34,6 +34,7 @@ const rocksPlace = async () => {
 /** Caches too small to be of any use. */
 const TINIEST: TaskStateOptions = {
   keyedCacheEntries: 2,
+  packedEntriesMax: 1,
   queueMemoryEntries: 2,
   seen: { sealEntries: 1, pagesCachedMax: 0 },
 }
@@ -41,6 +42,9 @@ const TINIEST: TaskStateOptions = {
 describe('stores equal their twin on random programs', () => {
   test('memory, tiny caches, crashes', { timeout: 60_000 }, () => runPrograms(memoryPlace, TINY, 200, true))
   test('memory, hardly any caches, crashes', { timeout: 60_000 }, () => runPrograms(memoryPlace, TINIEST, 200, true))
+  test('memory, packed buckets that outgrow their value, crashes', { timeout: 60_000 }, () =>
+    runPrograms(memoryPlace, { packedEntriesMax: 2 }, 200, true),
+  )
   test('memory, default limits, crashes', { timeout: 60_000 }, () => runPrograms(memoryPlace, {}, 50, true))
   test('RocksDB, tiny caches', { timeout: 60_000 }, () => runPrograms(rocksPlace, TINY, 25, false))
 })
@@ -67,11 +71,14 @@ async function setAll(state: TaskState, bucket: number, keys: readonly string[])
 /** A bucket below all that could be born in this process: what is not in memory is asked for. */
 const ASKED = -5
 
+/** Every entry has a key of its own. */
+const UNPACKED: TaskStateOptions = { packedEntriesMax: 0 }
+
 const names = (from: number, to: number): string[] => Array.from({ length: to - from }, (_, i) => `k${from + i}`)
 
 describe('keyed stores', () => {
   test('one put per changed entry and commit; none for what came and went or was only read', async () => {
-    const state = await open(new MemoryDisk())
+    const state = await open(new MemoryDisk(), UNPACKED)
     await setAll(state, 0, ['a', 'b', 'c'])
     values(state).set(0, 'a', { n: 2 })
     values(state).delete(0, 'c')
@@ -153,19 +160,80 @@ describe('keyed stores', () => {
 
   test('expired entries leave the backend, by few range deletes; a restart makes up for a late one', async () => {
     const disk = new MemoryDisk()
-    const state = await open(disk)
+    const state = await open(disk, UNPACKED)
     let rangeDeletes = 0
     for (let bucket = 0; bucket < 2 * RANGE_DELETE_EVERY_CUTS; bucket++) {
       await setAll(state, bucket, ['a', 'b'])
       values(state).expireBelow(bucket)
       rangeDeletes += (await commit(state)).batch.rangeDeletes.length
     }
-    expect(rangeDeletes).toBe(2)
+    // Two, for each of the two kinds of keys.
+    expect(rangeDeletes).toBe(4)
     expect(disk.entries).toBeGreaterThan(10)
     disk.crash()
-    const again = await open(disk)
+    const again = await open(disk, UNPACKED)
     await commit(again)
     expect(disk.entries).toBe(1 + 2)
+  })
+})
+
+describe('packed buckets', () => {
+  test('a commit writes one value for all changed entries of a small bucket', async () => {
+    const state = await open(new MemoryDisk())
+    await setAll(state, 0, ['a', 'b', 'c'])
+    await setAll(state, 1, ['a'])
+    expect(putsOf(await commit(state))).toBe(2)
+    await setAll(state, 0, ['b'])
+    expect(putsOf(await commit(state))).toBe(1)
+  })
+
+  test('one that outgrows its limit gets keys of its own, once, and its value goes', async () => {
+    const disk = new MemoryDisk()
+    const state = await open(disk, { packedEntriesMax: 2 })
+    await setAll(state, 0, ['a', 'b'])
+    expect(putsOf(await commit(state))).toBe(1)
+    await setAll(state, 0, ['c'])
+    const cut = await commit(state)
+    expect([putsOf(cut), cut.batch.deletes.length]).toEqual([3, 1])
+    await setAll(state, 0, ['a'])
+    expect(putsOf(await commit(state))).toBe(1)
+  })
+
+  test('a restart asks the backend nothing for what was packed, present or absent', async () => {
+    const disk = new MemoryDisk()
+    const state = await open(disk)
+    await setAll(state, 3, ['a'])
+    await commit(state)
+    disk.crash()
+    const again = await open(disk)
+    values(again).want(3, 'a')
+    values(again).want(3, 'b')
+    expect(again.prefetch()).toBe(null)
+    expect([values(again).get(3, 'a'), values(again).get(3, 'b')]).toEqual([{ n: 1 }, undefined])
+  })
+
+  test('a damaged value, or a missing one, is STATE_CORRUPT when the store opens', async () => {
+    for (const damage of [Buffer.from([0, 9, 0]), null]) {
+      const disk = new MemoryDisk()
+      const state = await open(disk)
+      await setAll(state, 0, ['a'])
+      await commit(state)
+      disk.crash()
+      const backend = disk.open()
+      const key = new KeyWriter().bucket(KIND.packed, 0, 0)
+      await backend.write(batchOf(damage === null ? { deletes: [key] } : { puts: [[key, damage]] }))
+      await expect(TaskState.open(backend, SPECS)).rejects.toMatchObject({ code: 'STATE_CORRUPT' })
+    }
+  })
+
+  test('memory stays bounded: the oldest packed buckets get keys of their own', async () => {
+    const state = await open(new MemoryDisk(), { keyedCacheEntries: 20 })
+    const store = values(state) as unknown as { cachedEntries: number }
+    for (let bucket = 0; bucket < 50; bucket++) {
+      await setAll(state, bucket, ['a', 'b', 'c'])
+      await commit(state)
+      expect(store.cachedEntries).toBeLessThanOrEqual(20 + 20 / 2)
+    }
   })
 })
 
@@ -475,7 +543,7 @@ describe('what was stored by something else is refused', () => {
 
   test('values that cannot be decoded are STATE_CORRUPT', async () => {
     const disk = new MemoryDisk()
-    const state = await open(disk)
+    const state = await open(disk, UNPACKED)
     await setAll(state, 0, ['a'])
     await commit(state)
     disk.crash()

@@ -8,7 +8,7 @@
 import { assert, HoldfastError } from '../log/errors.ts'
 import type { Backend } from './backend.ts'
 import { KeyWriter } from './key-layout.ts'
-import { CachedKeyedStore, KEYED_CACHE_ENTRIES, type KeyedMeta } from './keyed-store.ts'
+import { CachedKeyedStore, KEYED_CACHE_ENTRIES, type KeyedMeta, PACKED_ENTRIES_MAX } from './keyed-store.ts'
 import { CutBatch, KeyList, type ManagedStore } from './managed-store.ts'
 import { PersistentOrderQueue, QUEUE_MEMORY_ENTRIES, type QueueMeta } from './order-queue.ts'
 import { type ReadSnapshot, type SnapshotLimits, SnapshotShelf, type SnapshotStore } from './read-snapshot.ts'
@@ -21,6 +21,8 @@ const LAYOUT = 1
 export interface TaskStateOptions {
   /** Entries of each keyed store kept in memory. */
   readonly keyedCacheEntries?: number
+  /** Entries of a time bucket that stand in one value. */
+  readonly packedEntriesMax?: number
   /** Entries of each order queue kept in memory. */
   readonly queueMemoryEntries?: number
   /** Limits of seen stores. */
@@ -191,7 +193,9 @@ export class TaskState {
     if (spec.kind === 'keyed') {
       const cacheEntries = options.keyedCacheEntries ?? KEYED_CACHE_ENTRIES
       const meta = own as KeyedMeta | null
-      const store = new CachedKeyedStore({ id, name, cacheEntries }, spec.codec, this.#backend, meta, nextCut)
+      const packedEntriesMax = options.packedEntriesMax ?? PACKED_ENTRIES_MAX
+      const sizes = { id, name, cacheEntries, packedEntriesMax }
+      const store = await CachedKeyedStore.open(sizes, spec.codec, this.#backend, meta, nextCut)
       this.#keyed.set(name, store)
       this.#slots.push({ spec, store })
     } else if (spec.kind === 'seen') {
@@ -226,9 +230,10 @@ export class TaskState {
 
   #snapshotStores(): Map<string, SnapshotStore> {
     const stores = new Map<string, SnapshotStore>()
-    for (const { spec } of this.#slots) {
-      if (spec.kind !== 'keyed') continue
-      stores.set(spec.name, { id: spec.id, codec: spec.codec, lowestBucket: this.#keyed.get(spec.name)!.lowestBucket })
+    for (const { spec, store } of this.#slots) {
+      if (spec.kind !== 'keyed' || !(store instanceof CachedKeyedStore)) continue
+      const { lowestBucket, packedBuckets } = store
+      stores.set(spec.name, { id: spec.id, codec: spec.codec, lowestBucket, packed: new Set(packedBuckets) })
     }
     return stores
   }

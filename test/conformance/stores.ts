@@ -27,6 +27,7 @@ export const SPECS: readonly StoreSpec[] = [
 /** Small enough that every path is taken by a few dozen operations. */
 export const TINY: TaskStateOptions = {
   keyedCacheEntries: 4,
+  packedEntriesMax: 2,
   queueMemoryEntries: 6,
   seen: { sealEntries: 5, pagesCachedMax: 2 },
 }
