@@ -45,7 +45,7 @@ const HALT_CODES = {
   STATE_CORRUPT: {
     meaning: 'the state directory cannot be read, or what was read back is not what was written',
     decision: 'halt',
-    todo: 'delete the state directory of this task; it is rebuilt from its log',
+    todo: 'restore the state directory of this task; where its input was never trimmed, delete it: it is rebuilt from the log',
   },
   STATE_WRITE_FAILED: {
     meaning: 'a commit could not be written to the state directory (disk full, input/output error)',

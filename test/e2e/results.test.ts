@@ -1,15 +1,17 @@
 // `holdfast run` from outside: the known answers, an oracle without a difference, and the same bytes for whatever may not
-// matter. HOLDFAST_HEAVY=1 (npm run test:heavy) does it with 20 times the lines.
+// matter. HOLDFAST_HEAVY=1 does it with 20 times the lines.
 
 import { existsSync } from 'node:fs'
 import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { type NatsHarness, natsHarness } from '../conformance/nats-harness.ts'
 import { compare, readInput, recompute } from '../oracle/oracle.ts'
-import { holdfast, PROJECT_DIR, resultsIn, stressFile, summaryIn, workDirectory } from './command.ts'
+import { HEAVY, holdfast, PROJECT_DIR, resultsIn, stressFile, summaryIn, workDirectory } from './command.ts'
 
 const DATA_DIR = join(PROJECT_DIR, '..', 'shared', 'data')
-const LINES = process.env.HOLDFAST_HEAVY === undefined ? 20_000 : 400_000
+const LINES = HEAVY ? 400_000 : 20_000
+/** Eight runs, two at a time. */
+const TIMEOUT_MS = HEAVY ? 3_600_000 : 120_000
 
 let work: Awaited<ReturnType<typeof workDirectory>>
 let nats: NatsHarness
@@ -76,7 +78,9 @@ describe('known answers', () => {
 })
 
 describe('the same bytes', () => {
-  it('for any partitions, twice, and for any slices; and the oracle has no difference', async () => {
+  it('for any partitions, twice, and for any slices; and the oracle has no difference', {
+    timeout: TIMEOUT_MS,
+  }, async () => {
     const [one, four] = await Promise.all([run('p1'), run('p4', '--partitions', '4')])
     expect(compare(recompute(readInput(input)), one)).toEqual([])
     const expected = resultsIn(one)
@@ -99,7 +103,7 @@ describe('the same bytes', () => {
 })
 
 describe('with a data directory', () => {
-  it('every task has had records, and the audit has no fault', async () => {
+  it('every task has had records, and the audit has no fault', { timeout: TIMEOUT_MS }, async () => {
     const dataDir = at('data')
     await holdfast(['run', '--input', input, '--out', at('out'), '--drain', '--partitions', '4', '--data-dir', dataDir])
     const explained = await holdfast(['explain', '--data-dir', dataDir, '--json'])
