@@ -147,6 +147,20 @@ describe('a connection to JetStream', () => {
     while (!(await log.ping())) await sleep(20)
   }, 30_000)
 
+  it('comes back under a caller that retries without a pause', async () => {
+    const spec = await stream()
+    const restarted = harness.restart()
+    const first = { subject: `${spec.name}.a`, headers: null, payload: Buffer.from('x') }
+    let kind = ''
+    while (kind !== 'stored') kind = (await log.publish(first, { lastSubjectSeq: 0 })).kind
+    await restarted
+    kind = ''
+    const again = harness.restart()
+    while (kind !== 'stored') kind = (await log.publishBatch([first, first], null)).kind
+    await again
+    expect(await log.ping()).toBe(true)
+  }, 30_000)
+
   it('gives up a consumer that has gone silent, and goes on with another', async () => {
     const spec = await stream()
     const own = await harness.connect()

@@ -5,6 +5,7 @@
 // Headers are written here and not by the library's batch publisher, which hides the server's answer to a commit.
 // Reading is in log/nats-reader.ts; the words of NATS are in log/nats-codec.ts.
 
+import { setTimeout as sleep } from 'node:timers/promises'
 import {
   JetStreamApiError,
   type JetStreamManager,
@@ -62,6 +63,7 @@ const RECONNECT_JITTER_MS = 100
 const PING_INTERVAL_MS = 10_000
 const PING_TIMEOUT_MS = 2_000
 const CLOSE_FLUSH_MS = 1_000
+const NOT_CONNECTED_MS = 20
 
 /** Connects, and checks the server's version. Throws SERVER_TOO_OLD, or LogUnavailable when nobody answers. */
 export async function connectLog(options: NatsLogOptions): Promise<NatsLog> {
@@ -176,7 +178,7 @@ export class NatsLog implements Log {
     const count = messages.length
     assert(count > 0 && count <= BATCH_MESSAGES_MAX, 'a batch has 1 to 1,000 messages')
     if (count === 1) return this.publish(messages[0]!, expect)
-    if (!this.#connected) return { kind: 'unknown', cause: 'not connected' }
+    if (!this.#connected) return notConnected().catch(unknown)
     const id = nuid.next()
     for (let i = 0; i < count - 1; i++) {
       const { subject, payload, headers } = messages[i]!
@@ -222,7 +224,8 @@ export class NatsLog implements Log {
   }
 
   async ping(): Promise<boolean> {
-    return this.#connected && (await settledWithin(this.nc.flush(), PING_TIMEOUT_MS))
+    if (!this.#connected) return notConnected().catch(() => false)
+    return settledWithin(this.nc.flush(), PING_TIMEOUT_MS)
   }
 
   async close(): Promise<void> {
@@ -257,12 +260,12 @@ export class NatsLog implements Log {
       const answer = await this.#request(message, headers)
       return readAck(answer.data)
     } catch (error) {
-      return { kind: 'unknown', cause: awayCause(error) }
+      return unknown(error)
     }
   }
 
   #request(message: Outgoing, headers: ReturnType<typeof publishHeaders>): Promise<Msg> {
-    if (!this.#connected) return Promise.reject(new LogUnavailable('not connected'))
+    if (!this.#connected) return notConnected()
     return new Promise((resolve, reject) => {
       const giveUp = () => reject(new LogUnavailable('connection lost'))
       this.#underWay.add(giveUp)
@@ -281,7 +284,7 @@ export class NatsLog implements Log {
 
   /** Asks the API; LogUnavailable when no answer comes, or one that the server is not able to answer now. */
   async #query<T>(ask: () => Promise<T>): Promise<T> {
-    if (!this.#connected) throw new LogUnavailable('not connected')
+    if (!this.#connected) return notConnected()
     try {
       return await ask()
     } catch (error) {
@@ -303,6 +306,12 @@ export class NatsLog implements Log {
   }
 }
 
+/** A real turn of the event loop later: a caller that retries without a pause must not keep the connection from coming back. */
+async function notConnected(): Promise<never> {
+  await sleep(NOT_CONNECTED_MS)
+  throw new LogUnavailable('not connected')
+}
+
 function outcome(result: AckResult): PublishResult {
   if (result.kind === 'disabled') throw new HoldfastError('SETTINGS_DROPPED', result.cause)
   return result
@@ -310,6 +319,10 @@ function outcome(result: AckResult): PublishResult {
 
 function withHeaders(headers: ReturnType<typeof publishHeaders>) {
   return headers === undefined ? {} : { headers }
+}
+
+function unknown(error: unknown): PublishResult {
+  return { kind: 'unknown', cause: awayCause(error) }
 }
 
 async function orNull<T>(answer: Promise<T>, code: number): Promise<T | null> {

@@ -6,6 +6,7 @@
 // NR3: at most PULLS requests of pullBytes each are under way, and none is made while BUFFER_BYTES_MAX wait for next().
 // Why not the consume() of the library: after a reconnect it asks the old consumer on, its ordered consumer restarts one
 // behind the last message (nothing to compare), and it cannot bound by bytes without falling to 100 messages a request.
+// Measured beside it with JSON.parse of 185-byte messages: a quarter less CPU (1.5-1.9 s against 2.0-2.6 s for 400,000).
 
 import type { ConsumerConfig, JetStreamManager } from '@nats-io/jetstream'
 import { createInbox, type Msg, type NatsConnection, nuid, type Subscription } from 'nats'
