@@ -166,7 +166,8 @@ export class Task {
   #drained = false
   /** The open slice, and the place up to which the input is in it: the first `count` records of a message. */
   #slice: Rec<unknown>[] = []
-  #reached: { readonly opened: Opened; readonly count: number } | null = null
+  #reached: Opened | null = null
+  #reachedCount = 0
   /** Records applied since the last cut, and when the first of them was. */
   #uncommitted = 0
   #uncommittedSince = 0
@@ -276,8 +277,8 @@ export class Task {
       pause: () => this.#pause(),
       position: () => ({
         stream: this.#stream,
-        seq: this.#reached?.opened.message.seq ?? this.#position.seq,
-        index: this.#reached?.count ?? this.#position.applied,
+        seq: this.#reached?.message.seq ?? this.#position.seq,
+        index: this.#reached === null ? this.#position.applied : this.#reachedCount,
       }),
     })
     this.#held = new OrderBuffer(this.#state.queue(HELD.name))
@@ -437,12 +438,14 @@ export class Task {
       if (opened.kind === 'plain' || (opened.kind === 'numbered' && Array.isArray(record))) {
         this.#slice.push(this.#arrive(opened, record, index))
       } else await this.#applyControl(controlIn(opened, record), opened)
-      this.#reached = { opened, count: index + 1 }
+      this.#reached = opened
+      this.#reachedCount = index + 1
       if (this.#slice.length >= this.#o.tuning.sliceMax) await this.#runSlice()
     }
     if (!this.#publishes) await this.#waitForOwner(message.seq, opened.count)
     if (this.#stopping) return
-    this.#reached = { opened, count: opened.count }
+    this.#reached = opened
+    this.#reachedCount = opened.count
     this.#trim.applied(message.payload.length)
     if (opened.kind === 'numbered') await this.#runSlice()
   }
@@ -483,7 +486,8 @@ export class Task {
   async #runSlice(): Promise<void> {
     if (this.#reached === null) return
     const records = await this.#computeSlice()
-    const { opened, count } = this.#reached
+    const opened = this.#reached
+    const count = this.#reachedCount
     this.#reached = null
     this.#intake.applied(opened, count)
     if (count === opened.count && this.#intake.applyWatermark(opened))
