@@ -1,13 +1,14 @@
 #!/usr/bin/env node
 // @ts-check
-// The `holdfast` command: runs cli/main.ts, whose top level does the work, on a Node that reads TypeScript. A shell with an
-// older Node hands over to the Node that came as a package: same terminal, same exit code, signals passed on.
+// The `holdfast` command: runs cli/main.ts, whose top level does the work, on a Node that reads TypeScript, with the flags
+// that the engine wants. It hands over to another process for that, to the Node that came as a package where the shell's is older: same terminal, same exit code, signals passed on.
 
 import { spawn } from 'node:child_process'
 import { createRequire } from 'node:module'
 import { constants } from 'node:os'
 import { dirname, join } from 'node:path'
 import { fileURLToPath } from 'node:url'
+import { NODE_FLAGS } from './node-flags.mjs'
 
 const MAIN = new URL('./main.ts', import.meta.url)
 /** The first Node that runs TypeScript without a warning. */
@@ -33,7 +34,7 @@ function packagedNode() {
 
 /** @param {string} node */
 function handOver(node) {
-  const child = spawn(node, [fileURLToPath(MAIN), ...process.argv.slice(2)], { stdio: 'inherit' })
+  const child = spawn(node, [...NODE_FLAGS, fileURLToPath(MAIN), ...process.argv.slice(2)], { stdio: 'inherit' })
   for (const signal of /** @type {const} */ (['SIGTERM', 'SIGHUP', 'SIGINT', 'SIGQUIT'])) {
     process.on(signal, () => {
       // A key pressed in a terminal reaches the child by itself; passed on, it would arrive twice.
@@ -53,8 +54,9 @@ function fail(error) {
   process.exitCode = 1
 }
 
-const node = isNewEnough() ? null : packagedNode()
-if (isNewEnough()) await import(MAIN.href)
+const hasFlags = NODE_FLAGS.every((flag) => process.execArgv.includes(flag))
+const node = isNewEnough() ? process.execPath : packagedNode()
+if (isNewEnough() && hasFlags) await import(MAIN.href)
 else if (node !== null) handOver(node)
 else
   fail(

@@ -74,6 +74,7 @@ describe('the holdfast command', () => {
     await mkdir(join(dir, 'a b', 'cli'), { recursive: true })
     await symlink(join(PROJECT_DIR, 'node_modules'), join(dir, 'a b', 'node_modules'))
     await copyFile(join(PROJECT_DIR, 'cli', 'bin.mjs'), join(dir, 'a b', 'cli', 'bin.mjs'))
+    await copyFile(join(PROJECT_DIR, 'cli', 'node-flags.mjs'), join(dir, 'a b', 'cli', 'node-flags.mjs'))
     await writeFile(join(dir, 'a b', 'cli', 'main.ts'), MAIN)
   })
   afterAll(() => rm(dir, { recursive: true }))
