@@ -36,8 +36,7 @@ const ACT_DRAWN: readonly Act[] = [
   ...ACTS,
   'kill',
   'kill',
-  'kill',
-  'kill',
+  'failover',
   'failover',
   'failover',
   'zombie',
@@ -117,7 +116,7 @@ class Ordeal {
     this.#isTight = tight
     this.#isBurst =
       !tight && Math.max(0, ...[...subject.twin.outputs.values()].map(({ length }) => length)) > ATOMIC_BATCH_MAX
-    this.#trims = this.#random.chance(0.3)
+    this.#trims = this.#random.chance(0.15)
     this.#world = new TaskWorld({
       seed,
       subject,
@@ -197,7 +196,7 @@ class Ordeal {
     else void world.feedSlowly(this.#random.chance(0.5) ? 60 : 600)
     if (this.#isTight || this.#random.chance(0.3)) void this.#consumeForEver()
     this.#owner = world.start(world.disks[0])
-    if (!this.#trims && this.#random.chance(0.35)) await this.#perform('standby')
+    if (!this.#trims && this.#random.chance(0.6)) await this.#perform('standby')
     for (let acts = 1 + this.#random.below(7); acts > 0; acts--) {
       const drawn = this.#trims ? ACTS_ONE_DISK : ACT_DRAWN
       const act = drawn[this.#random.below(drawn.length)]!
@@ -298,7 +297,7 @@ class Ordeal {
   /** The owner dies; a standby, if there is one, takes over where it stands. */
   async #failover(): Promise<void> {
     const standby = this.#standby
-    if (standby?.alive && this.#random.chance(0.7)) await this.#stallPublishes()
+    if (standby?.alive && this.#random.chance(0.9)) await this.#stallPublishes()
     this.#kill(this.#owner)
     await this.#restartPause()
     if (standby === null || !standby.alive) return this.#startOwner(this.#owner.disk)
