@@ -16,7 +16,10 @@ export class InputTrim {
   readonly #backend: Backend
   readonly #stream: string
   readonly #everyBytes: number
-  #bytes = 0
+  /** Of all messages applied so far, of those that the newest commit covers, and of those at the last trim. */
+  #appliedBytes = 0
+  #committedBytes = 0
+  #trimmedBytes = 0
   /** By the newest commit. */
   #lowest = 0
   #running: Promise<void> | null = null
@@ -29,18 +32,26 @@ export class InputTrim {
     this.#everyBytes = everyBytes
   }
 
-  /** Bytes of messages that were applied. */
+  /** A message of so many bytes is applied, all of it. */
   applied(bytes: number): void {
-    this.#bytes += bytes
+    this.#appliedBytes += bytes
   }
 
-  /** After a commit was written: trims when it is time, beside the next commits. Failures are left to the next time. */
-  committed(record: Pick<CommitRecord, 'position' | 'writers'>): void {
+  /** At a cut: what its commit covers, for committed(). */
+  get appliedBytes(): number {
+    return this.#appliedBytes
+  }
+
+  /** After a commit was written: trims when it is time, beside the next commits. Failures are left to the next commit. */
+  committed(record: Pick<CommitRecord, 'position' | 'writers'>, bytes: number): void {
     this.#lowest = lowestNeeded(record)
-    if (this.#running !== null || this.#bytes < this.#everyBytes) return
-    this.#running = this.#trimWhileDue().finally(() => {
-      this.#running = null
-    })
+    this.#committedBytes = bytes
+    if (this.#running !== null || !this.#isDue) return
+    this.#running = this.#trimWhileDue()
+      .catch(() => {})
+      .finally(() => {
+        this.#running = null
+      })
   }
 
   /** Waits for a trim that is under way. */
@@ -48,11 +59,17 @@ export class InputTrim {
     await this.#running
   }
 
+  /** What is applied but not committed does not count: a trim cannot reach it, and nobody would ask again. */
+  get #isDue(): boolean {
+    return this.#committedBytes - this.#trimmedBytes >= this.#everyBytes
+  }
+
   /** Again after a trim, if it has become time meanwhile: where the writers wait for room, no further commit would say so. */
   async #trimWhileDue(): Promise<void> {
-    while (this.#bytes >= this.#everyBytes) {
-      this.#bytes = 0
-      await this.#trim(this.#lowest).catch(() => {})
+    while (this.#isDue) {
+      const bytes = this.#committedBytes
+      await this.#trim(this.#lowest)
+      this.#trimmedBytes = bytes
     }
   }
 

@@ -131,6 +131,8 @@ interface Commit {
   readonly cut: Cut
   readonly outboxes: readonly Outbox[]
   readonly record: Omit<CommitRecord, 'version' | 'destinations'>
+  /** Of input that it covers, since this task was opened. */
+  readonly inputBytes: number
 }
 
 export class Task {
@@ -665,11 +667,11 @@ export class Task {
       controls: this.#controls,
       drained: this.#drained,
     }
-    return { cut: this.#state.cut(), outboxes, record }
+    return { cut: this.#state.cut(), outboxes, record, inputBytes: this.#trim.appliedBytes }
   }
 
   /** T2. Publishes, then writes, then shows: in this order, and nothing else in between. */
-  async #finish({ cut, outboxes, record }: Commit): Promise<void> {
+  async #finish({ cut, outboxes, record, inputBytes }: Commit): Promise<void> {
     const { runtime, log } = this.#o
     runtime.killPoint('K2')
     if (this.#publishes) await this.#publish(outboxes)
@@ -683,7 +685,7 @@ export class Task {
     this.#published = destinations
     this.#fingerprint = record.fingerprint
     if (!this.#publishes) return
-    this.#trim.committed(record)
+    this.#trim.committed(record, inputBytes)
     const { seq, applied } = record.position
     const announcement: Announcement = { seq, applied, published: destinations }
     log.announce(this.#announceSubject, Buffer.from(JSON.stringify(announcement)))
