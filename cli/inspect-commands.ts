@@ -13,7 +13,7 @@ import { openBroker } from './broker.ts'
 import { type PlanShape, readShape } from './data-directory.ts'
 import { livePlanOf } from './node-command.ts'
 import { planOf } from './run-command.ts'
-import { readConfig } from './settings.ts'
+import { LOG_BYTES_DEFAULT, readConfig } from './settings.ts'
 
 /** Which plan is meant: the one of a directory, or one from options. */
 export interface PlanChoice {
@@ -39,10 +39,11 @@ export async function chosenPlan({ dataDir, live, namespace, partitions, config 
 }
 
 /** The plan as text or JSON. With a data directory also how many records each task has had. */
-export async function explain(choice: PlanChoice, logBytes: number, asJson: boolean): Promise<string> {
+export async function explain(choice: PlanChoice, logBytes: number | undefined, asJson: boolean): Promise<string> {
   const plan = await chosenPlan(choice)
   const commits = choice.dataDir === undefined ? new Map<string, CommitRecord>() : await commitsIn(choice.dataDir, plan)
-  const streams = { totalBytes: logBytes, replicas: 1 }
+  const totalBytes = logBytes ?? LOG_BYTES_DEFAULT[plan.clock === 'wall' ? 'node' : 'run']
+  const streams = { totalBytes, replicas: 1 }
   if (asJson) return `${JSON.stringify(explainJson(plan, streams, commits), null, 2)}\n`
   return `${explainText(plan, streams, commits).join('\n')}\n`
 }

@@ -14,9 +14,9 @@ import { auditLog, auditText, explain } from './inspect-commands.ts'
 import { runtimeOf } from './kill-point.ts'
 import { runNode } from './node-command.ts'
 import { freshNamespace, isAccountedFor, run, type Summary } from './run-command.ts'
-import { readConfig, wholeNumber } from './settings.ts'
+import { LOG_BYTES_DEFAULT, readConfig, wholeNumber } from './settings.ts'
 
-const GIB = 1024 ** 3
+const LOG_BYTES = wholeNumber('--log-bytes', 1 << 20, 2 ** 50)
 const EXIT = { ok: 0, failed: 1, usage: 2, interrupted: 130 } as const
 
 const program = new Command('holdfast')
@@ -37,7 +37,7 @@ program
   .option('--nats <url>', 'use this server instead of starting one')
   .option('--namespace <name>', 'prefix of all streams (with --nats; default: a new one)')
   .option('--data-dir <dir>', 'keep log and state here: an interrupted run goes on from it')
-  .option('--log-bytes <n>', 'room for all streams together', wholeNumber('--log-bytes', 1 << 20, 2 ** 50), 16 * GIB)
+  .option('--log-bytes <n>', 'room for all streams together', LOG_BYTES, LOG_BYTES_DEFAULT.run)
   .option(
     '--slice-records <n>',
     'records computed at once (speed only)',
@@ -85,7 +85,7 @@ program
   .option('--nats <url>', 'use this server or cluster instead of starting one')
   .option('--port <n>', 'port of our own server on loopback (default: a free one)', wholeNumber('--port', 1, 65_535))
   .option('--replicas <n>', 'copies of each stream in a cluster', wholeNumber('--replicas', 1, 5), 1)
-  .option('--log-bytes <n>', 'room for all streams together', wholeNumber('--log-bytes', 1 << 20, 2 ** 50), 16 * GIB)
+  .option('--log-bytes <n>', 'room for all streams together', LOG_BYTES, LOG_BYTES_DEFAULT.node)
   .action(async (o) => {
     const { dataDir, namespace, partitions, nats, port, replicas, logBytes } = o
     const options = { dataDir, namespace, partitions, nats, port, replicas, logBytes, config: readConfig(o.config) }
@@ -124,7 +124,7 @@ const planOptions = (command: Command): Command =>
 
 planOptions(program.command('explain'))
   .description('Print the plan: stages, operators, tasks, streams; with --data-dir also what each task has done.')
-  .option('--log-bytes <n>', 'room for all streams together', wholeNumber('--log-bytes', 1 << 20, 2 ** 50), 16 * GIB)
+  .option('--log-bytes <n>', 'room for all streams together (default: that of the command)', LOG_BYTES)
   .option('--json', 'as JSON')
   .action(async (o) => {
     process.stdout.write(await explain({ ...o, live: o.live === true }, o.logBytes, o.json === true))

@@ -20,6 +20,13 @@ export type Config = Required<Static<typeof ConfigSchema>>
 
 export const CONFIG_DEFAULT: Config = { anonymous: 'reject', latenessMs: LATENESS_MS_DEFAULT }
 
+const GIB = 1024 ** 3
+/**
+ * Room for all streams together, bytes. A server promises no more than three quarters of the disk that is free. A run trims
+ * its input as it goes; a node's output streams keep what nobody has taken yet.
+ */
+export const LOG_BYTES_DEFAULT = { run: 4 * GIB, node: 16 * GIB } as const
+
 /** Reads a configuration file; the defaults where there is none. */
 export function readConfig(path: string | undefined): Config {
   if (path === undefined) return CONFIG_DEFAULT
