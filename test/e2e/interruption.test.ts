@@ -13,11 +13,12 @@ const at = (name: string): string => join(work.path, name)
 
 beforeAll(async () => {
   work = await workDirectory()
-  await stressFile(at('input.gz'), { lines: 20_000 })
+  await stressFile(at('input.gz'), { lines: LINES })
   await writeFile(at('accept.json'), '{"anonymous": "accept"}')
 })
 afterAll(() => work[Symbol.asyncDispose]())
 
+const LINES = 20_000
 const PARTITIONS = ['--partitions', '2']
 const runOf = (name: string, ...rest: string[]): string[] => [
   ...['run', '--input', at('input.gz'), '--out', at(`${name}-out`), '--drain', '--data-dir', at(`${name}-data`)],
@@ -51,6 +52,8 @@ describe('a signal in the middle', () => {
     const summary = summaryIn(at(`${signal}-out`))
     expect(summary.starts).toBe(2)
     expect(summary.resumed_at_line).toBeGreaterThan(0)
+    // It did not run to its end before it heard.
+    expect(summary.resumed_at_line).toBeLessThan(LINES)
 
     if (!existsSync(at('whole-out'))) expect((await holdfast(runOf('whole', ...PARTITIONS))).code).toBe(0)
     expect(resultsIn(at(`${signal}-out`))).toEqual(resultsIn(at('whole-out')))
@@ -117,6 +120,7 @@ describe('a data directory', () => {
     expect(second.code).toBe(2)
     expect((await first.ended).code).toBe(0)
     expect(summaryIn(at('locked-out')).starts).toBe(1)
+    expect(JSON.parse(readFileSync(at('locked-data/run.json'), 'utf8')).starts).toBe(1)
   })
 
   it('a finished run said again gives the same results', async () => {
