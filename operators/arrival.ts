@@ -48,10 +48,10 @@ export interface Arrival {
 
 /** The arrivals in the message of a plain client: one JSON object, or an array of them. */
 export function arrivalsIn(payload: Uint8Array, position: Position): Arrival[] {
-  const whole: Arrival = { raw: payload, value: undefined, position, index: 0, line: null }
   const text = utf8Text(payload)
   const values = text === null ? undefined : parseArray(text)
-  if (values === undefined) return [whole]
+  // One event, or nothing that is one: decoded once, parsed by who judges it.
+  if (values === undefined) return [{ raw: text ?? payload, value: undefined, position, index: 0, line: null }]
   const array = new ArrayText(payload, spellingOf(text!))
   const mayBeTooLarge = payload.length > EVENT_BYTES_MAX
   return values.map((value, index): Arrival => {

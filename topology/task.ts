@@ -58,6 +58,8 @@ export interface TaskTuning {
   readonly sliceMax: number
   /** Milliseconds a record may wait for company before a commit starts. */
   readonly lingerMs: number
+  /** The same while a backlog is read, where the wait in the log is longer than this anyway and few commits are cheap. */
+  readonly backlogLingerMs: number
   /** Records after which a commit starts at once, and the most that compute ahead of one in flight. */
   readonly commitRecordsMax: number
   /** Milliseconds between frames without records, where watermark or covered position moved. */
@@ -69,6 +71,7 @@ export interface TaskTuning {
 export const DEFAULT_TUNING: TaskTuning = {
   sliceMax: 128,
   lingerMs: 5,
+  backlogLingerMs: 50,
   commitRecordsMax: 20_000,
   heartbeatMs: 250,
   trimBytes: TRIM_BYTES,
@@ -78,6 +81,8 @@ export const DEFAULT_TUNING: TaskTuning = {
 const TURN_MS = 1
 /** Milliseconds that a reader waits for a message before the task looks at its other duties. */
 const IDLE_WAIT_MS = 50
+/** Messages behind the ones at hand from which on a task has a backlog: more than it reads in backlogLingerMs. */
+const BACKLOG_MESSAGES = 1_000
 /** Milliseconds between looks of a standby at what its owner has committed. */
 const STANDBY_POLL_MS = 5
 
@@ -412,7 +417,7 @@ export class Task {
   /** Milliseconds to wait for messages: no longer than records wait for their commit. */
   #patienceMs(): number {
     if (this.#uncommitted === 0 || this.#inFlight !== null) return IDLE_WAIT_MS
-    return Math.max(1, this.#uncommittedSince + this.#o.tuning.lingerMs - this.#o.runtime.now())
+    return Math.max(1, this.#uncommittedSince + this.#lingerMs - this.#o.runtime.now())
   }
 
   /** Whether this instance has claimed the destinations: only then may it go where no owner has committed. */
@@ -603,15 +608,20 @@ export class Task {
   // ---------------------------------------------------------------- commit (protocol.md, section 4)
 
   async #commitIfDue(): Promise<void> {
-    const { commitRecordsMax, lingerMs } = this.#o.tuning
+    const { commitRecordsMax } = this.#o.tuning
     if (this.#inFlight !== null && this.#uncommitted >= commitRecordsMax) await this.#inFlight
     // A commit never follows one that failed: its records would leave a gap where the others are missing.
     this.#throwFailure()
     if (this.#inFlight !== null) return
     if (this.#uncommitted === 0 && !this.#heartbeatDue) return
     const waitedMs = this.#o.runtime.now() - this.#uncommittedSince
-    if (this.#uncommitted > 0 && this.#uncommitted < commitRecordsMax && waitedMs < lingerMs) return
+    if (this.#uncommitted > 0 && this.#uncommitted < commitRecordsMax && waitedMs < this.#lingerMs) return
     this.#startCommit()
+  }
+
+  get #lingerMs(): number {
+    const { lingerMs, backlogLingerMs } = this.#o.tuning
+    return this.#reader!.pending >= BACKLOG_MESSAGES ? backlogLingerMs : lingerMs
   }
 
   get #heartbeatDue(): boolean {

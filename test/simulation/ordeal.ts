@@ -156,6 +156,7 @@ class Ordeal {
       commitRecordsMax:
         this.#isBurst && this.#random.chance(0.7) ? 20_000 : pick(tight ? [1, 5, 9] : [1, 5, 40, 20_000]),
       heartbeatMs: pick([1, 20, 250]),
+      backlogLingerMs: pick([0, 50]),
       trimBytes: this.#trims ? pick([300, 3_000]) : NEVER_BYTES,
     }
   }
