@@ -300,6 +300,8 @@ export class NatsLog implements Log {
   ): Promise<Awaited<ReturnType<JetStreamManager['streams']['info']>>> {
     if (!(error instanceof JetStreamApiError)) throw error
     if (error.code === API_CODE.streamExistsOtherwise) return this.#query(() => this.jsm.streams.info(spec.name))
+    // A member of the cluster that is just coming back: the same question has another answer in a moment.
+    if (/peer offline/.test(error.message)) throw new LogUnavailable(error.message)
     const noRoom = error.code === API_CODE.insufficientStorage || /insufficient storage/.test(error.message)
     const facts = { maxBytes: spec.maxBytes, code: error.code }
     throw new HoldfastError(noRoom ? 'NO_ROOM' : 'USAGE', `stream ${spec.name}: ${error.message}`, facts)

@@ -62,8 +62,8 @@ describe('the holdfast command', () => {
   let dir: string
   /** Says where it runs, then does what its first argument says. */
   const MAIN = `const [what]: string[] = process.argv.slice(2)
-    console.log(process.version, process.argv.slice(2).join(' '))
     if (what === 'wait') { setInterval(() => {}, 1000); process.on('SIGTERM', () => process.exit(9)) }
+    console.log(process.version, process.argv.slice(2).join(' '))
     if (what === 'exit') process.exitCode = 7
     if (what === 'die') process.kill(process.pid, 'SIGKILL')`
   /** The command then believes that the shell's Node is an old one. */
