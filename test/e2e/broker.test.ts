@@ -132,6 +132,22 @@ describe('a log smaller than its input', () => {
   })
 })
 
+it("a namespace that holds another run's log is refused, and that log stays", async () => {
+  await stressFile(at('other.gz'), { lines: 500, seed: 9 })
+  const first = runOn(nats.url, 'first', '--namespace', 'taken', '--data-dir', at('first-data'))
+  expect((await holdfast(first)).code).toBe(0)
+  for (const directory of [['--data-dir', at('second-data')], []]) {
+    const second = runOn(nats.url, 'second', '--namespace', 'taken', ...directory)
+    const { code, stderr } = await holdfast(second.map((word) => (word === at('input.gz') ? at('other.gz') : word)))
+    expect(stderr).toMatch(/^holdfast: namespace taken holds another run [^\n]+\n$/)
+    expect(code).toBe(2)
+    expect(existsSync(at('second'))).toBe(false)
+  }
+  // What the refused ones left untouched is still whole, and still the first one's.
+  const audit = await holdfast(['audit', '--data-dir', at('first-data'), '--nats', nats.url])
+  expect([audit.code, audit.stdout]).toEqual([0, expect.stringMatching(/no faults/)])
+})
+
 it('a server that goes away in the middle and comes back: the same results', async () => {
   const own = await natsHarness()
   const running = new Running(runOn(own.url, 'away', '--slice-records', '1', '--commit-records', '50'))
