@@ -6,7 +6,7 @@ import { messageDigest } from './frame.ts'
 import type { LogMessage, StreamState } from './log.ts'
 
 function message(seq: number, text = `m${seq}`): LogMessage {
-  return { seq, subject: 's.a', headers: null, payload: Buffer.from(text), timeNs: BigInt(seq) }
+  return { seq, subject: 's.a', headers: null, payload: Buffer.from(text), timeNs: BigInt(seq), timeMs: 0 }
 }
 
 const STREAM: StreamState = { created: 'then', firstSeq: 1, lastSeq: 20, bytes: 1 }

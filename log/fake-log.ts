@@ -208,7 +208,7 @@ export class FakeLogServer {
   }
 
   /** Stores a message with a time of its own, so that a recorded log can be played again byte for byte. */
-  replay(stream: string, message: Omit<LogMessage, 'seq'>): void {
+  replay(stream: string, message: Omit<LogMessage, 'seq' | 'timeMs'>): void {
     const target = this.#existing(stream)
     const result = target.append([message], null, message.timeNs)
     assert(result.kind === 'stored', 'a recorded message finds a stream with room')

@@ -108,12 +108,14 @@ export class FakeStream {
 
   #push(m: Outgoing, nowNs: bigint): void {
     const before = this.#messages.at(-1)?.timeNs ?? 0n
+    const timeNs = nowNs > before ? nowNs : before + 1n
     const message: LogMessage = {
       seq: this.lastSeq + 1,
       subject: m.subject,
       headers: m.headers,
       payload: m.payload.slice(),
-      timeNs: nowNs > before ? nowNs : before + 1n,
+      timeNs,
+      timeMs: Number(timeNs / 1_000_000n),
     }
     this.#messages.push(message)
     this.#bytes += storedBytes(message)

@@ -125,14 +125,20 @@ describe('the header', () => {
 })
 
 describe('the digest of a message', () => {
-  const message = { seq: 9, subject: 'shop.pages.0.w', payload: Buffer.from('[1]'), timeNs: 1700000000000000001n }
+  const message = {
+    seq: 9,
+    subject: 'shop.pages.0.w',
+    payload: Buffer.from('[1]'),
+    timeNs: 1700000000000000001n,
+    timeMs: 1700000000000,
+  }
   const headers = { 'Hf-Frame': 'x', A: '1' }
 
   it('has these values, whatever the order of the headers', () => {
     const golden = '5882136d52cf0dd256e731297f3f74899fb62da88daecabbc00d4ed20ad709e3'
     expect(messageDigest({ ...message, headers })).toBe(golden)
     expect(messageDigest({ ...message, headers: { A: '1', 'Hf-Frame': 'x' } })).toBe(golden)
-    const bare = { seq: 1, subject: 's', headers: null, payload: Buffer.alloc(0), timeNs: 0n }
+    const bare = { seq: 1, subject: 's', headers: null, payload: Buffer.alloc(0), timeNs: 0n, timeMs: 0 }
     expect(messageDigest(bare)).toBe('0aea5cd4eed47fdcf471a909df0f1ac584edd3c821a054385b7917d0ae60bfd8')
   })
 

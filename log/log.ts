@@ -28,13 +28,14 @@ export interface StreamState {
 
 export type Headers = Readonly<Record<string, string>>
 
-/** One stored message. `timeNs` is the server's timestamp in nanoseconds since 1970. */
+/** One stored message. `timeNs` is the server's timestamp in nanoseconds since 1970, `timeMs` its whole milliseconds. */
 export interface LogMessage {
   readonly seq: number
   readonly subject: string
   readonly headers: Headers | null
   readonly payload: Uint8Array
   readonly timeNs: bigint
+  readonly timeMs: number
 }
 
 export interface Outgoing {

@@ -1,9 +1,11 @@
 // Our words and those of NATS: what a server says is read exactly, and what is not clear is unknown.
 
 import type { StreamConfig } from '@nats-io/jetstream'
+import type { Msg } from 'nats'
 import { describe, expect, it } from 'vitest'
 import type { StreamSpec } from './log.ts'
 import {
+  DeliveredMessage,
   nanosOf,
   nextToken,
   numberAt,
@@ -44,12 +46,14 @@ describe('the answer to a publish', () => {
 
 describe('the reply subject of a delivery', () => {
   it.each([
-    ['$JS.ACK.orders.hf-abc.1.4711.17.1700000000000000001.5', '$JS.ACK.orders.hf-abc.1.'],
-    ['$JS.ACK.hub.AcCt.orders.hf-abc.1.4711.17.1700000000000000001.5.rnd', '$JS.ACK.hub.AcCt.orders.hf-abc.1.'],
+    ['$JS.ACK.orders.hf-abc.1.4711.17.1741132786704999999.5', '$JS.ACK.orders.hf-abc.1.'],
+    ['$JS.ACK.hub.AcCt.orders.hf-abc.1.4711.17.1741132786704999999.5.rnd', '$JS.ACK.hub.AcCt.orders.hf-abc.1.'],
   ])('%s', (reply, prefix) => {
     expect(replyPrefix(reply, 'hf-abc')).toBe(prefix)
     expect(numberAt(reply, prefix.length)).toBe(4711)
     expect(numberAt(reply, nextToken(reply, prefix.length))).toBe(17)
+    const message = new DeliveredMessage(4711, {} as Msg, reply, prefix.length)
+    expect(message).toMatchObject({ timeNs: 1741132786704999999n, timeMs: 1741132786704, pending: 5 })
   })
 
   it.each(['$JS.ACK.orders.hf-other.1.4711.17.1.5', 'somewhere.hf-abc.1.2.3', ''])(

@@ -8,6 +8,8 @@ import { assert } from './errors.ts'
 import type { Expect, Headers, LogMessage, PublishResult, StreamSpec, StreamState } from './log.ts'
 
 const NANOS_PER_MS = 1_000_000
+/** Of a count of nanoseconds, the digits that are less than a millisecond. */
+const NANOS_DIGITS = 6
 const LINE_END = /[\r\n]/
 
 /** Codes of nats-server's errors.json that decide something here. */
@@ -74,11 +76,16 @@ function headerRecord(headers: MsgHdrs | undefined): Headers | null {
 export class DeliveredMessage implements LogMessage {
   readonly seq: number
   readonly #msg: Msg
+  /** Its reply subject, and where the stream sequence stands in it. */
+  readonly #reply: string
+  readonly #seqAt: number
   #headers: Headers | null | undefined
 
-  constructor(seq: number, msg: Msg) {
+  constructor(seq: number, msg: Msg, reply: string, seqAt: number) {
     this.seq = seq
     this.#msg = msg
+    this.#reply = reply
+    this.#seqAt = seqAt
   }
 
   get subject(): string {
@@ -95,23 +102,35 @@ export class DeliveredMessage implements LogMessage {
   }
 
   get timeNs(): bigint {
-    return BigInt(replyToken(this.#msg.reply!, REPLY_TIME))
+    return BigInt(this.#token(REPLY_TIME))
+  }
+
+  get timeMs(): number {
+    return Number(this.#token(REPLY_TIME).slice(0, -NANOS_DIGITS))
   }
 
   /** Messages in the stream behind this one when it was delivered. */
   get pending(): number {
-    return Number(replyToken(this.#msg.reply!, REPLY_PENDING))
+    return Number(this.#token(REPLY_PENDING))
+  }
+
+  #token(token: number): string {
+    const from = tokenStart(this.#reply, this.#seqAt, token)
+    const to = this.#reply.indexOf('.', from)
+    return this.#reply.slice(from, to < 0 ? undefined : to)
   }
 }
 
 /** A message as STREAM.MSG.GET answers it. */
 export function storedMessage(stored: StoredMsg): LogMessage {
+  const timeNs = nanosOf(stored.timestamp)
   return {
     seq: stored.seq,
     subject: stored.subject,
     headers: headerRecord(stored.header),
     payload: stored.data,
-    timeNs: nanosOf(stored.timestamp),
+    timeNs,
+    timeMs: Number(timeNs / BigInt(NANOS_PER_MS)),
   }
 }
 
@@ -127,18 +146,17 @@ export function nanosOf(time: string): bigint {
 // $JS.ACK.<stream>.<consumer>.<deliveries>.<stream seq>.<consumer seq>.<time>.<pending>, or the same with
 // <domain>.<account> before the stream and possibly a token at the end.
 
-/** Tokens after the consumer's name. */
-const REPLY_DELIVERIES = 0
-const REPLY_TIME = 3
-const REPLY_PENDING = 4
+/** Tokens from the stream sequence on. */
+const REPLY_TIME = 2
+const REPLY_PENDING = 3
 const DOT = 46
 
 /** What every reply subject of this consumer starts with, up to its stream sequence; '' if it is not of this consumer. */
 export function replyPrefix(reply: string, consumer: string): string {
   const at = reply.indexOf(`.${consumer}.`)
   if (at < 0 || !reply.startsWith('$JS.ACK.')) return ''
-  const afterName = at + consumer.length + 2
-  return reply.slice(0, tokenEnd(reply, afterName, REPLY_DELIVERIES) + 1)
+  // What follows the name is the number of deliveries.
+  return reply.slice(0, tokenStart(reply, at + consumer.length + 2, 1))
 }
 
 /** The number that starts at `from`; where it ends is `from` + its digits. */
@@ -158,16 +176,11 @@ export function nextToken(text: string, from: number): number {
   return i + 1
 }
 
-function replyToken(reply: string, token: number): string {
-  const tokens = reply.split('.')
-  const afterName = tokens.length === 9 ? 4 : 6
-  return tokens[afterName + token]!
-}
-
-function tokenEnd(text: string, from: number, token: number): number {
+/** Where the token stands that is `tokens` after the one that starts at `from`. */
+function tokenStart(text: string, from: number, tokens: number): number {
   let at = from
-  for (let i = 0; i < token; i++) at = text.indexOf('.', at) + 1
-  return text.indexOf('.', at)
+  for (let i = 0; i < tokens; i++) at = text.indexOf('.', at) + 1
+  return at
 }
 
 // ── acks ─────────────────────────────────────────────────────────────────────────────────────────────────────────────

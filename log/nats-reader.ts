@@ -210,7 +210,7 @@ export class NatsReader implements LogReader {
     const consumerSeq = numberAt(reply, nextToken(reply, prefix.length))
     if (consumerSeq !== this.#consumerSeq + 1) return false
     this.#consumerSeq = consumerSeq
-    const message = new DeliveredMessage(seq, msg)
+    const message = new DeliveredMessage(seq, msg, reply, prefix.length)
     const verdict = this.#continuity.admit(message)
     if (verdict === 'again') return false
     if (verdict === 'take') this.#keep(message, msg.data.length)

@@ -92,9 +92,10 @@ export function chunkOf(records: readonly string[], before: Computed): Chunk {
 
 function inChunks(records: readonly string[], start: Computed, mode: Destination['mode']): Chunk[] {
   const chunks: Chunk[] = []
+  const bytesOf = measureOf(records)
   let before = start
   for (let from = 0; from < records.length; ) {
-    const to = chunkEnd(records, from, mode)
+    const to = chunkEnd(records, from, mode, bytesOf)
     const chunk = chunkOf(from === 0 && to === records.length ? records : records.slice(from, to), before)
     chunks.push(chunk)
     before = chunk.after
@@ -103,13 +104,24 @@ function inChunks(records: readonly string[], start: Computed, mode: Destination
   return chunks
 }
 
+/** How many bytes a record of these has. One native call that finds all of them in ASCII saves one for each. */
+function measureOf(records: readonly string[]): (record: string) => number {
+  const text = records.join('')
+  return Buffer.byteLength(text) === text.length ? (record) => record.length : (record) => Buffer.byteLength(record)
+}
+
 /** Where the chunk that starts at `from` ends: as many records as fit, at least one. */
-function chunkEnd(records: readonly string[], from: number, mode: Destination['mode']): number {
+function chunkEnd(
+  records: readonly string[],
+  from: number,
+  mode: Destination['mode'],
+  bytesOf: (record: string) => number,
+): number {
   const limits = CHUNK_LIMITS[mode]
   const end = Math.min(records.length, from + limits.records)
   let bytes = 0
   for (let i = from; i < end; i++) {
-    const length = Buffer.byteLength(records[i]!)
+    const length = bytesOf(records[i]!)
     assert(length <= RECORD_BYTES_MAX, 'a record fits a message')
     // With a separator or bracket of two bytes.
     bytes += length + 2

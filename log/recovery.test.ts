@@ -35,7 +35,14 @@ function last({ seq, number, generation = 5, instance = 'me', chain = CHAIN, cou
     coveredSeq: 3,
     coveredIndex: 2,
   })
-  return { seq, subject: FRAMES.subject, headers: { [FRAME_HEADER]: header }, payload: Buffer.from('[1]'), timeNs: 1n }
+  return {
+    seq,
+    subject: FRAMES.subject,
+    headers: { [FRAME_HEADER]: header },
+    payload: Buffer.from('[1]'),
+    timeNs: 1n,
+    timeMs: 0,
+  }
 }
 
 const stream = (firstSeq: number, lastSeq: number): StreamState => ({ created: 'c', firstSeq, lastSeq, bytes: 0 })

@@ -495,4 +495,30 @@ describe('records', () => {
       [9, '"record 8"'],
     ])
   })
+
+  it('that retention takes while the writer asks are no gap', async () => {
+    const former = await open(RECORDS)
+    const numbering = numberingOf(RECORDS)
+    await former.send(take(numbering, texts(0, 4)), false)
+    const state = former.published
+    await former.send(take(numbering, texts(4, 1)), false)
+    server.dropFirst('out', 3)
+    let questions = 0
+    const meanwhile = () => {
+      if (++questions === 2) server.dropFirst('out', 2)
+    }
+    const trimmedMeanwhile = overlaid(log, {
+      streamState: async (stream) => {
+        meanwhile()
+        return log.streamState(stream)
+      },
+      lastOnSubject: async (stream, subject) => {
+        meanwhile()
+        return log.lastOnSubject(stream, subject)
+      },
+    })
+    const writer = await open(RECORDS, SECOND, state, trimmedMeanwhile)
+    expect(questions).toBe(2)
+    expect(writer.published.number).toBe(5)
+  })
 })

@@ -277,11 +277,12 @@ export class Writer {
 function lookUntilKnown(o: WriterOptions, state: Published, owner: Owner): Promise<Found> {
   const { log, destination } = o
   return askPatiently(o, destination.stream, async () => {
+    // In this order: what is trimmed between the two questions is then seen as trimmed, and not as lost.
+    const last = await log.lastOnSubject(destination.stream, destination.subject)
     const stream = await log.streamState(destination.stream)
     if (stream === null) {
       throw new HoldfastError('LOG_WENT_BACK', 'the destination stream does not exist', { stream: destination.stream })
     }
-    const last = await log.lastOnSubject(destination.stream, destination.subject)
     return whatIsThere(destination, last, stream, state, owner)
   })
 }

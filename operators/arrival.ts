@@ -46,12 +46,21 @@ export interface Arrival {
   readonly line: number | null
 }
 
+const OPEN_OBJECT = 0x7b
+
+/** The usual message of a plain client: begins as an object, so it is one arrival, whatever the rest turns out to be. */
+export const isSingle = (payload: Uint8Array): boolean => payload[0] === OPEN_OBJECT
+
+/** The one arrival in a message that is no array; decoded here, parsed by who judges it. */
+export function singleArrival(payload: Uint8Array, position: Position): Arrival {
+  return { raw: utf8Text(payload) ?? payload, value: undefined, position, index: 0, line: null }
+}
+
 /** The arrivals in the message of a plain client: one JSON object, or an array of them. */
 export function arrivalsIn(payload: Uint8Array, position: Position): Arrival[] {
   const text = utf8Text(payload)
   const values = text === null ? undefined : parseArray(text)
-  // One event, or nothing that is one: decoded once, parsed by who judges it.
-  if (values === undefined) return [{ raw: text ?? payload, value: undefined, position, index: 0, line: null }]
+  if (values === undefined) return [singleArrival(payload, position)]
   const array = new ArrayText(payload, spellingOf(text!))
   const mayBeTooLarge = payload.length > EVENT_BYTES_MAX
   return values.map((value, index): Arrival => {

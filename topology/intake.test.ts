@@ -51,7 +51,7 @@ function frame(
 }
 
 function message(writer: string, payload: string, headers: Record<string, string> | null = null): LogMessage {
-  return { seq: ++seq, subject: PREFIX + writer, headers, payload: Buffer.from(payload), timeNs: 1n }
+  return { seq: ++seq, subject: PREFIX + writer, headers, payload: Buffer.from(payload), timeNs: 1n, timeMs: 0 }
 }
 
 function apply(opened: Opened, count = opened.count): void {

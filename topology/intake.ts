@@ -10,6 +10,7 @@ import { assert, HoldfastError } from '../log/errors.ts'
 import { Chain, chainRecords, FRAME_HEADER, type FrameHeader, NO_WATERMARK, parseFrameHeader } from '../log/frame.ts'
 import type { LogMessage } from '../log/log.ts'
 import { startOf } from '../log/numbering.ts'
+import { isSingle } from '../operators/arrival.ts'
 import { CONTROL_WRITER, PLAIN_WRITER, type StagePlan } from './plan.ts'
 
 /** What is remembered of a numbered writer; part of every commit. */
@@ -48,6 +49,7 @@ export class Intake {
   readonly #cursors: ReadonlyMap<string, WriterCursor>
   readonly #subjectPrefix: string
   readonly #plain: IntakeOptions['plain']
+  readonly #plainSubject: string
 
   /** The frame that is applied in part, if any; its writer's chain is settled at a cut. */
   #partly: { message: LogMessage; header: FrameHeader; count: number; cursor: WriterCursor } | null = null
@@ -56,6 +58,7 @@ export class Intake {
     this.#subjectPrefix = subjectPrefix
     this.#cursors = cursors
     this.#plain = plain
+    this.#plainSubject = subjectPrefix + PLAIN_WRITER
   }
 
   /** Cursors of a stage's writers before anything was read. `subjectOf` names the subject that a writer writes to. */
@@ -79,6 +82,11 @@ export class Intake {
     if (this.#cursors.size === 0) return false
     for (const cursor of this.#cursors.values()) if (!cursor.drained) return false
     return true
+  }
+
+  /** Whether a message is one event of a plain client: it changes nothing here, and there is nothing to open. */
+  isSingle(message: LogMessage): boolean {
+    return this.#plain !== null && message.subject === this.#plainSubject && isSingle(message.payload)
   }
 
   /** Opens a message of which the first `applied` records were applied before (known only for the message at the position). */

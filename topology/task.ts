@@ -21,7 +21,7 @@ import { askPatiently, type WaitCause } from '../log/patience.ts'
 import type { Destination, Owner, Published } from '../log/recovery.ts'
 import type { Runtime } from '../log/runtime.ts'
 import { Writer } from '../log/writer.ts'
-import { type Arrival, arrivalsIn } from '../operators/arrival.ts'
+import { type Arrival, arrivalsIn, singleArrival } from '../operators/arrival.ts'
 import type { Rec } from '../operators/operator.ts'
 import type { Backend } from '../state/backend.ts'
 import type { ReadSnapshot } from '../state/read-snapshot.ts'
@@ -171,9 +171,10 @@ export class Task {
   #highestTime = NO_WATERMARK
   #controls: readonly ControlRecord[] = []
   #drained = false
-  /** The open slice, and the place up to which the input is in it: the first `count` records of a message. */
+  /** The open slice, and the place up to which the input is in it: the first `count` records of a message (null: a single). */
   #slice: Rec<unknown>[] = []
-  #reached: Opened | null = null
+  #reached: LogMessage | null = null
+  #reachedIn: Opened | null = null
   #reachedCount = 0
   /** Records applied since the last cut, and when the first of them was. */
   #uncommitted = 0
@@ -284,7 +285,7 @@ export class Task {
       pause: () => this.#pause(),
       position: () => ({
         stream: this.#stream,
-        seq: this.#reached?.message.seq ?? this.#position.seq,
+        seq: this.#reached?.seq ?? this.#position.seq,
         index: this.#reached === null ? this.#position.applied : this.#reachedCount,
       }),
     })
@@ -402,7 +403,8 @@ export class Task {
       for (const message of messages) {
         // Nothing behind the drain counts any more: whether it came with it is a matter of timing.
         if (this.#finished) break
-        await this.#apply(message)
+        if (!this.#takeSingle(message)) await this.#apply(message)
+        else if (this.#slice.length >= this.#o.tuning.sliceMax) await this.#runSlice()
       }
       await this.#runSlice()
       await this.#commitIfDue()
@@ -433,6 +435,17 @@ export class Task {
 
   // ---------------------------------------------------------------- apply (protocol.md, section 3)
 
+  /** A plain client's message of one event, the many of a live stream, only joins the slice. False: it is more than that. */
+  #takeSingle(message: LogMessage): boolean {
+    if (!this.#publishes || message.seq === this.#position.seq || !this.#intake.isSingle(message)) return false
+    const { payload } = message
+    const arrival = singleArrival(payload, this.#placeOf(message))
+    this.#slice.push(plainArrival(arrival, placeNumber(message.seq, 0), this.#slice.length))
+    this.#reach(message, null, 1)
+    this.#trim.applied(payload.length)
+    return true
+  }
+
   /** Applies what is new in one message: its records in slices, control records and the watermark between them. */
   async #apply(message: LogMessage): Promise<void> {
     const applied = message.seq === this.#position.seq ? this.#position.applied : 0
@@ -445,16 +458,20 @@ export class Task {
       if (opened.kind === 'plain' || (opened.kind === 'numbered' && Array.isArray(record))) {
         this.#slice.push(this.#arrive(opened, record, index))
       } else await this.#applyControl(controlIn(opened, record), opened)
-      this.#reached = opened
-      this.#reachedCount = index + 1
+      this.#reach(message, opened, index + 1)
       if (this.#slice.length >= this.#o.tuning.sliceMax) await this.#runSlice()
     }
     if (!this.#publishes) await this.#waitForOwner(message.seq, opened.count)
     if (this.#stopping) return
-    this.#reached = opened
-    this.#reachedCount = opened.count
+    this.#reach(message, opened, opened.count)
     this.#trim.applied(message.payload.length)
     if (opened.kind === 'numbered') await this.#runSlice()
+  }
+
+  #reach(message: LogMessage, opened: Opened | null, count: number): void {
+    this.#reached = message
+    this.#reachedIn = opened
+    this.#reachedCount = count
   }
 
   /** T4. Returns when the owner has committed the first `applied` records of message `seq`, or when this is the owner. */
@@ -485,7 +502,7 @@ export class Task {
   }
 
   #placeOf(message: LogMessage): Arrival['position'] {
-    const ingestMs = this.#o.plan.clock === 'wall' ? Math.floor(Number(message.timeNs) / 1e6) : null
+    const ingestMs = this.#o.plan.clock === 'wall' ? message.timeMs : null
     return { stream: this.#stream, sequence: message.seq, ingestMs }
   }
 
@@ -493,13 +510,16 @@ export class Task {
   async #runSlice(): Promise<void> {
     if (this.#reached === null) return
     const records = await this.#computeSlice()
-    const opened = this.#reached
+    const message = this.#reached
+    const opened = this.#reachedIn
     const count = this.#reachedCount
     this.#reached = null
-    this.#intake.applied(opened, count)
-    if (count === opened.count && this.#intake.applyWatermark(opened))
-      await this.#passWatermark(this.#intake.watermark())
-    this.#moveTo(opened.message, count, records)
+    if (opened !== null) {
+      this.#intake.applied(opened, count)
+      if (count === opened.count && this.#intake.applyWatermark(opened))
+        await this.#passWatermark(this.#intake.watermark())
+    }
+    this.#moveTo(message, count, records)
     await this.#pause()
     await this.#commitIfDue()
   }

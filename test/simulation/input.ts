@@ -13,7 +13,7 @@ import { EVENTS_START_MS } from './events.ts'
 import { ANONYMOUS } from './topologies.ts'
 
 /** A message as a stream will store it; its sequence is its place in the list, from 1. */
-export type InputMessage = Omit<LogMessage, 'seq'>
+export type InputMessage = Omit<LogMessage, 'seq' | 'timeMs'>
 
 /** Records of one frame. */
 const FRAME_RECORDS_MAX = 24
