@@ -51,29 +51,31 @@ it('measures what is read, parsed and processed, with CPU beside time, and clear
     '2000',
     '--cell',
     'generated-100',
+    '--threads',
+    '2',
   )
   const [cell] = results.throughput
   expect(results.machine).toMatchObject({ node: process.version, natsServer: expect.stringContaining('nats-server') })
-  expect(cell).toMatchObject({ messages: 20, task: { events: 2000, perMessage: 100 } })
+  expect(cell).toMatchObject({ messages: 20, task: { events: 2000, perMessage: 100, threads: 2 } })
   for (const kind of OUTPUT_KINDS) expect(cell.outputs[kind]).toMatch(SHA256)
   for (const name of ['consume', 'consume-and-parse', 'page-view graph', 'graph, trimming']) {
     expect(cell.samples[name]).toHaveLength(1)
     expect(cell.samples[name][0].seconds).toBeGreaterThan(0)
-    expect(stdout).toMatch(new RegExp(`generated +frames of 100 +${name} +[\\d,]+ `))
+    expect(stdout).toMatch(new RegExp(`generated +frames of 100 +${name} +[12] +[\\d,]+ `))
   }
   expect(cell.samples['page-view graph'][0].nodeCpuSeconds).toBeGreaterThan(0)
   expect(await readdir(dir)).toEqual(['bench.json'])
 })
 
 it('starts a new process on a state of many keys', async () => {
-  const { stdout, results } = await bench('--quick', '--only', 'restart', '--keys', '3000')
+  const { stdout, results } = await bench('--quick', '--only', 'restart', '--keys', '3000', '--threads', '2')
   const [{ keys, build, restart }] = results.restart
   expect(keys).toBe(3000)
   for (const sample of [build, restart]) {
     expect(sample.firstRecordSeconds).toBeGreaterThan(0)
     expect(sample.rssMiB).toBeGreaterThan(20)
   }
-  expect(stdout).toMatch(/3,000 +starts on it +10,000 /)
+  expect(stdout).toMatch(/3,000 +starts on it +2 +10,000 /)
   expect(await readdir(dir)).toEqual(['bench.json'])
 })
 
@@ -94,13 +96,13 @@ describe('outputs', () => {
   async function outputsBy(name: string, lines: readonly string[]): Promise<Outputs[]> {
     const stateDir = join(dir, name, 'state')
     const broker = await openBroker(join(dir, name, 'nats'), { events: lines.length, durable: false })
-    const { log, specs } = broker
+    const { log, connection, specs } = broker
     const plan = benchPlan()
     const all: Outputs[] = []
     try {
       await publishLines(log, plan, { lines, perMessage: 10 })
-      for (const tuning of tunings) {
-        const options = { plan, log, stateDir, tuning }
+      for (const [i, tuning] of tunings.entries()) {
+        const options = { plan, log, connection, threads: i + 1, stateDir, tuning }
         await forgetRun(options, specs)
         const host = openHost(options)
         await startAndCatchUp(host, plan, lines.length)
@@ -115,7 +117,7 @@ describe('outputs', () => {
     }
   }
 
-  it('are equal for other cuts, and every kind differs where the input does', async () => {
+  it('are equal for other cuts and threads, and every kind differs where the input does', async () => {
     const lines = [...DATASETS.generated(600)]
     const [slow, usual] = await outputsBy('as-it-is', lines)
     assertEqualOutputs(usual!, slow!)

@@ -5,19 +5,20 @@
 
 import { createHash, type Hash } from 'node:crypto'
 import { rm } from 'node:fs/promises'
-import { join } from 'node:path'
 import { FRAME_HEADER, FrameRecords, parseFrameHeader } from '../log/frame.ts'
 import type { LogMessage, StreamSpec } from '../log/log.ts'
 import type { NatsLog } from '../log/nats-log.ts'
 import { realRuntime } from '../log/runtime.ts'
 import { RECORD_HEADER } from '../log/writer.ts'
-import { openRocksBackend } from '../state/rocks-backend.ts'
-import { type CommitRecord, parseCommitRecord } from '../topology/commit-record.ts'
-import { featuresOf, valuesAt } from '../topology/features.ts'
-import { Host } from '../topology/host.ts'
+import type { CommitRecord } from '../topology/commit-record.ts'
+import { featuresOf } from '../topology/features.ts'
+import { type TaskHost, tasksOf } from '../topology/host.ts'
+import type { ThreadConnection } from '../topology/host-messages.ts'
 import { exchangeDestination, outputStream, type Plan, stageStream } from '../topology/plan.ts'
 import { ensureStreams } from '../topology/streams.ts'
-import type { Task, TaskTuning } from '../topology/task.ts'
+import type { TaskTuning } from '../topology/task.ts'
+import { ThreadedHost } from '../topology/threaded-host.ts'
+import { BENCH_GRAPH } from './plan.ts'
 import { inputStream, readAll } from './stream.ts'
 
 /** Milliseconds between looks at how far the tasks are: the error of a measurement of seconds. */
@@ -26,26 +27,28 @@ const LOOK_MS = 5
 const STUCK_MS = 60_000
 
 export interface GraphOptions {
+  /** Of BENCH_GRAPH. */
   readonly plan: Plan
   readonly log: NatsLog
+  readonly connection: ThreadConnection
+  readonly threads: number
   readonly stateDir: string
   readonly tuning: TaskTuning
 }
 
-export function openHost({ plan, log, stateDir, tuning }: GraphOptions): Host {
-  return new Host({
-    plan,
-    log,
-    runtime: realRuntime,
-    role: 'owner',
-    tuning,
-    backend: (task) => openRocksBackend(join(stateDir, task)),
+export function openHost({ log, connection, threads, stateDir, tuning }: Omit<GraphOptions, 'plan'>): TaskHost {
+  const runtime = realRuntime
+  return new ThreadedHost({
+    ...{ graph: BENCH_GRAPH, threads, log, connection, runtime, tuning, stateDir },
     onHalt: () => {},
   })
 }
 
 /** Removes everything that a run made, so that the next one starts from the input alone. */
-export async function forgetRun({ plan, log, stateDir }: GraphOptions, specs: readonly StreamSpec[]): Promise<void> {
+export async function forgetRun(
+  { plan, log, stateDir }: Pick<GraphOptions, 'plan' | 'log' | 'stateDir'>,
+  specs: readonly StreamSpec[],
+): Promise<void> {
   await rm(stateDir, { recursive: true, force: true })
   const made = specs.filter(({ name }) => name !== inputStream(plan))
   for (const { name } of made) await log.jsm.streams.delete(name)
@@ -53,36 +56,28 @@ export async function forgetRun({ plan, log, stateDir }: GraphOptions, specs: re
 }
 
 /** Starts every task; settles when `events` events in all are read and committed in both stages (GR1). */
-export async function startAndCatchUp(host: Host, plan: Plan, events: number): Promise<void> {
+export async function startAndCatchUp(host: TaskHost, plan: Plan, events: number): Promise<void> {
   await host.start()
-  const { destinations } = await committed(host, 'user-1', ({ tally }) => tally.counts.read === events)
+  const { destinations } = await committed(host, 'user-1-0', ({ tally }) => tally.counts.read === events)
   const toPages = exchangeDestination(plan, 'pages', 0, 'user-1-0').subject
   const published = destinations[toPages]?.number ?? 0
-  await committed(host, 'pages', ({ tally }) => (tally.counts.records ?? 0) === published)
+  await committed(host, 'pages-0', ({ tally }) => (tally.counts.records ?? 0) === published)
 }
 
-/** Waits until a stage's task has committed what `isDone` asks for. */
-async function committed(host: Host, stage: string, isDone: (commit: CommitRecord) => boolean): Promise<CommitRecord> {
-  const [task] = host.tasksOf(stage)
+/** Waits until a task has committed what `isDone` asks for. */
+async function committed(
+  host: TaskHost,
+  task: string,
+  isDone: (commit: CommitRecord) => boolean,
+): Promise<CommitRecord> {
   let [epoch, movedAt] = [-1, performance.now()]
   while (true) {
     for (const { error } of host.failed) throw error
-    const { phase, ...status } = task!.status()
-    const commit = phase === 'opening' ? null : commitOf(task!)
+    const commit = await host.commitOf(task)
     if (commit !== null && isDone(commit)) return commit
-    if (status.epoch !== epoch) [epoch, movedAt] = [status.epoch, performance.now()]
-    if (performance.now() - movedAt > STUCK_MS) throw new Error(`${stage} stands still: ${JSON.stringify(status)}`)
+    if (commit !== null && commit.epoch !== epoch) [epoch, movedAt] = [commit.epoch, performance.now()]
+    if (performance.now() - movedAt > STUCK_MS) throw new Error(`stands still: ${JSON.stringify(host.status())}`)
     await realRuntime.sleep(LOOK_MS)
-  }
-}
-
-/** What a reader of snapshots sees now; null before the first commit. */
-function commitOf(task: Task): CommitRecord | null {
-  const snapshot = task.snapshot()
-  try {
-    return snapshot.meta === null ? null : parseCommitRecord(snapshot.meta)
-  } finally {
-    snapshot.release()
   }
 }
 
@@ -94,34 +89,29 @@ export type OutputKind = (typeof OUTPUT_KINDS)[number]
 export type Outputs = Readonly<Record<OutputKind, string>>
 
 /** Digests of everything that a run has put out: feature values at as_of, all counters, and records by number. */
-export async function outputsOf(host: Host, { plan, log }: GraphOptions): Promise<Outputs> {
+export async function outputsOf(host: TaskHost, { plan, log }: Pick<GraphOptions, 'plan' | 'log'>): Promise<Outputs> {
   const [, pages] = plan.stages
   return {
     features: await featuresDigest(host, plan),
-    counters: digest(host.status().map(({ name, tally }) => JSON.stringify([name, tally]))),
+    counters: await countersDigest(host, plan),
     pages: await recordsDigest(log, stageStream(plan.namespace, pages!.name, 0)),
     dead_letters: await recordsDigest(log, outputStream(plan.namespace, 'dead_letters', 0)),
   }
 }
 
-async function featuresDigest(host: Host, plan: Plan): Promise<string> {
-  const asOf = host.status()[0]!.tally.highs.as_of
+async function featuresDigest(host: TaskHost, plan: Plan): Promise<string> {
+  const asOf = (await host.commitOf('user-1-0'))?.tally.highs.as_of
   if (asOf === undefined) throw new Error('no event was accepted')
   const hash = createHash('sha256')
   for (const feature of featuresOf(plan)) {
-    const snapshot = host.tasksOf(feature.stage)[0]!.snapshot()
-    try {
-      for await (const value of valuesAt(snapshot, feature, asOf)) addLine(hash, JSON.stringify(value))
-    } finally {
-      snapshot.release()
-    }
+    for await (const value of host.values(feature, asOf)) addLine(hash, JSON.stringify(value))
   }
   return hash.digest('hex')
 }
 
-function digest(lines: readonly string[]): string {
+async function countersDigest(host: TaskHost, plan: Plan): Promise<string> {
   const hash = createHash('sha256')
-  for (const line of lines) addLine(hash, line)
+  for (const { name } of tasksOf(plan)) addLine(hash, JSON.stringify([name, (await host.commitOf(name))?.tally]))
   return hash.digest('hex')
 }
 

@@ -7,10 +7,12 @@ import { mkdir } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { Command, CommanderError, Option } from 'commander'
-import { wholeNumber } from '../cli/settings.ts'
+import { THREADS_DEFAULT, THREADS_MAX, wholeNumber } from '../cli/settings.ts'
 import { HoldfastError } from '../log/errors.ts'
+import { tasksOf } from '../topology/host.ts'
 import type { ChildOptions } from './child.ts'
 import { type Machine, machine } from './machine.ts'
+import { benchPlan } from './plan.ts'
 import { machineText, restartText, throughputText, withSection } from './report.ts'
 import { type RestartCell, restartCells } from './restart-cells.ts'
 import { stateCosts } from './state-costs.ts'
@@ -28,6 +30,7 @@ interface Options {
   readonly cell?: string[]
   readonly events?: number
   readonly samples?: number
+  readonly threads: number
   readonly keys?: number[]
   readonly profile?: string
 }
@@ -85,6 +88,12 @@ const program = new Command('npm run bench --')
   .addOption(new Option('--cell <names...>', 'of throughput only these inputs').choices(CELL_NAMES))
   .option('--events <n>', 'events of an input (default 1,000,000 in frames, 400,000 single)', number('--events'))
   .option('--samples <n>', 'samples of each throughput measurement, after a warm-up', number('--samples', 1, 100))
+  .option(
+    '--threads <n>',
+    'threads that the tasks are spread over',
+    wholeNumber('--threads', 1, THREADS_MAX),
+    THREADS_DEFAULT,
+  )
   .option('--keys <n...>', 'keys of restart (default 1,000,000)', numbers)
   .option('--profile <dir>', 'profile one more run of the graph per input; .cpuprofile and its top functions go there')
   .exitOverride()
@@ -101,6 +110,7 @@ function numbers(text: string, before: number[] = []): number[] {
 async function bench(options: Options, child: ChildOptions, directory: string): Promise<Results> {
   const size = options.quick === true ? QUICK : WHOLE
   const parts = options.only === undefined ? size.parts : [options.only]
+  const threads = Math.min(options.threads, tasksOf(benchPlan()).length)
   const on = await machine()
   const profile = options.profile ?? null
   if (profile !== null) await mkdir(profile, { recursive: true })
@@ -113,11 +123,14 @@ async function bench(options: Options, child: ChildOptions, directory: string): 
         framedEvents: options.events ?? size.framedEvents,
         singleEvents: options.events ?? size.singleEvents,
         samples: options.samples ?? size.samples,
+        threads,
       })
     : undefined
   const { eventsAfter } = size
   const keys = options.keys ?? [...size.keys, ...(options.large === true ? [KEYS_LARGE] : [])]
-  const restart = parts.includes('restart') ? await restartCells({ ...child, directory, keys, eventsAfter }) : undefined
+  const restart = parts.includes('restart')
+    ? await restartCells({ ...child, directory, keys, eventsAfter, threads })
+    : undefined
   if (parts.includes('state')) await stateCosts(child.signal)
   return { machine: on, ...(throughput && { throughput }), ...(restart && { restart }) }
 }

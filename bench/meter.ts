@@ -6,9 +6,9 @@ import { monitorEventLoopDelay } from 'node:perf_hooks'
 
 export interface Sample {
   readonly seconds: number
-  /** CPU seconds of the whole node process: main thread, V8's helpers, RocksDB's threads. */
+  /** CPU seconds of the whole node process: all threads, V8's helpers, RocksDB's. */
   readonly nodeCpuSeconds: number
-  /** Of its main thread alone: the one that is the limit. */
+  /** Of the main thread alone: it reads the events, and all of the graph's tasks run on it where there is no other. */
   readonly mainCpuSeconds: number
   readonly serverCpuSeconds: number
   /** How late a timer fired, 99th percentile, in steps of LOOP_RESOLUTION_MS. */

@@ -32,6 +32,7 @@ export function throughputText(cells: readonly ThroughputCell[]): string {
     'input',
     'messages',
     'measurement',
+    'threads',
     'events/s',
     'ratio',
     'CPU ratio',
@@ -45,13 +46,14 @@ export function throughputText(cells: readonly ThroughputCell[]): string {
 }
 
 function row(cell: ThroughputCell, measurement: Measurement): string[] {
-  const { dataset, perMessage, events } = cell.task
+  const { dataset, perMessage, events, threads } = cell.task
   const sample = best(cell.samples[measurement])
   const microsecondsEach = (seconds: number): string => ((seconds * 1e6) / events).toFixed(2)
   return [
     dataset,
     perMessage === 1 ? 'single' : `frames of ${perMessage}`,
     measurement,
+    String(isGraph(measurement) ? threads : 1),
     Math.round(events / sample.seconds).toLocaleString('en-US'),
     ratioToParse(cell, measurement).toFixed(2),
     cpuRatioToParse(cell, measurement).toFixed(2),
@@ -59,6 +61,9 @@ function row(cell: ThroughputCell, measurement: Measurement): string[] {
     sample.loopDelayP99Ms.toFixed(1),
   ]
 }
+
+/** What a task of the graph is not needed for runs on the main thread. */
+const isGraph = (measurement: Measurement): boolean => !measurement.startsWith('consume')
 
 /** The fastest sample: what the work takes when nothing else is at work. */
 export function best(samples: readonly Sample[]): Sample {
@@ -78,20 +83,29 @@ export function cpuRatioToParse({ samples }: ThroughputCell, measurement: Measur
 const leastCpu = (samples: readonly Sample[]): number => Math.min(...samples.map((sample) => sample.mainCpuSeconds))
 
 export function restartText(cells: readonly RestartCell[]): string {
-  const heads = ['keys = seen ids', 'process', 'events', 'first record s', 'CPU s by then', 'then events/s', 'CPU s']
-  heads.push('server CPU s', 'RSS MiB', 'RSS max MiB', 'heap MiB')
-  const rows = cells.flatMap(({ keys, eventsAfter, build, restart }) => [
-    restartRow(keys, 'builds it', keys, build),
-    restartRow(keys, 'starts on it', eventsAfter, restart),
+  const heads = [
+    'keys = seen ids',
+    'process',
+    'threads',
+    'events',
+    'first record s',
+    'CPU s by then',
+    'then events/s',
+    'CPU s',
+  ]
+  heads.push('server CPU s', 'RSS MiB', 'RSS max MiB', 'main heap MiB')
+  const rows = cells.flatMap(({ keys, threads, eventsAfter, build, restart }) => [
+    [n(keys), 'builds it', String(threads), ...restartRow(keys, build)],
+    [n(keys), 'starts on it', String(threads), ...restartRow(eventsAfter, restart)],
   ])
   return table(heads, rows, 2)
 }
 
-function restartRow(keys: number, what: string, events: number, sample: RestartSample): string[] {
+const n = (value: number): string => value.toLocaleString('en-US')
+
+function restartRow(events: number, sample: RestartSample): string[] {
   return [
-    keys.toLocaleString('en-US'),
-    what,
-    events.toLocaleString('en-US'),
+    n(events),
     sample.firstRecordSeconds.toFixed(2),
     sample.firstRecordCpuSeconds.toFixed(2),
     Math.round(events / sample.restSeconds).toLocaleString('en-US'),

@@ -14,6 +14,7 @@ export interface RestartTask {
   readonly url: string
   readonly serverPid: number
   readonly stateDir: string
+  readonly threads: number
   /** Events that are in the state when the process starts. */
   readonly eventsBefore: number
   /** Events in the stream, those included. */
@@ -33,11 +34,13 @@ export interface RestartSample {
   readonly serverCpuSeconds: number
   readonly rssMiB: number
   readonly rssMaxMiB: number
+  /** Of the calling thread. */
   readonly heapUsedMiB: number
 }
 
 export interface RestartCell {
   readonly keys: number
+  readonly threads: number
   readonly eventsAfter: number
   readonly build: RestartSample
   readonly restart: RestartSample
@@ -46,6 +49,7 @@ export interface RestartCell {
 export interface RestartOptions extends ChildOptions {
   readonly keys: readonly number[]
   readonly eventsAfter: number
+  readonly threads: number
   readonly directory: string
 }
 
@@ -75,7 +79,10 @@ async function cellOf(keys: number, o: Omit<RestartOptions, 'keys'>): Promise<Re
     const broker = await openBroker(natsDir, { events: keys + o.eventsAfter, durable: true })
     try {
       const run = (task: Pick<RestartTask, 'phase' | 'eventsBefore' | 'events'>): Promise<RestartSample> =>
-        runChild(PROGRAM, { ...task, ...placeOf(broker, directory) } satisfies RestartTask, { ...o, say })
+        runChild(PROGRAM, { ...task, threads: o.threads, ...placeOf(broker, directory) } satisfies RestartTask, {
+          ...o,
+          say,
+        })
       const build = await run({ phase: 'build', eventsBefore: 0, events: keys })
       say(`built in ${(build.firstRecordSeconds + build.restSeconds).toFixed(1)} s`)
       const events = keys + o.eventsAfter
@@ -86,7 +93,7 @@ async function cellOf(keys: number, o: Omit<RestartOptions, 'keys'>): Promise<Re
       })
       const restart = await run({ phase: 'restart', eventsBefore: keys, events })
       say(`first record after ${restart.firstRecordSeconds.toFixed(2)} s, RSS ${restart.rssMiB.toFixed(0)} MiB`)
-      return { keys, eventsAfter: o.eventsAfter, build, restart }
+      return { keys, threads: o.threads, eventsAfter: o.eventsAfter, build, restart }
     } finally {
       await broker.close()
     }
@@ -95,7 +102,10 @@ async function cellOf(keys: number, o: Omit<RestartOptions, 'keys'>): Promise<Re
   }
 }
 
-function placeOf({ url, pid }: Broker, directory: string): Omit<RestartTask, 'phase' | 'eventsBefore' | 'events'> {
+function placeOf(
+  { url, pid }: Broker,
+  directory: string,
+): Omit<RestartTask, 'phase' | 'threads' | 'eventsBefore' | 'events'> {
   return { url, serverPid: pid, stateDir: join(directory, 'state'), startedAtMs: Date.now() }
 }
 

@@ -2,7 +2,7 @@
 // stream is committed. It reports how long the first record took and what memory it holds at the end.
 
 import { connectLog } from '../log/nats-log.ts'
-import type { Host } from '../topology/host.ts'
+import { statusOf, type TaskHost } from '../topology/host.ts'
 import { DEFAULT_TUNING } from '../topology/task.ts'
 import { serveParent } from './child.ts'
 import { openHost, startAndCatchUp } from './graph-run.ts'
@@ -23,8 +23,10 @@ interface First {
 async function restart(task: RestartTask): Promise<RestartSample> {
   const plan = benchPlan()
   const serverBefore = cpuSecondsOf(task.serverPid)
-  const log = await connectLog({ servers: task.url, name: `bench ${task.phase}` })
-  const host = openHost({ plan, log, stateDir: task.stateDir, tuning: DEFAULT_TUNING })
+  const { threads, stateDir } = task
+  const connection = { servers: task.url, name: `bench ${task.phase}` }
+  const log = await connectLog(connection)
+  const host = openHost({ log, connection, threads, stateDir, tuning: DEFAULT_TUNING })
   try {
     const [first] = await Promise.all([firstRecord(host, task.eventsBefore), startAndCatchUp(host, plan, task.events)])
     const sample = sampleOf(task, first, serverBefore)
@@ -52,10 +54,10 @@ function sampleOf(task: RestartTask, first: First, serverBefore: number): Restar
 }
 
 /** Settles when the first stage has applied one record more than its state held; never rejects: that is for the others. */
-function firstRecord(host: Host, eventsBefore: number): Promise<First> {
+function firstRecord(host: TaskHost, eventsBefore: number): Promise<First> {
   return new Promise((resolve) => {
     const timer = setInterval(() => {
-      const read = host.tasksOf('user-1')[0]?.status().tally.counts.read ?? 0
+      const read = statusOf(host, 'user-1')[0]?.tally.counts.read ?? 0
       if (read <= eventsBefore) return
       clearInterval(timer)
       resolve({ atMs: Date.now(), cpuSeconds: cpuSeconds() })
@@ -69,8 +71,8 @@ function cpuSeconds(): number {
 }
 
 /** RS1 (restart-cells.ts). */
-function assertHeld(host: Host, events: number): void {
-  const { accepted, count_expired: expired = 0 } = host.tasksOf('user-1')[0]!.status().tally.counts
+function assertHeld(host: TaskHost, events: number): void {
+  const { accepted, count_expired: expired = 0 } = statusOf(host, 'user-1')[0]!.tally.counts
   if (accepted !== events || expired !== 0)
     throw new Error(`${accepted} of ${events} events accepted, ${expired} expired`)
 }

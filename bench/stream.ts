@@ -5,6 +5,7 @@
 import type { Log, StreamSpec } from '../log/log.ts'
 import { connectLog, type NatsLog } from '../log/nats-log.ts'
 import { startNatsServer } from '../log/nats-supervisor.ts'
+import type { ThreadConnection } from '../topology/host-messages.ts'
 import { PLAIN_WRITER, type Plan, plainMapping, stageStream, stageSubject } from '../topology/plan.ts'
 import { ensureStreams, streamSpecs } from '../topology/streams.ts'
 import { benchPlan } from './plan.ts'
@@ -19,6 +20,8 @@ const UNDER_WAY = 500
 
 export interface Broker {
   readonly log: NatsLog
+  /** How other threads get a log like this one. */
+  readonly connection: ThreadConnection
   readonly url: string
   readonly pid: number
   /** The streams of the plan, with their limits. */
@@ -40,9 +43,11 @@ export async function openBroker(storeDir: string, { events, durable }: BrokerOp
   const ordinary = { storeDir, mappings: plainMapping(plan), restart: false }
   const server = await startNatsServer(durable ? ordinary : { ...ordinary, syncAlways: false })
   try {
-    const log = await connectLog({ servers: server.url, name: 'bench', requestTimeoutMs: REQUEST_TIMEOUT_MS })
+    const connection = { servers: server.url, name: 'bench', requestTimeoutMs: REQUEST_TIMEOUT_MS }
+    const log = await connectLog(connection)
     await ensureStreams(log, specs)
-    return { log, url: server.url, pid: server.pid, specs, close: () => log.close().then(() => server.stop()) }
+    const { url, pid } = server
+    return { log, connection, url, pid, specs, close: () => log.close().then(() => server.stop()) }
   } catch (error) {
     await server.stop()
     throw error

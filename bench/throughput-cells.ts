@@ -16,10 +16,12 @@ export interface ThroughputTask {
   readonly events: number
   /** Events in one message; 1: no array around it. */
   readonly perMessage: number
+  /** Of the graph: its two tasks share them. */
+  readonly threads: number
   readonly samples: number
   /** Where the server and the state live; the program removes it. */
   readonly directory: string
-  /** Where to write what the main thread did in one more run of the graph; null: nowhere. */
+  /** Where to write what the calling thread did in one more run of the graph; null: nowhere. */
   readonly profile: string | null
 }
 
@@ -39,6 +41,7 @@ export interface ThroughputOptions extends ChildOptions {
   readonly cells: readonly string[] | null
   readonly framedEvents: number
   readonly singleEvents: number
+  readonly threads: number
   readonly samples: number
   readonly directory: string
   readonly profile: string | null
@@ -73,6 +76,7 @@ async function cellOf(o: ThroughputOptions, dataset: DatasetName, perMessage: nu
     dataset,
     perMessage,
     events: perMessage === 1 ? o.singleEvents : o.framedEvents,
+    threads: o.threads,
     samples: o.samples,
     directory: join(o.directory, name),
     profile: o.profile === null ? null : join(o.profile, `${name}.cpuprofile`),

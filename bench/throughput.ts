@@ -62,7 +62,8 @@ async function fill({ dataset, events, perMessage, directory }: ThroughputTask, 
 async function measure(task: ThroughputTask, broker: Broker, say: Say): Promise<ThroughputResult> {
   const { events } = task
   const plan = benchPlan()
-  const run = { plan, log: broker.log, stateDir: join(task.directory, 'state') }
+  const { log, connection } = broker
+  const run = { plan, log, connection, threads: task.threads, stateDir: join(task.directory, 'state') }
   const { bytes, messages } = await consume(run, () => 0)
   await consumeAndParse(run, events)
   const slow = await runGraph({ ...run, tuning: SLOW }, broker, events)

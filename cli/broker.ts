@@ -4,10 +4,13 @@ import { HoldfastError } from '../log/errors.ts'
 import { type Log, LogUnavailable } from '../log/log.ts'
 import { connectLog, type NatsLog } from '../log/nats-log.ts'
 import { type NatsServerHandle, startNatsServer } from '../log/nats-supervisor.ts'
+import type { ThreadConnection } from '../topology/host-messages.ts'
 
 export interface Broker {
   readonly log: Log
   readonly url: string
+  /** How other threads get a log like this one. */
+  readonly connection: ThreadConnection
   /** The server's process, where it is ours. */
   readonly server: NatsServerHandle | null
   /** Removes streams that nobody will ask for again. */
@@ -40,11 +43,13 @@ export async function openBroker({ nats, port, storeDir, name, mappings, say }: 
         })
       : null
   const url = nats ?? server!.url
+  const connection = { servers: url, name }
   try {
-    const log = await reach(url, name)
+    const log = await reach(connection)
     return {
       log,
       url,
+      connection,
       server,
       deleteStreams: async (names) => {
         for (const stream of names) await log.jsm.streams.delete(stream).catch(() => {})
@@ -61,11 +66,11 @@ export async function openBroker({ nats, port, storeDir, name, mappings, say }: 
 }
 
 /** A command says at once that nobody answers; what it is in the middle of waits for ever (log/patience.ts). */
-async function reach(url: string, name: string): Promise<NatsLog> {
+async function reach(connection: ThreadConnection): Promise<NatsLog> {
   try {
-    return await connectLog({ servers: url, name })
+    return await connectLog(connection)
   } catch (error) {
     if (!(error instanceof LogUnavailable)) throw error
-    throw new HoldfastError('USAGE', `cannot use ${url}: ${error.message}`)
+    throw new HoldfastError('USAGE', `cannot use ${connection.servers}: ${error.message}`)
   }
 }

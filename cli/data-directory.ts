@@ -68,8 +68,9 @@ export class DataDirectory {
     return join(this.path, 'nats')
   }
 
-  stateDir(task: string): string {
-    return join(this.path, 'state', task)
+  /** A folder for each task. */
+  get stateDir(): string {
+    return join(this.path, 'state')
   }
 
   /** Opens or creates it. Throws USAGE where it is something else's. */

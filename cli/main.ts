@@ -5,18 +5,19 @@
 import { Command, CommanderError } from 'commander'
 import { ERRORS, HoldfastError } from '../log/errors.ts'
 import { PARTITIONS_MAX } from '../topology/dsl.ts'
+import { runtimeOf } from '../topology/kill-point.ts'
 import { RELEASE } from '../topology/plan.ts'
 import { DEFAULT_TUNING } from '../topology/task.ts'
 import { Interrupted } from './early-end.ts'
 import { TRAFFIC_DEFAULTS, traffic } from './generate/traffic.ts'
 import { writeFile } from './generate/write-file.ts'
 import { auditLog, auditText, explain } from './inspect-commands.ts'
-import { runtimeOf } from './kill-point.ts'
 import { runNode } from './node-command.ts'
 import { freshNamespace, isAccountedFor, run, type Summary } from './run-command.ts'
-import { LOG_BYTES_DEFAULT, readConfig, wholeNumber } from './settings.ts'
+import { LOG_BYTES_DEFAULT, readConfig, THREADS_DEFAULT, THREADS_MAX, wholeNumber } from './settings.ts'
 
 const LOG_BYTES = wholeNumber('--log-bytes', 1 << 20, 2 ** 50)
+const THREADS = wholeNumber('--threads', 1, THREADS_MAX)
 const EXIT = { ok: 0, failed: 1, usage: 2, interrupted: 130 } as const
 
 const program = new Command('holdfast')
@@ -38,6 +39,7 @@ program
   .option('--namespace <name>', 'prefix of all streams (with --nats; default: a new one)')
   .option('--data-dir <dir>', 'keep log and state here: an interrupted run goes on from it')
   .option('--log-bytes <n>', 'room for all streams together', LOG_BYTES, LOG_BYTES_DEFAULT.run)
+  .option('--threads <n>', 'threads that the tasks are spread over (speed only)', THREADS, THREADS_DEFAULT)
   .option(
     '--slice-records <n>',
     'records computed at once (speed only)',
@@ -64,6 +66,7 @@ program
         dataDir: o.dataDir,
         namespace,
         isFreshNamespace,
+        threads: o.threads,
         sliceRecords: o.sliceRecords,
         commitRecords: o.commitRecords,
         logBytes: o.logBytes,
@@ -86,9 +89,11 @@ program
   .option('--port <n>', 'port of our own server on loopback (default: a free one)', wholeNumber('--port', 1, 65_535))
   .option('--replicas <n>', 'copies of each stream in a cluster', wholeNumber('--replicas', 1, 5), 1)
   .option('--log-bytes <n>', 'room for all streams together', LOG_BYTES, LOG_BYTES_DEFAULT.node)
+  .option('--threads <n>', 'threads that the tasks are spread over (speed only)', THREADS, THREADS_DEFAULT)
   .action(async (o) => {
-    const { dataDir, namespace, partitions, nats, port, replicas, logBytes } = o
-    const options = { dataDir, namespace, partitions, nats, port, replicas, logBytes, config: readConfig(o.config) }
+    const { dataDir, namespace, partitions, nats, port, replicas, logBytes, threads } = o
+    const config = readConfig(o.config)
+    const options = { dataDir, namespace, partitions, nats, port, replicas, logBytes, threads, config }
     await runNode(options, runtimeOf(process.env), (line) => process.stderr.write(`${line}\n`))
   })
 

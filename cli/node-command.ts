@@ -6,13 +6,13 @@ import { join } from 'node:path'
 import { HoldfastError } from '../log/errors.ts'
 import type { Log } from '../log/log.ts'
 import type { Runtime } from '../log/runtime.ts'
-import { openRocksBackend } from '../state/rocks-backend.ts'
 import type { Tick } from '../topology/control.ts'
-import { ACCEPTED, pageViewGraph } from '../topology/graph.ts'
-import { Host } from '../topology/host.ts'
+import { ACCEPTED, type GraphOptions, pageViewGraph } from '../topology/graph.ts'
+import { statusOf, type TaskHost, tasksOf } from '../topology/host.ts'
 import { CONTROL_WRITER, outputStream, type Plan, plainMapping, stageSubject } from '../topology/plan.ts'
 import { ensureStreams, refuseTooSmall, streamSpecs, trimBytesFor } from '../topology/streams.ts'
 import { DEFAULT_TUNING } from '../topology/task.ts'
+import { ThreadedHost } from '../topology/threaded-host.ts'
 import { type Broker, openBroker } from './broker.ts'
 import { openNodeDirectory } from './data-directory.ts'
 import { EarlyEnd } from './early-end.ts'
@@ -28,27 +28,23 @@ export interface NodeOptions {
   readonly dataDir: string
   readonly logBytes: number
   readonly replicas: number
+  /** That the tasks are spread over: speed, never results. */
+  readonly threads: number
 }
 
 /** Milliseconds between looks at quiet partitions: a tick a second moves windows as fast as anybody looks. */
 const TICK_MS = 1_000
 
+type Shape = Pick<NodeOptions, 'namespace' | 'partitions' | 'config'>
+
 /** The plan of a live node. */
-export function livePlanOf({
-  namespace,
-  partitions,
-  config,
-}: Pick<NodeOptions, 'namespace' | 'partitions' | 'config'>): Plan {
+export function livePlanOf(shape: Shape): Plan {
+  return pageViewGraph(liveGraphOf(shape))
+}
+
+function liveGraphOf({ namespace, partitions, config }: Shape): GraphOptions {
   const { latenessMs, anonymous } = config
-  return pageViewGraph({
-    namespace,
-    name: 'page views',
-    clock: 'wall',
-    partitions,
-    latenessMs,
-    anonymous,
-    accepted: 'records',
-  })
+  return { namespace, name: 'page views', clock: 'wall', partitions, latenessMs, anonymous, accepted: 'records' }
 }
 
 /** Runs until SIGINT or SIGTERM, then lets every task finish its commit. Throws what halted a task. */
@@ -76,7 +72,7 @@ export async function runNode(options: NodeOptions, runtime: Runtime, say: (line
 const streamSettings = ({ logBytes, replicas }: NodeOptions) => ({ totalBytes: logBytes, replicas })
 
 async function live(
-  { log, url }: Broker,
+  { log, url, connection }: Broker,
   plan: Plan,
   options: NodeOptions,
   runtime: Runtime,
@@ -86,16 +82,17 @@ async function live(
   const streams = streamSettings(options)
   await ensureStreams(log, streamSpecs(plan, streams))
   const stopped = Promise.withResolvers<void>()
-  const host = new Host({
-    plan,
+  const host: TaskHost = new ThreadedHost({
+    graph: liveGraphOf(options),
+    threads: options.threads,
     log,
+    connection,
     runtime,
-    role: 'owner',
     tuning: { ...DEFAULT_TUNING, trimBytes: trimBytesFor(plan, streams) },
-    backend: (task) => openRocksBackend(join(options.dataDir, 'state', task)),
+    stateDir: join(options.dataDir, 'state'),
     onHalt: (task, error) => {
       say(`task ${task} halted: ${error instanceof Error ? error.message : error}`)
-      if (host.failed.length === host.all().length) stopped.resolve()
+      if (host.failed.length === tasksOf(plan).length) stopped.resolve()
     },
   })
   try {
@@ -128,12 +125,12 @@ function describeNode(plan: Plan, url: string, { nats }: NodeOptions, say: (line
 /** Appends ticks to source partitions that got nothing since the last look (NC1). */
 class Ticker {
   readonly #plan: Plan
-  readonly #host: Host
+  readonly #host: TaskHost
   readonly #log: Log
   /** By partition: the last sequence seen, our own ticks included. */
   readonly #seen = new Map<number, number>()
 
-  constructor(plan: Plan, host: Host, log: Log) {
+  constructor(plan: Plan, host: TaskHost, log: Log) {
     this.#plan = plan
     this.#host = host
     this.#log = log
@@ -142,9 +139,8 @@ class Ticker {
   async tick(): Promise<void> {
     const { namespace, stages } = this.#plan
     const stage = stages[0]!.name
-    const tasks = this.#host.tasksOf(stage).map((task) => task.status())
     await Promise.all(
-      tasks.map(async ({ seq, pending, phase }, partition) => {
+      statusOf(this.#host, stage).map(async ({ seq, pending, phase }, partition) => {
         const quiet = phase === 'running' && pending === 0 && this.#seen.get(partition) === seq
         this.#seen.set(partition, seq)
         if (!quiet) return

@@ -14,14 +14,14 @@ import { askPatiently, type OnWait } from '../log/patience.ts'
 import type { Runtime } from '../log/runtime.ts'
 import { DEAD_LETTERS } from '../operators/validation.ts'
 import { canonicalLine, sortLines, writeDocument, writeLines } from '../sinks/run-directory.ts'
-import { openRocksBackend } from '../state/rocks-backend.ts'
-import { featuresOf, valuesAt } from '../topology/features.ts'
+import { featuresOf } from '../topology/features.ts'
 import { FileSource } from '../topology/file-source.ts'
-import { pageViewGraph } from '../topology/graph.ts'
-import { Host } from '../topology/host.ts'
+import { type GraphOptions, pageViewGraph } from '../topology/graph.ts'
+import { statusOf, type TaskHost } from '../topology/host.ts'
 import { outputStream, type Plan, RELEASE } from '../topology/plan.ts'
 import { ensureStreams, firstUsed, refuseTooSmall, streamSpecs, trimBytesFor } from '../topology/streams.ts'
 import { DEFAULT_TUNING, type TaskStatus, type Waiting } from '../topology/task.ts'
+import { ThreadedHost } from '../topology/threaded-host.ts'
 import { type Broker, openBroker } from './broker.ts'
 import { DataDirectory, sha256OfFile } from './data-directory.ts'
 import { EarlyEnd } from './early-end.ts'
@@ -38,6 +38,8 @@ export interface RunOptions {
   readonly namespace: string
   /** The namespace was made for this run (freshNamespace): nobody else's streams can be in it. */
   readonly isFreshNamespace: boolean
+  /** That the tasks are spread over: speed, never results. */
+  readonly threads: number
   /** Records of a slice, and records after which a commit starts: speed, never results. */
   readonly sliceRecords: number
   readonly commitRecords: number
@@ -127,22 +129,16 @@ async function withBroker<T>(
   }
 }
 
+type Shape = Pick<RunOptions, 'namespace' | 'partitions' | 'config'>
+
 /** The plan of a run; `explain` prints the same one. */
-export function planOf({
-  namespace,
-  partitions,
-  config,
-}: Pick<RunOptions, 'namespace' | 'partitions' | 'config'>): Plan {
+export function planOf(shape: Shape): Plan {
+  return pageViewGraph(graphOf(shape))
+}
+
+function graphOf({ namespace, partitions, config }: Shape): GraphOptions {
   const { latenessMs, anonymous } = config
-  return pageViewGraph({
-    namespace,
-    name: 'page views',
-    clock: 'data',
-    partitions,
-    latenessMs,
-    anonymous,
-    accepted: 'off',
-  })
+  return { namespace, name: 'page views', clock: 'data', partitions, latenessMs, anonymous, accepted: 'off' }
 }
 
 async function checkArguments({ input, out }: RunOptions): Promise<void> {
@@ -169,7 +165,7 @@ async function firstThere(path: string): Promise<string> {
 }
 
 async function runOn(
-  { log }: Broker,
+  { log, connection }: Broker,
   directory: DataDirectory,
   plan: Plan,
   options: RunOptions,
@@ -180,22 +176,20 @@ async function runOn(
   const { input: path, config: event, sliceRecords: sliceMax, commitRecords: commitRecordsMax } = options
   const waits = new Waits(runtime)
   const source = new FileSource({ plan, log, runtime, path, event, onWait: waits.note })
-  const host = new Host({
-    plan,
+  const host = new ThreadedHost({
+    graph: graphOf(options),
+    threads: options.threads,
     log,
+    connection,
     runtime,
-    role: 'owner',
     tuning: { ...DEFAULT_TUNING, sliceMax, commitRecordsMax, trimBytes: trimBytesFor(plan, streamSettings(options)) },
-    backend: async (task) => {
-      const backend = await openRocksBackend(directory.stateDir(task))
-      await directory.started()
-      return backend
-    },
+    stateDir: directory.stateDir,
+    onOpened: () => directory.started(),
     onHalt: () => stop(),
   })
   const stop = () => {
     source.stop()
-    for (const { task } of host.all()) task.stop()
+    host.requestStop()
   }
   // Who is furthest downstream comes first: the others wait because of it.
   const waiting = () => [...waitsOf(host.status()).reverse(), ...waits.all()]
@@ -276,7 +270,7 @@ interface Finished {
   readonly log: Log
   readonly runtime: Runtime
   readonly plan: Plan
-  readonly host: Host
+  readonly host: TaskHost
   readonly source: FileSource
   readonly directory: DataDirectory
   readonly out: string
@@ -284,7 +278,7 @@ interface Finished {
 }
 
 async function writeResults({ log, runtime, plan, host, source, directory, out, seconds }: Finished): Promise<Summary> {
-  const tasks = host.tasksOf(plan.stages[0]!.name).map((task) => task.status())
+  const tasks = statusOf(host, plan.stages[0]!.name)
   const highs = tasks.flatMap(({ tally }) => tally.highs.as_of ?? [])
   const summary: Summary = {
     read: sumOf(tasks, 'read'),
@@ -304,18 +298,11 @@ async function writeResults({ log, runtime, plan, host, source, directory, out, 
   return summary
 }
 
-async function featureLines(plan: Plan, host: Host, asOf: number | null): Promise<string[]> {
+async function featureLines(plan: Plan, host: TaskHost, asOf: number | null): Promise<string[]> {
   const lines: string[] = []
   if (asOf === null) return lines
   for (const feature of featuresOf(plan)) {
-    for (const task of host.tasksOf(feature.stage)) {
-      const snapshot = task.snapshot()
-      try {
-        for await (const value of valuesAt(snapshot, feature, asOf)) lines.push(canonicalLine(value))
-      } finally {
-        snapshot.release()
-      }
-    }
+    for await (const value of host.values(feature, asOf)) lines.push(canonicalLine(value))
   }
   return sortLines(lines)
 }

@@ -1,6 +1,7 @@
 // Arguments and the configuration file, checked: an error names the field and says what would be right (exit 2).
 
 import { readFileSync } from 'node:fs'
+import { availableParallelism } from 'node:os'
 import { type Static, Type } from 'typebox'
 import { Compile } from 'typebox/compile'
 import { HoldfastError } from '../log/errors.ts'
@@ -26,6 +27,11 @@ const GIB = 1024 ** 3
  * its input as it goes; a node's output streams keep what nobody has taken yet.
  */
 export const LOG_BYTES_DEFAULT = { run: 4 * GIB, node: 16 * GIB } as const
+
+/** More than any machine has cores for; the range of `--threads`. */
+export const THREADS_MAX = 256
+/** As many as run at once; a host never starts more than it has tasks. */
+export const THREADS_DEFAULT = Math.min(availableParallelism(), THREADS_MAX)
 
 /** Reads a configuration file; the defaults where there is none. */
 export function readConfig(path: string | undefined): Config {

@@ -10,7 +10,7 @@ import { Interrupted } from './early-end.ts'
 import { TRAFFIC_DEFAULTS, traffic } from './generate/traffic.ts'
 import { writeFile } from './generate/write-file.ts'
 import { isAccountedFor, run } from './run-command.ts'
-import { CONFIG_DEFAULT, LOG_BYTES_DEFAULT } from './settings.ts'
+import { CONFIG_DEFAULT, LOG_BYTES_DEFAULT, THREADS_DEFAULT } from './settings.ts'
 
 /** Enough for half a minute of work to look at, small enough for any laptop. */
 const EVENTS = 500_000
@@ -35,6 +35,7 @@ async function main(): Promise<void> {
       dataDir: undefined,
       namespace: 'start',
       isFreshNamespace: false,
+      threads: THREADS_DEFAULT,
       sliceRecords: 128,
       commitRecords: 20_000,
       logBytes: LOG_BYTES_DEFAULT.run,

@@ -78,8 +78,17 @@ export async function undisturbed(
   if (code !== 0) throw new Error(`an undisturbed run ended with code ${code}: ${stderr}`)
   const plan = await chosenPlan(choiceOf(paths.dataDir))
   const traces = await tracesOf(paths.out, paths.dataDir, plan)
-  const hits = JSON.parse(await readFile(paths.killLog, 'utf8')) as Hits
+  const hits = hitsIn(await readFile(paths.killLog, 'utf8'))
   return { traces, ms: tookMs, hits, out: paths.out, summary: await summaryIn(paths.out) }
+}
+
+/** Of all threads together: each has written a line. */
+function hitsIn(killLog: string): Hits {
+  const hits: Record<string, number> = {}
+  for (const line of killLog.trim().split('\n')) {
+    for (const [point, count] of Object.entries(JSON.parse(line) as Hits)) hits[point] = (hits[point] ?? 0) + count
+  }
+  return hits
 }
 
 class Trial {

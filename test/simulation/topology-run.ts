@@ -5,7 +5,7 @@
 import type { Chaos } from '../../log/fake-log.ts'
 import { type FakeLog, FakeLogServer } from '../../log/fake-log.ts'
 import { MemoryDisk } from '../../state/memory-backend.ts'
-import { type FeatureValue, featuresOf, valuesAt } from '../../topology/features.ts'
+import { type FeatureValue, featuresOf } from '../../topology/features.ts'
 import { FileSource } from '../../topology/file-source.ts'
 import { Host } from '../../topology/host.ts'
 import { outputStream, outputSubject, type Plan, taskName } from '../../topology/plan.ts'
@@ -164,11 +164,7 @@ class TopologyRun {
   async #features(asOf: number): Promise<FeatureValue[]> {
     const values: FeatureValue[] = []
     for (const feature of featuresOf(this.#o.plan)) {
-      for (const task of this.#host.tasksOf(feature.stage)) {
-        const snapshot = task.snapshot()
-        for await (const value of valuesAt(snapshot, feature, asOf)) values.push(value)
-        snapshot.release()
-      }
+      for await (const value of this.#host.values(feature, asOf)) values.push(value)
     }
     return values
   }

@@ -3,16 +3,21 @@
 //   K4        one turn of the event loop later: only then has the client handed the frame's bytes to the kernel.
 //   K6:2+150  150 microseconds later: this thread stands still meanwhile, RocksDB's does not.
 //   K11:3+9000  SIGTERM at the third commit, SIGKILL 9,000 microseconds later, unless the process has ended by then.
-//   count     kills nothing; the log gets how often each point was passed, as JSON, when the process ends.
+//   count     kills nothing; the log gets how often each point was passed, as JSON: a line from each thread when it ends.
 // Without the variable a kill point costs one comparison and does nothing.
+// KP1: passes are counted over all threads of the process together, so that one of them is the fifth, and only one.
 
 import { appendFileSync } from 'node:fs'
+import { getEnvironmentData, isMainThread, setEnvironmentData } from 'node:worker_threads'
 import { HoldfastError } from '../log/errors.ts'
 import { type Runtime, realRuntime } from '../log/runtime.ts'
 
 type KillPoint = Runtime['killPoint']
 
-/** The real runtime, with the kill point that the environment names. */
+/** The name under which threads started later find the passes that are left. */
+const PASSES_LEFT = 'holdfast kill point: passes left'
+
+/** The real runtime, with the kill point that the environment names. In every thread the same call. */
 export function runtimeOf(environment: NodeJS.ProcessEnv): Runtime {
   const { HOLDFAST_KILL: wanted, HOLDFAST_KILL_LOG: log } = environment
   if (wanted === undefined) return realRuntime
@@ -29,9 +34,9 @@ function killing(wanted: string, say: (line: string) => void): KillPoint {
   const point = match[1]!
   const delayUs = Number(match[3] ?? 0)
   const passed = point === 'K11' ? 'K2' : point
-  let left = Number(match[2])
+  const left = passesLeft(Number(match[2]))
   return (name) => {
-    if (name !== passed || --left !== 0) return
+    if (name !== passed || Atomics.sub(left, 0, 1) !== 1) return
     const die = () => {
       say(point)
       process.kill(process.pid, 'SIGKILL')
@@ -45,6 +50,16 @@ function killing(wanted: string, say: (line: string) => void): KillPoint {
       die()
     }
   }
+}
+
+/** KP1. The main thread makes the counter, the others get it when they start. */
+function passesLeft(passes: number): Int32Array {
+  if (isMainThread) {
+    const shared = new Int32Array(new SharedArrayBuffer(Int32Array.BYTES_PER_ELEMENT)).fill(passes)
+    setEnvironmentData(PASSES_LEFT, shared)
+    return shared
+  }
+  return getEnvironmentData(PASSES_LEFT) as Int32Array
 }
 
 function standStill(us: number): void {
