@@ -55,7 +55,7 @@ export class RemoteHost implements TaskHost {
     this.#worker = new Worker(program, { workerData, name: workerData.tasks.join(' ') })
       .on('message', (message: FromThread) => this.#hear(message))
       .on('messageerror', (error) => this.#die(error))
-      .on('error', (error) => this.#die(error as Error))
+      .on('error', (error) => this.#die(error instanceof Error ? error : new Error(String(error))))
       .on('exit', (code) => {
         if (!this.#closing || this.#asked.size > 0)
           this.#die(new Error(`the thread of ${this.#tasks.join(', ')} ended with ${code}`))
@@ -131,6 +131,8 @@ export class RemoteHost implements TaskHost {
   }
 
   #hear(message: FromThread): void {
+    // What it said before it died may come later than that it did.
+    if (this.#death !== null) return
     if (message.kind === 'status') this.#status = message.tasks
     else if (message.kind === 'halted') this.#halt(message.task, errorOf(message.failure))
     else if (message.kind === 'ended') this.#ended.resolve()
@@ -155,6 +157,7 @@ export class RemoteHost implements TaskHost {
     this.#status = this.#status.map((status) => (over.has(status.name) ? status : { ...status, phase: 'halted' }))
     for (const task of this.#tasks) if (!over.has(task)) this.#halt(task, error)
     this.#ended.resolve()
+    void this.#worker.terminate()
     for (const { reject } of this.#asked.values()) reject(error)
     this.#asked.clear()
   }

@@ -13,6 +13,7 @@ export interface NatsHarness extends LogHarness {
   readonly url: string
   readonly server: NatsServerHandle
   connect(): Promise<NatsLog>
+  restart(whileDown?: () => Promise<void>): Promise<void>
 }
 
 export interface NatsHarnessOptions extends Pick<NatsServerOptions, 'syncAlways' | 'maxStoreBytes'> {

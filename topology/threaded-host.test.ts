@@ -1,0 +1,315 @@
+// Tasks in several threads, on a real nats-server and RocksDB: the same results as in one, the same failures, and an end.
+
+import { mkdtemp, rm, writeFile } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { pathToFileURL } from 'node:url'
+import { afterAll, beforeAll, describe, expect, it } from 'vitest'
+import { HoldfastError } from '../log/errors.ts'
+import type { NatsLog } from '../log/nats-log.ts'
+import { realRuntime } from '../log/runtime.ts'
+import { openRocksBackend } from '../state/rocks-backend.ts'
+import { type NatsHarness, natsHarness } from '../test/conformance/nats-harness.ts'
+import { featuresOf } from './features.ts'
+import { FileSource } from './file-source.ts'
+import { type GraphOptions, LATENESS_MS_DEFAULT, pageViewGraph } from './graph.ts'
+import { tasksOf } from './host.ts'
+import type { ClockMode, Plan } from './plan.ts'
+import { ensureStreams, streamSpecs } from './streams.ts'
+import { DEFAULT_TUNING, type TaskTuning } from './task.ts'
+import { ThreadedHost, type ThreadedHostOptions } from './threaded-host.ts'
+
+/** Distinct pages: more values than go into one message between threads. */
+const PAGES = 9_000
+const USERS = 300
+const START_MS = Date.UTC(2026, 0, 1)
+const AS_OF_MS = START_MS + PAGES * 100
+const LOG_BYTES = 256 << 20
+/** Small, so that there is a middle to stop in. */
+const MANY_COMMITS: TaskTuning = { ...DEFAULT_TUNING, sliceMax: 7, commitRecordsMax: 100 }
+
+let dir: string
+let nats: NatsHarness
+let log: NatsLog
+let input: string
+
+beforeAll(async () => {
+  dir = await mkdtemp(join(tmpdir(), 'holdfast-threads-'))
+  nats = await natsHarness()
+  log = await nats.connect()
+  input = join(dir, 'input.ndjson')
+  const line = (i: number) =>
+    `{"type":"page_view","event_id":"${i}","event_time":${START_MS + i * 100},"user_id":"u${i % USERS}","page_id":"p${i}"}`
+  await writeFile(input, Array.from({ length: PAGES }, (_, i) => `${line(i)}\n`).join(''))
+})
+afterAll(async () => {
+  await log.close()
+  await nats.close()
+  await rm(dir, { recursive: true })
+})
+
+interface Parts extends Partial<Pick<ThreadedHostOptions, 'program' | 'onHalt' | 'tuning'>> {
+  readonly name: string
+  readonly threads: number
+  readonly partitions?: number
+  readonly clock?: ClockMode
+}
+
+let namespaces = 0
+
+/** A host on names of its own; `again` makes another one on the same. */
+function unstreamed({ name, partitions = 1, clock = 'data', ...rest }: Parts) {
+  const graph: GraphOptions = {
+    namespace: `${name}-${++namespaces}`,
+    ...{ name, clock, partitions, latenessMs: LATENESS_MS_DEFAULT, anonymous: 'reject', accepted: 'off' },
+  }
+  const common = { graph, log, runtime: realRuntime, tuning: DEFAULT_TUNING, onHalt: () => {} }
+  const connection = { servers: nats.url, name: 'threads test', requestTimeoutMs: 1_000 }
+  const stateDir = join(dir, graph.namespace)
+  const again = (threads: number) => new ThreadedHost({ ...common, connection, stateDir, ...rest, threads })
+  return { plan: pageViewGraph(graph), stateDir, again, host: again(rest.threads) }
+}
+
+/** The same, and its streams are there. */
+async function parts(options: Parts) {
+  const made = unstreamed(options)
+  await ensureStreams(log, streamSpecs(made.plan, { totalBytes: LOG_BYTES, replicas: 1 }))
+  return made
+}
+
+function sourceOf(plan: Plan): FileSource {
+  const event = { anonymous: 'reject' } as const
+  return new FileSource({ plan, log, runtime: realRuntime, path: input, event, onWait: () => {} })
+}
+
+/** Everything that a host has computed. */
+async function resultsOf(host: ThreadedHost, plan: Plan) {
+  const values: string[] = []
+  for (const feature of featuresOf(plan)) {
+    for await (const value of host.values(feature, AS_OF_MS)) values.push(JSON.stringify(value))
+  }
+  const counts: Record<string, number> = {}
+  for (const { name, tally } of host.status()) {
+    const { tally: committed } = (await host.commitOf(name))!
+    expect(committed).toEqual(tally)
+    for (const [counter, count] of Object.entries(tally.counts)) {
+      const key = `${name.slice(0, name.lastIndexOf('-'))} ${counter}`
+      counts[key] = (counts[key] ?? 0) + count
+    }
+  }
+  return { values: values.sort(), counts }
+}
+
+async function closed(host: ThreadedHost): Promise<void> {
+  await host.stop()
+  await host.close()
+  expect(process.getActiveResourcesInfo()).not.toContain('Worker')
+}
+
+const phasesOf = (host: ThreadedHost) => host.status().map(({ name, phase }) => `${name} ${phase}`)
+
+describe('threads', () => {
+  it('give equal results, however many; status is in the order of the plan, and final when all have ended', async () => {
+    const all = await Promise.all(
+      [1, 2, 4].map(async (threads) => {
+        const { host, plan } = await parts({ name: 'equal', threads, partitions: 4 })
+        expect(host.threads).toBe(threads)
+        await host.start()
+        expect(host.status().map(({ name }) => name)).toEqual(tasksOf(plan).map(({ name }) => name))
+        await sourceOf(plan).run()
+        await host.ended()
+        expect(phasesOf(host)).toEqual(tasksOf(plan).map(({ name }) => `${name} drained`))
+        const results = await resultsOf(host, plan)
+        await closed(host)
+        return results
+      }),
+    )
+    expect(all[0]!.values).toHaveLength(PAGES + USERS)
+    expect(all[0]!.counts['user-1 accepted']).toBe(PAGES)
+    expect(all[1]).toEqual(all[0])
+    expect(all[2]).toEqual(all[0])
+  })
+
+  it('are no more than there are tasks', async () => {
+    const { host } = await parts({ name: 'few', threads: 8, partitions: 2 })
+    expect(host.threads).toBe(4)
+    await closed(host)
+  })
+
+  it('stop while busy, and go on in another number of threads', async () => {
+    const { host, plan, again } = await parts({ name: 'busy', threads: 2, tuning: MANY_COMMITS })
+    const source = sourceOf(plan)
+    await host.start()
+    const sourced = source.run()
+    while (((await host.commitOf('pages-0'))?.epoch ?? 0) < 3) await realRuntime.sleep(5)
+    await host.stop()
+    expect(phasesOf(host)).toEqual(['user-1-0 stopped', 'pages-0 stopped'])
+    await closed(host)
+    await sourced
+
+    const whole = await parts({ name: 'whole', threads: 1 })
+    await whole.host.start()
+    await sourceOf(whole.plan).run()
+    for (const threads of [1, 2]) {
+      const next = again(threads)
+      await next.start()
+      await Promise.all([next.ended(), whole.host.ended()])
+      expect((await next.commitOf('pages-0'))!.drained).toBe(true)
+      expect(await resultsOf(next, plan)).toEqual(await resultsOf(whole.host, whole.plan))
+      await closed(next)
+    }
+    await closed(whole.host)
+  })
+
+  it('hand out values as they are asked for, also to a reader who leaves', async () => {
+    const { host, plan } = await parts({ name: 'values', threads: 2 })
+    await host.start()
+    await sourceOf(plan).run()
+    await host.ended()
+    const pages = featuresOf(plan).find(({ stage }) => stage === 'pages')!
+    let read = 0
+    for await (const _ of host.values(pages, AS_OF_MS)) if (++read === 10) break
+    expect(read).toBe(10)
+    const readers = await Promise.all([resultsOf(host, plan), resultsOf(host, plan)])
+    expect(readers[0]!.values).toHaveLength(PAGES + USERS)
+    expect(readers[1]).toEqual(readers[0])
+    await closed(host)
+  })
+})
+
+describe('what halts a task in another thread', () => {
+  /** A message of nobody's lies in the stream of pages-0. */
+  async function halted(threads: number) {
+    const heard: string[] = []
+    const halt = Promise.withResolvers<void>()
+    const onHalt = (task: string) => {
+      heard.push(task)
+      halt.resolve()
+    }
+    const { host, plan } = await parts({ name: 'halt', threads, clock: 'wall', onHalt })
+    const subject = `${plan.namespace}.pages.0.stranger`
+    await log.publish({ subject, headers: null, payload: Buffer.from('["forged"]') }, null)
+    await host.start()
+    await halt.promise
+    const phases = phasesOf(host)
+    await host.stop()
+    expect(phasesOf(host)).toEqual(['user-1-0 stopped', 'pages-0 halted'])
+    const [failed] = host.failed
+    const error = failed!.error as HoldfastError
+    expect(error).toBeInstanceOf(HoldfastError)
+    const { code, message, numbers, name } = error
+    await closed(host)
+    const said = JSON.stringify({ code, message, numbers, name }).replaceAll(plan.namespace, 'ns')
+    return { heard, phases, tasks: host.failed.map(({ task }) => task), said, stack: error.stack }
+  }
+
+  it('arrives once, with its code and numbers, as if it were here; the others go on', async () => {
+    const [here, there] = [await halted(1), await halted(2)]
+    expect(there.heard).toEqual(['pages-0'])
+    expect(there.tasks).toEqual(['pages-0'])
+    expect(there.phases[1]).toBe('pages-0 halted')
+    expect(there.phases[0]).not.toMatch(/halted|stopped/)
+    expect(there.said).toBe(here.said)
+    expect(there.said).toMatch(/"code":"FOREIGN_WRITE","message":"FOREIGN_WRITE: .*"seq":1/)
+    expect(there.stack).toMatch(/intake\.ts/)
+  })
+
+  it('a state that somebody else has open ends the start', async () => {
+    const { host, stateDir } = await parts({ name: 'locked', threads: 2 })
+    const other = await openRocksBackend(join(stateDir, 'pages-0'))
+    await expect(host.start()).rejects.toMatchObject({ code: 'STATE_LOCKED', name: 'HoldfastError' })
+    await closed(host)
+    await other.close()
+  })
+
+  it('no state is opened elsewhere while the first one is not ours', async () => {
+    const { host, stateDir } = await parts({ name: 'first', threads: 2 })
+    const other = await openRocksBackend(join(stateDir, 'user-1-0'))
+    await expect(host.start()).rejects.toMatchObject({ code: 'STATE_LOCKED' })
+    await (await openRocksBackend(join(stateDir, 'pages-0'))).close()
+    await closed(host)
+    await other.close()
+  })
+})
+
+describe('a thread that dies', () => {
+  const thread = new URL('./host-thread.ts', import.meta.url)
+
+  /** The usual program, which does `what` when the file `now` is there. */
+  async function spoiled(name: string, what: string): Promise<{ program: URL; now: string }> {
+    const [path, now] = [join(dir, `${name}.mjs`), join(dir, `${name}.now`)]
+    await writeFile(
+      path,
+      `import { existsSync } from 'node:fs'
+      import ${JSON.stringify(thread.href)}
+      setInterval(() => { if (existsSync(${JSON.stringify(now)})) { ${what} } }, 5)`,
+    )
+    return { program: pathToFileURL(path), now }
+  }
+
+  it.each([
+    ['of an error outside a task', "throw new Error('boom')", /^boom$/],
+    ['of a rejection that nobody handles', "Promise.reject(new Error('boom'))", /^boom$/],
+    ['without a word', 'process.exit(0)', /^the thread of pages-0 ended with 0$/],
+  ])('%s is the halt of its tasks, and nothing hangs', async (name, what, message) => {
+    const { program, now } = await spoiled(name.replaceAll(' ', '-'), what)
+    const heard: string[] = []
+    const died = Promise.withResolvers<void>()
+    const onHalt = (task: string) => {
+      heard.push(task)
+      died.resolve()
+    }
+    const { host } = await parts({ name: 'dies', threads: 2, program, onHalt })
+    await host.start()
+    const reading = (async () => {
+      for (;;) await host.commitOf('pages-0')
+    })()
+    await Promise.all([expect(reading).rejects.toThrow(message), writeFile(now, '')])
+    await died.promise
+    expect(host.failed).toEqual([
+      { task: 'pages-0', error: expect.objectContaining({ message: expect.stringMatching(message) }) },
+    ])
+    expect(phasesOf(host)[1]).toBe('pages-0 halted')
+    expect(phasesOf(host)[0]).not.toMatch(/halted/)
+    await expect(host.commitOf('pages-0')).rejects.toThrow(message)
+    await closed(host)
+    expect(heard).toEqual(['pages-0'])
+  })
+
+  it('before it has loaded: the start fails', async () => {
+    const path = join(dir, 'broken.mjs')
+    await writeFile(path, "throw new Error('no thread')")
+    const { host } = await parts({ name: 'broken', threads: 2, program: pathToFileURL(path) })
+    await expect(host.start()).rejects.toThrow('no thread')
+    expect(host.failed.map(({ task }) => task)).toEqual(['pages-0'])
+    await closed(host)
+  })
+})
+
+describe('a broker that is away', () => {
+  it('when a thread first asks for it: waited for, and the results are the same', async () => {
+    const { host, plan } = await parts({ name: 'away', threads: 2 })
+    const source = sourceOf(plan)
+    await nats.restart(async () => {
+      void host.start()
+      await realRuntime.sleep(300)
+    })
+    await source.run()
+    await nats.restart()
+    await host.ended()
+    expect(host.failed).toEqual([])
+    expect((await resultsOf(host, plan)).counts['pages records']).toBe(PAGES)
+    await closed(host)
+  })
+
+  it('and does not come back: a thread that waits for its first connection stops all the same', async () => {
+    await nats.restart(async () => {
+      const { host } = unstreamed({ name: 'gone', threads: 2 })
+      const started = host.start()
+      await realRuntime.sleep(100)
+      host.requestStop()
+      await started
+      await closed(host)
+    })
+  })
+})
