@@ -121,9 +121,30 @@ const CLOSE = ']'
 const LINE_END = 10
 const NOT_A_FRAME = -1
 
-/** The payload of a frame from the JSON texts of its records. */
+/** The text of several records as it stands inside a frame; joined with others it is the text of all of them. */
+export function joinRecords(records: readonly string[]): string {
+  return records.join(SEPARATOR)
+}
+
+/** The payload of a frame from the JSON texts of its records, or of several at a time (joinRecords). */
 export function encodeFrame(records: readonly string[]): Buffer {
-  return Buffer.from(OPEN + records.join(SEPARATOR) + CLOSE, 'utf8')
+  return Buffer.from(OPEN + joinRecords(records) + CLOSE, 'utf8')
+}
+
+/** The records of a frame from the byte `from` on, as a frame of their own. */
+export function frameFrom(payload: Uint8Array, from: number): Buffer {
+  return Buffer.concat([Buffer.from(OPEN), payload.subarray(from)])
+}
+
+/**
+ * Cuts a frame behind a record that ends at `to`, in place: its first part, and where the rest begins. Possible because the
+ * separator has a byte for the bracket that closes the one and a byte for the one that opens the other.
+ */
+export function cutFrame(payload: Buffer, from: number, to: number): { first: Buffer; rest: number } {
+  payload.write(CLOSE, to, 'latin1')
+  const rest = to + CLOSE.length
+  if (rest < payload.length) payload.write(OPEN, rest, 'latin1')
+  return { first: payload.subarray(from, rest), rest }
 }
 
 /** Walks the byte ranges of the records of a frame payload, in order. Mutable, so that a record allocates nothing. */

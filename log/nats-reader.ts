@@ -20,8 +20,8 @@ const PULLS = 2
 /** Messages per pull: more than ever fit in its bytes, which are the bound that matters. */
 const PULL_MESSAGES = 100_000
 /** Bytes per pull to begin with; doubled when a single message is larger than half of it. */
-const PULL_BYTES = 1024 * 1024
-const BUFFER_BYTES_MAX = 2 * 1024 * 1024
+const PULL_BYTES = 256 * 1024
+const BUFFER_BYTES_MAX = 512 * 1024
 /** A pull that waits this long for messages ends, and the next one is made. */
 const PULL_EXPIRES_MS = 30_000
 /** The server says this often that a waiting pull is alive; after two of them without a word the consumer is given up. */

@@ -1,21 +1,27 @@
 // Numbers, chains and chunks of what a writer computes, before anything is published.
 
 import { describe, expect, it } from 'vitest'
-import { Chain, FRAME_BYTES_MAX } from './frame.ts'
+import { Chain, FRAME_BYTES_MAX, joinRecords } from './frame.ts'
 import {
   ATOMIC_BATCH_MAX,
+  type Chunk,
   chainAt,
   chunkOf,
   comparePositions,
   Numbering,
   RECORD_BYTES_MAX,
   startOf,
+  withoutFirst,
 } from './numbering.ts'
 
 const START = startOf('w', 's')
 const HERE = { seq: 1, index: 0 }
 const text = (i: number) => `"record ${i}"`
 const texts = (count: number) => Array.from({ length: count }, (_, i) => text(i))
+
+const sizeOf = ({ before, after }: Chunk) => after.number - before.number
+/** Of records without commas and line ends in them. */
+const recordsIn = ({ payload }: Chunk) => payload.toString().slice(1, -1).split(',\n')
 
 /** The chain over records, one by one. */
 function chainOver(records: readonly string[]): string {
@@ -49,9 +55,9 @@ describe('Numbering', () => {
     const third = JSON.stringify('x'.repeat(Math.floor(FRAME_BYTES_MAX / 3) - 10))
     const huge = JSON.stringify('y'.repeat(FRAME_BYTES_MAX + 1))
     const { chunks } = new Numbering('frames', START).take([third, third, third, third, huge, third], 5, HERE)
-    expect(chunks.map(({ records }) => records.length)).toEqual([3, 1, 1, 1])
-    for (const { payload, records } of chunks) {
-      if (records.length > 1) expect(payload.length).toBeLessThanOrEqual(FRAME_BYTES_MAX)
+    expect(chunks.map(sizeOf)).toEqual([3, 1, 1, 1])
+    for (const chunk of chunks) {
+      if (sizeOf(chunk) > 1) expect(chunk.payload.length).toBeLessThanOrEqual(FRAME_BYTES_MAX)
     }
     expect(chunks.map(({ before, after }) => [before.number, after.number])).toEqual([
       [0, 3],
@@ -74,14 +80,30 @@ describe('Numbering', () => {
   it('cuts atomic batches by messages and by bytes', () => {
     const numbering = new Numbering('records', START)
     const { chunks } = numbering.take(texts(2 * ATOMIC_BATCH_MAX + 1), 5, HERE)
-    expect(chunks.map(({ records }) => records.length)).toEqual([ATOMIC_BATCH_MAX, ATOMIC_BATCH_MAX, 1])
+    expect(chunks.map(sizeOf)).toEqual([ATOMIC_BATCH_MAX, ATOMIC_BATCH_MAX, 1])
     const largest = JSON.stringify('x'.repeat(RECORD_BYTES_MAX - 2))
     const large = numbering.take(
       Array.from({ length: 17 }, () => largest),
       5,
       HERE,
     )
-    expect(large.chunks.map(({ records }) => records.length)).toEqual([8, 8, 1])
+    expect(large.chunks.map(sizeOf)).toEqual([8, 8, 1])
+  })
+
+  it('takes texts of several records as it takes the records', () => {
+    const whole = texts(2 * ATOMIC_BATCH_MAX + 7)
+    for (const mode of ['frames', 'records'] as const) {
+      const one = new Numbering(mode, START).take(whole, 5, HERE)
+      const together = [
+        joinRecords(whole.slice(0, 900)),
+        joinRecords(whole.slice(900, 901)),
+        joinRecords(whole.slice(901)),
+      ]
+      const several = new Numbering(mode, START).take(together, 5, HERE, whole.length)
+      expect(several).toEqual(one)
+      expect(several.chunks.flatMap(recordsIn)).toEqual(whole)
+      expect(() => new Numbering(mode, START).take(together, 5, HERE)).toThrow('without line ends')
+    }
   })
 
   it('refuses a record that no message can carry', () => {
@@ -101,6 +123,16 @@ it('chainAt is the chain after so many records of a chunk', () => {
   const records = texts(5)
   const chunk = chunkOf(records, START)
   for (let count = 0; count <= 5; count++) expect(chainAt(chunk, count)).toBe(chainOver(records.slice(0, count)))
+})
+
+it('what is left of a chunk without its first records is a chunk', () => {
+  const records = texts(5)
+  const chunk = chunkOf(records, START)
+  for (let count = 0; count < 5; count++) {
+    const before = { number: count, chain: chainOver(records.slice(0, count)) }
+    expect(withoutFirst(chunk, count)).toEqual(chunkOf(records.slice(count), before))
+  }
+  expect(() => withoutFirst(chunk, 5)).toThrow('something is left')
 })
 
 it('positions are ordered by sequence, then by index', () => {

@@ -3,7 +3,7 @@
 // Publishing them, and what is published already, is log/writer.ts.
 
 import { assert } from './errors.ts'
-import { Chain, chainRecords, encodeFrame, FRAME_BYTES_MAX } from './frame.ts'
+import { Chain, chainRecords, cutFrame, encodeFrame, FRAME_BYTES_MAX, FrameRecords, frameFrom } from './frame.ts'
 import type { Destination } from './recovery.ts'
 
 /** Messages of one atomic batch; the server's limit. */
@@ -14,7 +14,12 @@ export const ATOMIC_BATCH_BYTES_MAX = 8 * 1024 * 1024
 /** Bytes of one record: with its headers it fits the max_payload of 1 MiB, or it would be tried for ever. */
 export const RECORD_BYTES_MAX = 960 * 1024
 
-const CHUNK_LIMITS: Readonly<Record<Destination['mode'], { readonly records: number; readonly bytes: number }>> = {
+interface ChunkLimits {
+  readonly records: number
+  readonly bytes: number
+}
+
+const CHUNK_LIMITS: Readonly<Record<Destination['mode'], ChunkLimits>> = {
   frames: { records: Number.POSITIVE_INFINITY, bytes: FRAME_BYTES_MAX },
   records: { records: ATOMIC_BATCH_MAX, bytes: ATOMIC_BATCH_BYTES_MAX },
 }
@@ -33,7 +38,6 @@ export interface Position {
 
 /** Records that travel together: the payload of one frame, or one atomic batch cut from it. Encoded and chained once. */
 export interface Chunk {
-  readonly records: readonly string[]
   readonly payload: Buffer
   readonly before: Computed
   readonly after: Computed
@@ -62,11 +66,15 @@ export class Numbering {
     return this.#computed
   }
 
-  /** Numbers and chains the records of one commit. Synchronous: part of the commit's cut. */
-  take(records: readonly string[], watermark: number, covered: Position): Outbox {
+  /**
+   * Numbers and chains the records of one commit: `count` of them, in texts of one or several (joinRecords). Synchronous: part
+   * of the commit's cut.
+   */
+  take(texts: readonly string[], watermark: number, covered: Position, count: number = texts.length): Outbox {
     const before = this.#computed
-    const chunks = inChunks(records, before, this.#mode)
+    const chunks = texts.length === 0 ? [] : inChunks(texts, before, CHUNK_LIMITS[this.#mode])
     const after = chunks.at(-1)?.after ?? before
+    assert(after.number === before.number + count, 'a record is JSON text without line ends')
     this.#computed = after
     return { chunks, before, after, watermark, covered }
   }
@@ -82,57 +90,56 @@ export function comparePositions(a: Position, b: Position): number {
   return a.seq - b.seq || a.index - b.index
 }
 
+/** Records in one chunk, however many. */
 export function chunkOf(records: readonly string[], before: Computed): Chunk {
   const payload = encodeFrame(records)
   const chain = Chain.fromHex(before.chain)
   const count = chainRecords(chain, payload)
   assert(count === records.length, 'a record is JSON text without line ends')
-  return { records, payload, before, after: { number: before.number + count, chain: chain.hex } }
+  return { payload, before, after: { number: before.number + count, chain: chain.hex } }
 }
 
-function inChunks(records: readonly string[], start: Computed, mode: Destination['mode']): Chunk[] {
+/** As many records in each chunk as its limits allow, at least one. */
+function inChunks(texts: readonly string[], start: Computed, limits: ChunkLimits): Chunk[] {
   const chunks: Chunk[] = []
-  const bytesOf = measureOf(records)
+  const payload = encodeFrame(texts)
+  const records = new FrameRecords(payload)
+  const chain = Chain.fromHex(start.chain)
   let before = start
-  for (let from = 0; from < records.length; ) {
-    const to = chunkEnd(records, from, mode, bytesOf)
-    const chunk = chunkOf(from === 0 && to === records.length ? records : records.slice(from, to), before)
-    chunks.push(chunk)
-    before = chunk.after
-    from = to
+  let number = start.number
+  let from = 0
+  let end = 0
+  const close = () => {
+    const { first, rest } = cutFrame(payload, from, end)
+    const after = { number, chain: chain.hex }
+    chunks.push({ payload: first, before, after })
+    before = after
+    from = rest
   }
+  for (; records.next(); number++) {
+    assert(records.to - records.from <= RECORD_BYTES_MAX, 'a record fits a message')
+    const count = number - before.number
+    // With its closing bracket.
+    if (count > 0 && (count === limits.records || records.to + 1 - from > limits.bytes)) close()
+    chain.add(payload, records.from, records.to)
+    end = records.to
+  }
+  close()
   return chunks
 }
 
-/** How many bytes a record of these has. One native call that finds all of them in ASCII saves one for each. */
-function measureOf(records: readonly string[]): (record: string) => number {
-  const text = records.join('')
-  return Buffer.byteLength(text) === text.length ? (record) => record.length : (record) => Buffer.byteLength(record)
-}
-
-/** Where the chunk that starts at `from` ends: as many records as fit, at least one. */
-function chunkEnd(
-  records: readonly string[],
-  from: number,
-  mode: Destination['mode'],
-  bytesOf: (record: string) => number,
-): number {
-  const limits = CHUNK_LIMITS[mode]
-  const end = Math.min(records.length, from + limits.records)
-  let bytes = 0
-  for (let i = from; i < end; i++) {
-    const length = bytesOf(records[i]!)
-    assert(length <= RECORD_BYTES_MAX, 'a record fits a message')
-    // With a separator or bracket of two bytes.
-    bytes += length + 2
-    if (bytes > limits.bytes && i > from) return i
-  }
-  return end
-}
-
 /** The chain after the first `count` records of a chunk. */
-export function chainAt(chunk: Chunk, count: number): string {
-  if (count === 0) return chunk.before.chain
-  if (count === chunk.records.length) return chunk.after.chain
-  return chunkOf(chunk.records.slice(0, count), chunk.before).after.chain
+export function chainAt({ payload, before, after }: Chunk, count: number): string {
+  if (count === after.number - before.number) return after.chain
+  const chain = Chain.fromHex(before.chain)
+  chainRecords(chain, payload, count)
+  return chain.hex
+}
+
+/** A chunk without its first records; there are more than `count`. */
+export function withoutFirst(chunk: Chunk, count: number): Chunk {
+  const records = new FrameRecords(chunk.payload)
+  for (let i = 0; i <= count; i++) assert(records.next(), 'something is left of the chunk')
+  const before = { number: chunk.before.number + count, chain: chainAt(chunk, count) }
+  return { payload: frameFrom(chunk.payload, records.from), before, after: chunk.after }
 }

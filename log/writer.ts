@@ -21,11 +21,11 @@ import {
   type Chunk,
   type Computed,
   chainAt,
-  chunkOf,
   comparePositions,
   type Outbox,
   type Position,
   startOf,
+  withoutFirst,
 } from './numbering.ts'
 import { askPatiently, backoffMs, type OnWait, type WaitCause } from './patience.ts'
 import { type Destination, type Found, type Owner, type Published, whatIsThere } from './recovery.ts'
@@ -137,8 +137,7 @@ export class Writer {
     assert(skip >= 0, 'a chunk follows what is published: no record is left out')
     if (skip === 0) return chunk
     this.#compare(chunk)
-    const before = { number: chunk.before.number + skip, chain: chainAt(chunk, skip) }
-    return chunkOf(chunk.records.slice(skip), before)
+    return withoutFirst(chunk, skip)
   }
 
   /** W3, for a published number inside the chunk. */
@@ -176,9 +175,10 @@ export class Writer {
     const frame = this.#frame(chunk.payload, chunk.before, chunk.after, watermark, outbox.covered)
     if (this.destination.mode === 'frames') return [frame]
     const messages: Outgoing[] = []
+    const count = chunk.after.number - chunk.before.number
     eachRecord(chunk.payload, (from, to) => {
       const identity = { [RECORD_HEADER]: `${this.#o.writer}.${chunk.before.number + messages.length + 1}` }
-      const last = messages.length === chunk.records.length - 1
+      const last = messages.length === count - 1
       const headers = last ? { ...identity, ...frame.headers } : identity
       messages.push({ subject: this.destination.subject, headers, payload: chunk.payload.subarray(from, to) })
     })

@@ -121,9 +121,10 @@ describe('frames of a numbered writer', () => {
     halts('LOG_WENT_BACK', () => intake.open(frame('a', 4, 5, chains), 0))
     const empty = { chainBefore: other.chain, chainAfter: other.chain }
     halts('LOG_WENT_BACK', () => intake.open(frame('a', 4, 3, empty), 0))
-    const overlap = chunkOf(['["r2"]', '["another"]', '["r4"]'], stateAfter('a', 1))
+    const records = ['["r2"]', '["another"]', '["r4"]']
+    const overlap = chunkOf(records, stateAfter('a', 1))
     const header = { chainBefore: overlap.before.chain, chainAfter: overlap.after.chain }
-    halts('LOG_WENT_BACK', () => intake.open(frame('a', 2, 4, header, encodeFrame(overlap.records).toString()), 0))
+    halts('LOG_WENT_BACK', () => intake.open(frame('a', 2, 4, header, encodeFrame(records).toString()), 0))
   })
 
   it('whose records are not what the header says: FOREIGN_WRITE', () => {

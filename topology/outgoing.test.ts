@@ -26,6 +26,15 @@ beforeEach(() => {
   ])
 })
 
+/** What there is to publish, record by record. */
+function taken(): string[][] {
+  return outgoing.take().map(({ texts, count }) => {
+    const records = texts.flatMap((text) => text.split(',\n'))
+    expect(records).toHaveLength(count)
+    return records
+  })
+}
+
 const rec = (value: string, input = 0): Rec<string> => ({
   ...{ value, at: 5, watermark: 4, late: true, type: 't', id: 'i', number: 9, input },
 })
@@ -48,7 +57,7 @@ describe('outputs', () => {
   it('of several operators are in the order (input, operator, ordinal)', () => {
     operatorByOperator([0, 1, 2], 'x')
     outgoing.endBatch()
-    expect(outgoing.take()[X]).toEqual(IN_ORDER)
+    expect(taken()[X]).toEqual(IN_ORDER)
   })
 
   it('are the same in one batch and in three', () => {
@@ -56,13 +65,13 @@ describe('outputs', () => {
       operatorByOperator([input], 'x')
       outgoing.endBatch()
     }
-    expect(outgoing.take()[X]).toEqual(IN_ORDER)
+    expect(taken()[X]).toEqual(IN_ORDER)
   })
 
   it('of one operator that does not emit in the order of its inputs are put in order as well', () => {
     for (const input of [2, 0, 1]) outgoing.output('x', `${input}`, input, 0)
     outgoing.endBatch()
-    expect(outgoing.take()[X]).toEqual(['0', '1', '2'])
+    expect(taken()[X]).toEqual(['0', '1', '2'])
   })
 
   it('of a later batch stay behind those of an earlier one', () => {
@@ -72,16 +81,16 @@ describe('outputs', () => {
     outgoing.output('x', 'second', 3, 0)
     outgoing.output('y', 'alone', 0, 0)
     outgoing.endBatch()
-    const taken = outgoing.take()
-    expect(taken[X]).toEqual(['first', 'second', 'third'])
-    expect(taken[Y]).toEqual(['alone'])
+    const all = taken()
+    expect(all[X]).toEqual(['first', 'second', 'third'])
+    expect(all[Y]).toEqual(['alone'])
   })
 
   it('are taken once', () => {
     outgoing.output('x', '1', 0, 0)
     outgoing.endBatch()
-    expect(outgoing.take()[X]).toEqual(['1'])
-    expect(outgoing.take()).toEqual([[], [], [], [], []])
+    expect(taken()[X]).toEqual(['1'])
+    expect(taken()).toEqual([[], [], [], [], []])
   })
 
   it('that the stage does not have, and one that ingress and operators share, are refused', () => {
@@ -95,10 +104,10 @@ describe('exchanges', () => {
   it('go to the partition of their key, with the order key', () => {
     for (const value of ['a', 'b', 'c', 'dropped']) outgoing.exchange(0, rec(value))
     outgoing.endBatch()
-    const taken = outgoing.take()
+    const all = taken()
     for (let partition = 0; partition < PARTITIONS; partition++) {
       const here = ['a', 'b', 'c'].filter((value) => partitionOf(value, PARTITIONS) === partition)
-      expect(taken[partition]).toEqual(here.map((value) => `[5,1,"${value}",9,"t","i"]`))
+      expect(all[partition]).toEqual(here.map((value) => `[5,1,"${value}",9,"t","i"]`))
     }
   })
 
@@ -110,8 +119,8 @@ describe('exchanges', () => {
     outgoing.exchange(0, rec('a'))
     outgoing.endBatch()
     outgoing.toEveryTask('{"hf":"drain"}')
-    const taken = outgoing.take()
-    for (let partition = 0; partition < PARTITIONS; partition++) expect(taken[partition]!.at(-1)).toBe('{"hf":"drain"}')
-    expect(taken.slice(PARTITIONS)).toEqual([[], [], []])
+    const all = taken()
+    for (let partition = 0; partition < PARTITIONS; partition++) expect(all[partition]!.at(-1)).toBe('{"hf":"drain"}')
+    expect(all.slice(PARTITIONS)).toEqual([[], [], []])
   })
 })

@@ -2,17 +2,24 @@
 // O1: within a batch, what goes to one destination is in the order (input, operator, ordinal); batches follow each other.
 
 import { assert } from '../log/errors.ts'
-import { partitionOf } from '../log/frame.ts'
+import { joinRecords, partitionOf } from '../log/frame.ts'
 import type { Rec } from '../operators/operator.ts'
 import { type ClockMode, type ExchangePlan, INGRESS, type OutputPlan } from './plan.ts'
 
+/** What a commit publishes to one destination: texts of one batch's records each (joinRecords), and how many records in all. */
+export interface Records {
+  readonly texts: readonly string[]
+  readonly count: number
+}
+
 interface Pending {
+  /** Of finished batches. One string each: ten thousand small ones would outlive a collection of garbage. */
+  texts: string[]
+  count: number
+  /** Records of the open batch, and the place of each in it (input, operator). */
   records: string[]
-  /** Place of each record in its batch (input, operator), only for the batch that is open. */
   inputs: number[]
   nodes: number[]
-  /** Records of finished batches: their order is final. */
-  finished: number
   /** The open batch is not in its order yet. */
   mixed: boolean
   /** Whether the ingress writes here. It runs ahead of the other operators, so the two cannot share an output. */
@@ -45,10 +52,11 @@ export class Outgoing {
     this.#exchanges = exchanges
     const count = exchanges.length * partitions + outputs.length
     this.#pending = Array.from({ length: count }, () => ({
+      texts: [],
+      count: 0,
       records: [],
       inputs: [],
       nodes: [],
-      finished: 0,
       mixed: false,
       ofIngress: null,
     }))
@@ -85,9 +93,11 @@ export class Outgoing {
 
   endBatch(): void {
     for (const pending of this.#pending) {
-      if (pending.inputs.length === 0) continue
+      if (pending.records.length === 0) continue
       if (pending.mixed) putInOrder(pending)
-      pending.finished = pending.records.length
+      pending.texts.push(joinRecords(pending.records))
+      pending.count += pending.records.length
+      pending.records.length = 0
       pending.inputs.length = 0
       pending.nodes.length = 0
       pending.mixed = false
@@ -95,13 +105,12 @@ export class Outgoing {
   }
 
   /** Takes everything, by destination: the commit's cut. */
-  take(): string[][] {
+  take(): Records[] {
     return this.#pending.map((pending) => {
-      const { records } = pending
-      if (records.length === 0) return records
-      pending.records = []
-      pending.finished = 0
-      return records
+      const { texts, count } = pending
+      if (count > 0) pending.texts = []
+      pending.count = 0
+      return { texts, count }
     })
   }
 
@@ -114,8 +123,8 @@ export class Outgoing {
   }
 }
 
-function putInOrder({ records, inputs, nodes, finished }: Pending): void {
+function putInOrder({ records, inputs, nodes }: Pending): void {
   const order = inputs.map((_, i) => i).sort((a, b) => inputs[a]! - inputs[b]! || nodes[a]! - nodes[b]! || a - b)
-  const sorted = order.map((i) => records[finished + i]!)
-  for (let i = 0; i < sorted.length; i++) records[finished + i] = sorted[i]!
+  const sorted = order.map((i) => records[i]!)
+  for (let i = 0; i < sorted.length; i++) records[i] = sorted[i]!
 }

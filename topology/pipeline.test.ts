@@ -3,6 +3,7 @@
 
 import { describe, expect, it } from 'vitest'
 import { HoldfastError } from '../log/errors.ts'
+import { joinRecords } from '../log/frame.ts'
 import type { Operator, Rec, Timer } from '../operators/operator.ts'
 import { MemoryDisk } from '../state/memory-backend.ts'
 import type { Codec } from '../state/store.ts'
@@ -86,7 +87,7 @@ async function worldOf(
     pause: async () => {},
     position: () => ({ stream: 'n_s_0', seq: 7, index: 3 }),
   })
-  return { pipeline, state, lines: () => outgoing.take()[0]!.map((json) => JSON.parse(json) as string) }
+  return { pipeline, state, lines: () => JSON.parse(`[${joinRecords(outgoing.take()[0]!.texts)}]`) as string[] }
 }
 
 /** A record as the order buffer hands it on. */

@@ -681,8 +681,11 @@ export class Task {
     this.#intake.settle()
     const position = this.#position
     const covered = { seq: position.seq, index: position.applied }
-    const texts = this.#outgoing.take()
-    const outboxes = this.#numberings.map((numbering, i) => numbering.take(texts[i]!, this.#watermark, covered))
+    const outgoing = this.#outgoing.take()
+    const outboxes = this.#numberings.map((numbering, i) => {
+      const { texts, count } = outgoing[i]!
+      return numbering.take(texts, this.#watermark, covered, count)
+    })
     this.#uncommitted = 0
     this.#epoch++
     const record = {
