@@ -15,6 +15,7 @@ import { FileSource } from './file-source.ts'
 import { type GraphOptions, LATENESS_MS_DEFAULT, pageViewGraph } from './graph.ts'
 import { tasksOf } from './host.ts'
 import type { ClockMode, Plan } from './plan.ts'
+import { RemoteHost } from './remote-host.ts'
 import { ensureStreams, streamSpecs } from './streams.ts'
 import { DEFAULT_TUNING, type TaskTuning } from './task.ts'
 import { ThreadedHost, type ThreadedHostOptions } from './threaded-host.ts'
@@ -67,7 +68,7 @@ function unstreamed({ name, partitions = 1, clock = 'data', ...rest }: Parts) {
   const connection = { servers: nats.url, name: 'threads test', requestTimeoutMs: 1_000 }
   const stateDir = join(dir, graph.namespace)
   const again = (threads: number) => new ThreadedHost({ ...common, connection, stateDir, ...rest, threads })
-  return { plan: pageViewGraph(graph), stateDir, again, host: again(rest.threads) }
+  return { graph, plan: pageViewGraph(graph), stateDir, again, host: again(rest.threads) }
 }
 
 /** The same, and its streams are there. */
@@ -274,6 +275,19 @@ describe('a thread that dies', () => {
     await expect(host.commitOf('pages-0')).rejects.toThrow(message)
     await closed(host)
     expect(heard).toEqual(['pages-0'])
+  })
+
+  it('because it compiled another plan: the start fails', async () => {
+    const { host, plan, graph, stateDir } = await parts({ name: 'other', threads: 1 })
+    const connection = { servers: nats.url, name: 'threads test' }
+    const task = { graph, tasks: ['pages-0'], connection, stateDir, tuning: DEFAULT_TUNING, onHalt: () => {} }
+    const [other, same] = ['another', plan.fingerprint].map((fingerprint) => new RemoteHost({ ...task, fingerprint }))
+    await expect(other!.start()).rejects.toThrow(/the same plan/)
+    await same!.start()
+    for (const remote of [host, other!, same!]) {
+      await remote.stop()
+      await remote.close()
+    }
   })
 
   it('before it has loaded: the start fails', async () => {

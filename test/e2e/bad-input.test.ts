@@ -61,6 +61,8 @@ describe('refused with one line and exit code 2, before anything is written', ()
     ['1.5 partitions', good('--partitions', '1.5'), /--partitions must be a whole number .*"1.5"/],
     ['257 partitions', good('--partitions', '257'), /--partitions must be a whole number .*"257"/],
     ['abc partitions', good('--partitions', 'abc'), /--partitions must be a whole number .*"abc"/],
+    ['0 threads', good('--threads', '0'), /--threads must be a whole number from 1 to 256, not "0"/],
+    ['257 threads', good('--threads', '257'), /--threads must be a whole number .*"257"/],
     ['slices of 0', good('--slice-records', '0'), /--slice-records must be a whole number/],
     ['a configuration with an unknown field', good('--config', 'unknown-field.json'), /unknown field "latenesMs"/],
     ['a configuration with a wrong type', good('--config', 'wrong-type.json'), /"latenessMs" must be a whole number/],

@@ -1,6 +1,8 @@
 // A share of the kill tests for every run of the suite: each kill point, and a kill at any time, of real processes. Many more,
 // drawn by a seed: npm run test:kill.
 
+import { spawnSync } from 'node:child_process'
+import { readFileSync, rmSync } from 'node:fs'
 import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join, resolve } from 'node:path'
@@ -90,6 +92,24 @@ describe('the tools', () => {
     const draw = (seed: number) => Array.from({ length: 20 }, (_, i) => scenarioOf(seed, i, ['K2', 'K4', 'node'], hits))
     expect(draw(1)).toEqual(draw(1))
     expect(draw(1)).not.toEqual(draw(2))
+  })
+
+  it('count passes over all threads together: exactly one of them kills', async () => {
+    const log = join(workDir, 'threads.log')
+    const point = import.meta.resolve('../../topology/kill-point.ts')
+    const pass = `const { killPoint } = (await import('${point}')).runtimeOf(process.env); killPoint('K2'); killPoint('K2')`
+    const thread = `(async () => { ${pass} })()`
+    const main = `import { Worker } from 'node:worker_threads'
+      ${pass}
+      for (let i = 0; i < 4; i++) new Worker(${JSON.stringify(thread)}, { eval: true })`
+    const env = (kill: string) => ({ ...process.env, HOLDFAST_KILL: kill, HOLDFAST_KILL_LOG: log })
+    const run = (kill: string) => spawnSync(process.execPath, ['--input-type=module', '-e', main], { env: env(kill) })
+    expect(run('K2:11')).toMatchObject({ signal: null, status: 0 })
+    expect(run('K2:9+2000').signal).toBe('SIGKILL')
+    expect(readFileSync(log, 'utf8')).toBe('K2\n')
+    rmSync(log)
+    expect(run('count').status).toBe(0)
+    expect(readFileSync(log, 'utf8')).toBe('{"K2":2}\n'.repeat(5))
   })
 
   it('refuse a kill point they cannot read, with exit code 2', async () => {
