@@ -1,5 +1,6 @@
 // Tasks in several threads, on a real nats-server and RocksDB: the same results as in one, the same failures, and an end.
 
+import { existsSync } from 'node:fs'
 import { mkdtemp, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -227,7 +228,9 @@ describe('what halts a task in another thread', () => {
     const { host, stateDir } = await parts({ name: 'first', threads: 2 })
     const other = await openRocksBackend(join(stateDir, 'user-1-0'))
     await expect(host.start()).rejects.toMatchObject({ code: 'STATE_LOCKED' })
-    await (await openRocksBackend(join(stateDir, 'pages-0'))).close()
+    // The time that a thread takes to load and to open what it should not.
+    await realRuntime.sleep(500)
+    expect(existsSync(join(stateDir, 'pages-0'))).toBe(false)
     await closed(host)
     await other.close()
   })
