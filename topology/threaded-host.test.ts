@@ -5,6 +5,7 @@ import { mkdtemp, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { pathToFileURL } from 'node:url'
+import type { Worker } from 'node:worker_threads'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { HoldfastError } from '../log/errors.ts'
 import type { NatsLog } from '../log/nats-log.ts'
@@ -14,7 +15,7 @@ import { type NatsHarness, natsHarness } from '../test/conformance/nats-harness.
 import { featuresOf } from './features.ts'
 import { FileSource } from './file-source.ts'
 import { type GraphOptions, LATENESS_MS_DEFAULT, pageViewGraph } from './graph.ts'
-import { tasksOf } from './host.ts'
+import { type TaskHost, tasksOf } from './host.ts'
 import type { ClockMode, Plan } from './plan.ts'
 import { RemoteHost } from './remote-host.ts'
 import { ensureStreams, streamSpecs } from './streams.ts'
@@ -34,6 +35,10 @@ let dir: string
 let nats: NatsHarness
 let log: NatsLog
 let input: string
+
+/** Every thread that was started. */
+const threads: Worker[] = []
+process.on('worker', (worker) => threads.push(worker))
 
 beforeAll(async () => {
   dir = await mkdtemp(join(tmpdir(), 'holdfast-threads-'))
@@ -102,10 +107,13 @@ async function resultsOf(host: ThreadedHost, plan: Plan) {
   return { values: values.sort(), counts }
 }
 
-async function closed(host: ThreadedHost): Promise<void> {
-  await host.stop()
-  await host.close()
-  expect(process.getActiveResourcesInfo()).not.toContain('Worker')
+async function closed(...hosts: readonly TaskHost[]): Promise<void> {
+  for (const host of hosts) {
+    await host.stop()
+    await host.close()
+  }
+  // Of a thread that is no more.
+  expect(threads.filter(({ threadId }) => threadId !== -1)).toEqual([])
 }
 
 const phasesOf = (host: ThreadedHost) => host.status().map(({ name, phase }) => `${name} ${phase}`)
@@ -121,15 +129,15 @@ describe('threads', () => {
         await sourceOf(plan).run()
         await host.ended()
         expect(phasesOf(host)).toEqual(tasksOf(plan).map(({ name }) => `${name} drained`))
-        const results = await resultsOf(host, plan)
-        await closed(host)
-        return results
+        return { host, ...(await resultsOf(host, plan)) }
       }),
     )
-    expect(all[0]!.values).toHaveLength(PAGES + USERS)
-    expect(all[0]!.counts['user-1 accepted']).toBe(PAGES)
-    expect(all[1]).toEqual(all[0])
-    expect(all[2]).toEqual(all[0])
+    await closed(...all.map(({ host }) => host))
+    const [one, two, four] = all.map(({ values, counts }) => ({ values, counts }))
+    expect(one!.values).toHaveLength(PAGES + USERS)
+    expect(one!.counts['user-1 accepted']).toBe(PAGES)
+    expect(two).toEqual(one)
+    expect(four).toEqual(one)
   })
 
   it('are no more than there are tasks', async () => {
@@ -287,10 +295,7 @@ describe('a thread that dies', () => {
     const [other, same] = ['another', plan.fingerprint].map((fingerprint) => new RemoteHost({ ...task, fingerprint }))
     await expect(other!.start()).rejects.toThrow(/the same plan/)
     await same!.start()
-    for (const remote of [host, other!, same!]) {
-      await remote.stop()
-      await remote.close()
-    }
+    await closed(host, other!, same!)
   })
 
   it('before it has loaded: the start fails', async () => {
