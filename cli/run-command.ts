@@ -5,7 +5,7 @@
 // RC3: --out gets its files at the end only, summary.json last: where it lies, the others belong to it.
 
 import { randomBytes } from 'node:crypto'
-import { access, constants, mkdtemp, rm, stat } from 'node:fs/promises'
+import { access, constants, mkdtemp, rm, rmdir, stat } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { dirname, join, resolve } from 'node:path'
 import { HoldfastError } from '../log/errors.ts'
@@ -150,9 +150,12 @@ async function checkArguments({ input, out }: RunOptions): Promise<void> {
   await access(input, constants.R_OK).catch((error: Error) => usage(`cannot read ${input}: ${error.message}`))
   const there = await stat(out).catch(() => null)
   if (there !== null && !there.isDirectory()) usage(`${out} is there and is not a directory`)
-  await access(await firstThere(out), constants.W_OK).catch((error: Error) =>
-    usage(`cannot write ${out}: ${error.message}`),
-  )
+  await tryFolderIn(await firstThere(out)).catch((error: Error) => usage(`cannot write ${out}: ${error.message}`))
+}
+
+/** Tried, not asked: a file system may say that root may write and mean no new folders (/proc). */
+async function tryFolderIn(directory: string): Promise<void> {
+  await rmdir(await mkdtemp(join(directory, '.holdfast-')))
 }
 
 /** The path, or the nearest folder above it that is there: results come late, and must not fail then. */

@@ -57,6 +57,11 @@ describe('refused with one line and exit code 2, before anything is written', ()
       ['run', '--input', 'good', '--out', 'good/o', '--drain'],
       /cannot write good\/o: .*good is not/,
     ],
+    [
+      '--out where no folder can be made',
+      ['run', '--input', 'good', '--out', '/proc/holdfast/out', '--drain'],
+      /cannot write \/proc\/holdfast\/out: /,
+    ],
     ['0 partitions', good('--partitions', '0'), /--partitions must be a whole number from 1 to 256, not "0"/],
     ['1.5 partitions', good('--partitions', '1.5'), /--partitions must be a whole number .*"1.5"/],
     ['257 partitions', good('--partitions', '257'), /--partitions must be a whole number .*"257"/],
