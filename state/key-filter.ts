@@ -1,48 +1,56 @@
-// "Was this key put away?" without asking the backend: a Bloom filter of a known number of keys, 10 bits and 7 probes each
-// (false "maybe" in 1 % of the questions). For keys that a cache evicted; it is filled once and goes as a whole.
+// "Was this key put away?" without asking the backend: for the keys that a cache evicted, millions of them in the end.
+// A chain of Bloom filters (state/bloom.ts), each with room for as many keys as all before it, so that a few of them and two
+// bytes a key are enough however many there will be. It only grows; it goes as a whole.
 
-const BITS_PER_KEY = 10
-const PROBES = 7
+import { BloomFilter } from './bloom.ts'
+
+/** Room taken per key: 18 bits instead of the 12 of a BloomFilter, for a false "maybe" in 1 of 2,000 questions of one filter. */
+const ROOM_PER_KEY = 1.5
 
 export class KeyFilter {
-  readonly #words: Int32Array
-  readonly #bits: number
+  readonly #filters: BloomFilter[] = []
+  #count = 0
+  /** Keys that the newest filter still takes. */
+  #room = 0
 
-  constructor(keys: Iterable<string>, count: number) {
-    this.#words = new Int32Array(Math.max(1, Math.ceil((count * BITS_PER_KEY) / 32)))
-    this.#bits = this.#words.length * 32
-    for (const key of keys) this.#add(key)
+  /** Keys added. */
+  get count(): number {
+    return this.#count
+  }
+
+  get bytes(): number {
+    return this.#filters.reduce((sum, { bytes }) => sum + bytes, 0)
+  }
+
+  add(keys: readonly string[]): void {
+    if (keys.length > this.#room) {
+      this.#room = Math.max(keys.length, this.#count)
+      this.#filters.push(new BloomFilter(this.#room * ROOM_PER_KEY))
+    }
+    const newest = this.#filters.at(-1)
+    for (const key of keys) newest!.add(hash(key, FIRST), hash(key, SECOND))
+    this.#room -= keys.length
+    this.#count += keys.length
   }
 
   /** false: surely not among the keys. */
   mayHave(key: string): boolean {
-    const [first, step] = hashes(key)
-    for (let i = 0, at = first; i < PROBES; i++, at = (at + step) >>> 0) {
-      const bit = at % this.#bits
-      if ((this.#words[bit >>> 5]! & (1 << (bit & 31))) === 0) return false
-    }
-    return true
-  }
-
-  #add(key: string): void {
-    const [first, step] = hashes(key)
-    for (let i = 0, at = first; i < PROBES; i++, at = (at + step) >>> 0) {
-      const bit = at % this.#bits
-      this.#words[bit >>> 5]! |= 1 << (bit & 31)
-    }
+    if (this.#count === 0) return false
+    const h1 = hash(key, FIRST)
+    const h2 = hash(key, SECOND)
+    for (let i = this.#filters.length - 1; i >= 0; i--) if (this.#filters[i]!.mayHave(h1, h2)) return true
+    return false
   }
 }
 
-/** Two hashes of a key's UTF-16 units (FNV-1a with two primes), for double hashing. */
-function hashes(key: string): [first: number, step: number] {
-  let a = 0x811c9dc5
-  let b = 0x9747b28c
-  for (let i = 0; i < key.length; i++) {
-    const unit = key.charCodeAt(i)
-    a = Math.imul(a ^ unit, 0x01000193)
-    b = Math.imul(b ^ unit, 0x5bd1e995)
-  }
-  a ^= a >>> 15
-  b ^= b >>> 13
-  return [a >>> 0, (b | 1) >>> 0]
+const FIRST = 0x811c9dc5
+const SECOND = 0x9747b28c
+
+/** FNV-1a over the UTF-16 units, finished as MurmurHash3 does: a filter takes the top bits, which FNV alone leaves poor. */
+function hash(key: string, seed: number): number {
+  let h = seed
+  for (let i = 0; i < key.length; i++) h = Math.imul(h ^ key.charCodeAt(i), 0x01000193)
+  h = Math.imul(h ^ (h >>> 16), 0x85ebca6b)
+  h = Math.imul(h ^ (h >>> 13), 0xc2b2ae35)
+  return h ^ (h >>> 16)
 }

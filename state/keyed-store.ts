@@ -49,16 +49,16 @@ type Generation<V> = Map<string, CacheEntry<V>>
 interface Bucket<V> {
   young: Generation<V>
   old: Generation<V>
-  /** Keys with values that were evicted, one filter per eviction. null: what the backend has is not known, it is asked. */
-  evicted: KeyFilter[] | null
+  /** Keys with values that were evicted. null: what the backend has is not known, it is asked. */
+  evicted: KeyFilter | null
   /** C4; then all entries are young. */
   isPacked: boolean
   /** Whether the backend has, or by the cuts taken so far will have, a packed value. */
   isPageStored: boolean
 }
 
-/** More filters than this cost as much as asking. */
-const FILTERS_MAX = 16
+/** Keys of one bucket that a filter remembers, at some three bytes each; beyond them the backend is asked. */
+const EVICTED_KEYS_MAX = 16 * 1024 * 1024
 const NO_BUCKET = -1
 
 export interface KeyedMeta extends ExpiryMeta {
@@ -84,8 +84,8 @@ function remember<V>(bucket: Bucket<V>): void {
   const gone: string[] = []
   for (const [key, entry] of bucket.old) if (entry.value !== undefined && !bucket.young.has(key)) gone.push(key)
   if (gone.length === 0) return
-  if (bucket.evicted.length === FILTERS_MAX) bucket.evicted = null
-  else bucket.evicted.push(new KeyFilter(gone, gone.length))
+  if (bucket.evicted.count + gone.length > EVICTED_KEYS_MAX) bucket.evicted = null
+  else bucket.evicted.add(gone)
 }
 
 export class CachedKeyedStore<V> implements KeyedStore<V>, ManagedStore {
@@ -159,7 +159,13 @@ export class CachedKeyedStore<V> implements KeyedStore<V>, ManagedStore {
       const page = pages[i] ?? null
       if (page === null)
         throw new HoldfastError('STATE_CORRUPT', `store ${this.name}: a packed bucket is gone`, { bucket: number })
-      const bucket: Bucket<V> = { young: new Map(), old: new Map(), evicted: [], isPacked: true, isPageStored: true }
+      const bucket: Bucket<V> = {
+        young: new Map(),
+        old: new Map(),
+        evicted: new KeyFilter(),
+        isPacked: true,
+        isPageStored: true,
+      }
       this.#buckets.set(number, bucket)
       for (const [key, bytes] of this.#decodePage(number, page)) {
         const value = this.#decode(number, key, bytes)
@@ -206,9 +212,7 @@ export class CachedKeyedStore<V> implements KeyedStore<V>, ManagedStore {
   /** C3. Of a key that is not in memory. */
   #isAbsent(bucket: number, key: string): boolean {
     const { evicted } = this.#bucket(bucket)
-    if (evicted === null) return false
-    for (const filter of evicted) if (filter.mayHave(key)) return false
-    return true
+    return evicted !== null && !evicted.mayHave(key)
   }
 
   get(bucket: number, key: string): V | undefined {
@@ -392,7 +396,7 @@ export class CachedKeyedStore<V> implements KeyedStore<V>, ManagedStore {
     let bucket = this.#buckets.get(number)
     if (bucket === undefined) {
       const isBornHere = number > this.#inherited
-      const evicted = isBornHere ? [] : null
+      const evicted = isBornHere ? new KeyFilter() : null
       bucket = { young: new Map(), old: new Map(), evicted, isPacked: isBornHere, isPageStored: false }
       this.#buckets.set(number, bucket)
     }

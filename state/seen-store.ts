@@ -40,6 +40,8 @@ const STAGED_MAX = 512
  */
 const INDEX_IDS_MIN = 1 << 19
 const INDEX_IDS_MAX = 1 << 22
+/** Segments whose hashes are in memory at once during a restart: 8 MB. */
+const SEGMENTS_READ_MAX = 64
 
 export interface SeenMeta extends ExpiryMeta {
   readonly nextSegment: number
@@ -462,7 +464,7 @@ export class BucketedSeenStore implements SeenStore, ManagedStore {
     return bucketRange(kind, this.id, this.#expiry.first, BUCKET_MAX + 1)
   }
 
-  /** Indexes all segments, each index at once when its last segment was read. */
+  /** Indexes all segments, some at a time: enough of them that addHashes() pays, few enough to be small. */
   async #readSegments(sealedIds: number): Promise<void> {
     let current: IndexGroup | null = null
     let read: SegmentHashes[] = []
@@ -475,7 +477,7 @@ export class BucketedSeenStore implements SeenStore, ManagedStore {
         const { bucket, number } = parseSeenKey(key)
         const { segment, hashes } = unseal(bytes, bucket, number)
         const { group, ordinal } = this.#assign(segment, sealedIds - this.#sealedIds)
-        if (group !== current) build()
+        if (group !== current || read.length === SEGMENTS_READ_MAX) build()
         current = group
         read.push({ ordinal, hashes })
       }
