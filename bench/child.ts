@@ -3,7 +3,7 @@
 // CH2: a child that fails says why and ends with another code than 0; the parent throws.
 
 import { fork } from 'node:child_process'
-import { NODE_FLAGS } from '../cli/node-flags.mjs'
+import { NODE_ENVIRONMENT, NODE_FLAGS } from '../cli/node-flags.mjs'
 
 export interface ChildOptions {
   /** Ends the child. */
@@ -17,7 +17,8 @@ type FromChild<R> = { readonly say: string } | { readonly result: R }
 /** Runs a program of bench/ with a task that is plain data; settles with what it reports. */
 export function runChild<R>(file: URL, task: unknown, { signal, say }: ChildOptions): Promise<R> {
   return new Promise((resolve, reject) => {
-    const child = fork(file, { signal, execArgv: [...NODE_FLAGS], stdio: ['ignore', 'inherit', 'inherit', 'ipc'] })
+    const env = { ...NODE_ENVIRONMENT, ...process.env }
+    const child = fork(file, { signal, execArgv: [...NODE_FLAGS], stdio: ['ignore', 'inherit', 'inherit', 'ipc'], env })
     let outcome: { result: R } | null = null
     child.on('message', (message: FromChild<R>) => {
       if ('say' in message) say(message.say)

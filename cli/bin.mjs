@@ -8,7 +8,7 @@ import { createRequire } from 'node:module'
 import { constants } from 'node:os'
 import { dirname, join } from 'node:path'
 import { fileURLToPath } from 'node:url'
-import { COMPILE_CACHE, NODE_FLAGS } from './node-flags.mjs'
+import { NODE_ENVIRONMENT, NODE_FLAGS } from './node-flags.mjs'
 
 const MAIN = new URL('./main.ts', import.meta.url)
 /** The first Node that runs TypeScript without a warning. */
@@ -36,7 +36,7 @@ function packagedNode() {
 function handOver(node) {
   const child = spawn(node, [...NODE_FLAGS, fileURLToPath(MAIN), ...process.argv.slice(2)], {
     stdio: 'inherit',
-    env: { NODE_COMPILE_CACHE: COMPILE_CACHE, ...process.env },
+    env: { ...NODE_ENVIRONMENT, ...process.env },
   })
   for (const signal of /** @type {const} */ (['SIGTERM', 'SIGHUP', 'SIGINT', 'SIGQUIT'])) {
     process.on(signal, () => {

@@ -22,8 +22,8 @@ export interface Range {
 export interface BackendReader {
   /** One value per key, null where there is none. */
   multiGet(keys: readonly Uint8Array[]): Promise<(Uint8Array | null)[]>
-  /** Entries in byte order of their keys, in chunks. */
-  scan(range: Range): AsyncIterable<readonly Entry[]>
+  /** Entries in byte order of their keys, in chunks. `entriesFetched`: entries read ahead, fewer than usual for large values. */
+  scan(range: Range, entriesFetched?: number): AsyncIterable<readonly Entry[]>
 }
 
 export interface BackendSnapshot extends BackendReader {

@@ -35,13 +35,14 @@ export const PAGES_CACHED_MAX = 1024
 /** Staged records; a slice has at most 128 records. What does not fit is encoded twice. */
 const STAGED_MAX = 512
 /**
- * Ids of the smallest and the largest index (2 and 16 MB). Each index is up to twice as large as all before it, since
+ * Ids of the smallest and the largest index (2 and 8 MB). Each index is up to twice as large as all before it, since
  * every one costs each lookup a cache miss; an index is freed when all of its segments expired.
  */
 const INDEX_IDS_MIN = 1 << 19
-const INDEX_IDS_MAX = 1 << 22
-/** Segments whose hashes are in memory at once during a restart: 8 MB. */
+const INDEX_IDS_MAX = 1 << 21
+/** Segments whose hashes are in memory at once during a restart (8 MB), and those that are fetched at once. */
 const SEGMENTS_READ_MAX = 64
+const SEGMENTS_FETCHED_MAX = 8
 
 export interface SeenMeta extends ExpiryMeta {
   readonly nextSegment: number
@@ -472,7 +473,7 @@ export class BucketedSeenStore implements SeenStore, ManagedStore {
       if (current !== null) addHashes(current.index, read)
       read = []
     }
-    for await (const chunk of this.#backend.scan(this.#keptBuckets(KIND.segment))) {
+    for await (const chunk of this.#backend.scan(this.#keptBuckets(KIND.segment), SEGMENTS_FETCHED_MAX)) {
       for (const [key, bytes] of chunk) {
         const { bucket, number } = parseSeenKey(key)
         const { segment, hashes } = unseal(bytes, bucket, number)

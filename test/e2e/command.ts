@@ -8,7 +8,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { writeFile } from '../../cli/generate/write-file.ts'
-import { COMPILE_CACHE } from '../../cli/node-flags.mjs'
+import { NODE_ENVIRONMENT } from '../../cli/node-flags.mjs'
 import { type StressOptions, stressLines } from '../generate/stress.ts'
 
 export const PROJECT_DIR = join(import.meta.dirname, '..', '..')
@@ -43,7 +43,7 @@ export class Running {
   constructor(args: readonly string[], { cwd, env }: CommandOptions = {}) {
     this.#child = spawn(process.execPath, [join(PROJECT_DIR, 'cli', 'main.ts'), ...args], {
       cwd: cwd ?? PROJECT_DIR,
-      env: { NODE_COMPILE_CACHE: COMPILE_CACHE, ...process.env, ...env },
+      env: { ...NODE_ENVIRONMENT, ...process.env, ...env },
       stdio: ['ignore', 'pipe', 'pipe'],
     })
     this.#child.stdout!.setEncoding('utf8').on('data', (text: string) => {

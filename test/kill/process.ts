@@ -5,7 +5,7 @@ import { once } from 'node:events'
 import { existsSync, readdirSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
-import { COMPILE_CACHE } from '../../cli/node-flags.mjs'
+import { NODE_ENVIRONMENT } from '../../cli/node-flags.mjs'
 
 export interface Ended {
   readonly code: number | null
@@ -39,7 +39,7 @@ export class HoldfastProcess {
     const startedMs = performance.now()
     this.#child = spawn(process.execPath, [join(repo, 'cli/main.ts'), ...args], {
       cwd: repo,
-      env: { NODE_COMPILE_CACHE: COMPILE_CACHE, ...process.env, ...env },
+      env: { ...NODE_ENVIRONMENT, ...process.env, ...env },
       stdio: ['ignore', 'ignore', 'pipe'],
     })
     this.#child.stderr!.setEncoding('utf8').on('data', (text: string) => {
