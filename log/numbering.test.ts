@@ -1,7 +1,7 @@
 // Numbers, chains and chunks of what a writer computes, before anything is published.
 
 import { describe, expect, it } from 'vitest'
-import { Chain, FRAME_BYTES_MAX, joinRecords } from './frame.ts'
+import { Chain, encodeFrame, FRAME_BYTES_MAX, joinRecords } from './frame.ts'
 import {
   ATOMIC_BATCH_MAX,
   type Chunk,
@@ -57,6 +57,7 @@ describe('Numbering', () => {
     const { chunks } = new Numbering('frames', START).take([third, third, third, third, huge, third], 5, HERE)
     expect(chunks.map(sizeOf)).toEqual([3, 1, 1, 1])
     for (const chunk of chunks) {
+      expect(chunk.payload.equals(encodeFrame(recordsIn(chunk)))).toBe(true)
       if (sizeOf(chunk) > 1) expect(chunk.payload.length).toBeLessThanOrEqual(FRAME_BYTES_MAX)
     }
     expect(chunks.map(({ before, after }) => [before.number, after.number])).toEqual([

@@ -256,6 +256,23 @@ describe('seen stores', () => {
     return known
   }
 
+  test('many segments: every id of every one is known after a restart', async () => {
+    const disk = new MemoryDisk()
+    const small = { seen: { sealEntries: 8 } }
+    const state = await TaskState.open(disk.open(), specs, small)
+    // More segments than are read at once, and than one index has.
+    const count = 8 * 300
+    for (let from = 0; from < count; from += 8) {
+      expect(await addAll(state, from, from + 8)).toBe(0)
+      await commit(state)
+    }
+    const { sealedSegments } = state.seen('ids') as unknown as { sealedSegments: number }
+    expect(sealedSegments).toBe(300)
+    disk.crash()
+    const again = await TaskState.open(disk.open(), specs, small)
+    expect(await addAll(again, 0, count)).toBe(count)
+  })
+
   test('many ids: one put per commit while open, a page for 64 ids when sealed; exact after a restart', async () => {
     const disk = new MemoryDisk()
     let state = await TaskState.open(disk.open(), specs)

@@ -302,6 +302,8 @@ describe('a stranger', () => {
     ['data on the control subject', 'wall', CONTROL_WRITER, '[[1,0,"x"]]'],
     ['a drain without a number', 'wall', CONTROL_WRITER, '[{"hf":"drain","as_of":null}]'],
     ['an unknown writer', 'wall', 'somebody', '[]'],
+    ['an event from an unknown writer', 'wall', 'somebody', '{"at":1}'],
+    ['an event on the control subject', 'wall', CONTROL_WRITER, '{"at":1}'],
   ] as const)('%s: FOREIGN_WRITE', async (_, clock, writer, text) => {
     const plan = await withStreams(planOf(clock))
     await publishTo(writer, text)
@@ -311,6 +313,19 @@ describe('a stranger', () => {
 })
 
 describe('live', () => {
+  it('messages of one event count for trimming', async () => {
+    const plan = await withStreams(planOf('wall'))
+    const { task, ended } = start(plan, new MemoryDisk(), { trimBytes: 100 })
+    const count = 30
+    for (let i = 0; i < count; i++) {
+      await publishTo(PLAIN_WRITER, `{"at":${1_000 + i}}`)
+      await until(() => server.stored(OUT_A).length === i + 1)
+    }
+    await until(() => server.stored(INPUT).length < count / 2)
+    task.stop()
+    expect(await ended).toBeNull()
+  })
+
   it('two records may set timers of the same time, kind and key', async () => {
     const plan = await withStreams(planOf('wall'))
     const { task, ended } = start(plan)
