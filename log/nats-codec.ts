@@ -121,6 +121,12 @@ export class DeliveredMessage implements LogMessage {
   }
 }
 
+/** Bytes of subject, reply subject, headers and payload: what the server takes off the bytes of a pull for this message. */
+export function wireBytes(msg: Msg): number {
+  // The library's messages have it; their interface does not say so.
+  return (msg as Msg & { size(): number }).size()
+}
+
 /** A message as STREAM.MSG.GET answers it. */
 export function storedMessage(stored: StoredMsg): LogMessage {
   const timeNs = nanosOf(stored.timestamp)

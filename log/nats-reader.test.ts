@@ -15,6 +15,8 @@ interface Pull {
 
 const NEXT_MS = 10_000
 const PULLS_FROM_THE_START = 2
+/** Well below the seconds after which a reader takes a consumer for dead. */
+const SILENCE_MS = 1_000
 
 describe('a reader and its consumer', () => {
   let harness: NatsHarness
@@ -150,20 +152,40 @@ describe('a reader and its consumer', () => {
   })
 
   it('asks again when a pull has ended, and for more bytes when a message did not fit', async () => {
-    forgeStatus(408, 'Request Timeout')
-    await pulled(() => pulls.length === PULLS_FROM_THE_START + 1)
     const bytes = pulls[0]!.maxBytes
+    forgeStatus(408, 'Request Timeout', bytes)
+    await pulled(() => pulls.length === PULLS_FROM_THE_START + 1)
     expect(pulls.map((p) => p.maxBytes)).toEqual([bytes, bytes, bytes])
     forgeStatus(409, 'Message Size Exceeds MaxBytes', bytes / 2 - 1)
-    forgeStatus(409, 'Batch Completed', 17)
-    await pulled(() => pulls.length === PULLS_FROM_THE_START + 3)
+    forgeStatus(409, 'Batch Completed', bytes / 2)
+    await pulled(() => pulls.length === PULLS_FROM_THE_START + 2)
     expect(pulls.at(-1)!.maxBytes).toBe(bytes)
     forgeStatus(409, 'Message Size Exceeds MaxBytes', bytes)
-    await pulled(() => pulls.length === PULLS_FROM_THE_START + 4)
+    await pulled(() => pulls.length === PULLS_FROM_THE_START + 3)
     expect(pulls.at(-1)!.maxBytes).toBe(2 * bytes)
     expect(new Set(pulls.map((p) => p.consumer)).size).toBe(1)
     await publish(name, ['4'])
     expect(await read(1)).toEqual(['4'])
+  })
+
+  it('asks again when a pull was used up to the last byte, of which the server does not tell', async () => {
+    const bytes = pulls[0]!.maxBytes
+    const consumer = () => log.jsm.consumers.info(name, pulls[0]!.consumer)
+    // Each message takes the whole of a pull that is new: twice the two from the start are gone without a word.
+    for (let i = 0; i < 2 * PULLS_FROM_THE_START; i++) {
+      const { delivered, num_waiting } = await consumer()
+      const [seq, time] = [delivered.stream_seq + 1, '1'.padEnd(19, '0')]
+      const reply = `$JS.ACK.${name}.${pulls[0]!.consumer}.1.${seq}.${seq}.${time}.0`
+      // What the three messages took of the first pulls is in their rests, which this one ends with a status.
+      await publish(name, ['x'.repeat(bytes - `${name}.a`.length - reply.length)])
+      expect((await read(1))[0]!.length).toBeLessThan(bytes)
+      expect(num_waiting).toBeGreaterThan(0)
+    }
+    const before = performance.now()
+    await publish(name, ['4'])
+    expect(await read(1)).toEqual(['4'])
+    expect(performance.now() - before).toBeLessThan(SILENCE_MS)
+    expect(new Set(pulls.map((p) => p.consumer)).size).toBe(1)
   })
 
   it('does not mind a heartbeat', async () => {
