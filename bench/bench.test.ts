@@ -51,17 +51,19 @@ it('measures what is read, parsed and processed, with CPU beside time, and clear
     '2000',
     '--cell',
     'generated-100',
+    '--partitions',
+    '2',
     '--threads',
     '2',
   )
   const [cell] = results.throughput
   expect(results.machine).toMatchObject({ node: process.version, natsServer: expect.stringContaining('nats-server') })
-  expect(cell).toMatchObject({ messages: 20, task: { events: 2000, perMessage: 100, threads: 2 } })
+  expect(cell).toMatchObject({ messages: 21, task: { events: 2000, perMessage: 100, partitions: 2, threads: 2 } })
   for (const kind of OUTPUT_KINDS) expect(cell.outputs[kind]).toMatch(SHA256)
   for (const name of ['consume', 'consume-and-parse', 'page-view graph', 'graph, trimming']) {
     expect(cell.samples[name]).toHaveLength(1)
     expect(cell.samples[name][0].seconds).toBeGreaterThan(0)
-    expect(stdout).toMatch(new RegExp(`generated +frames of 100 +${name} +[12] +[\\d,]+ `))
+    expect(stdout).toMatch(new RegExp(`generated +frames of 100 +${name} +2 +[12] +[\\d,]+ `))
   }
   expect(cell.samples['page-view graph'][0].nodeCpuSeconds).toBeGreaterThan(0)
   expect(await readdir(dir)).toEqual(['bench.json'])
@@ -95,9 +97,9 @@ describe('outputs', () => {
   /** Of one input, by each of the tunings. */
   async function outputsBy(name: string, lines: readonly string[]): Promise<Outputs[]> {
     const stateDir = join(dir, name, 'state')
-    const broker = await openBroker(join(dir, name, 'nats'), { events: lines.length, durable: false })
+    const plan = benchPlan(2)
+    const broker = await openBroker(join(dir, name, 'nats'), plan, { events: lines.length, durable: false })
     const { log, connection, specs } = broker
-    const plan = benchPlan()
     const all: Outputs[] = []
     try {
       await publishLines(log, plan, { lines, perMessage: 10 })

@@ -14,12 +14,12 @@ import type { CommitRecord } from '../topology/commit-record.ts'
 import { featuresOf } from '../topology/features.ts'
 import { type TaskHost, tasksOf } from '../topology/host.ts'
 import type { ThreadConnection } from '../topology/host-messages.ts'
-import { exchangeDestination, outputStream, type Plan, stageStream } from '../topology/plan.ts'
+import { outputStream, type Plan, stageStream } from '../topology/plan.ts'
 import { ensureStreams } from '../topology/streams.ts'
 import type { TaskTuning } from '../topology/task.ts'
 import { ThreadedHost } from '../topology/threaded-host.ts'
-import { BENCH_GRAPH } from './plan.ts'
-import { inputStream, readAll } from './stream.ts'
+import { benchGraph } from './plan.ts'
+import { inputStreams, readAll } from './stream.ts'
 
 /** Milliseconds between looks at how far the tasks are: the error of a measurement of seconds. */
 const LOOK_MS = 5
@@ -27,7 +27,7 @@ const LOOK_MS = 5
 const STUCK_MS = 60_000
 
 export interface GraphOptions {
-  /** Of BENCH_GRAPH. */
+  /** Of benchGraph(). */
   readonly plan: Plan
   readonly log: NatsLog
   readonly connection: ThreadConnection
@@ -36,10 +36,10 @@ export interface GraphOptions {
   readonly tuning: TaskTuning
 }
 
-export function openHost({ log, connection, threads, stateDir, tuning }: Omit<GraphOptions, 'plan'>): TaskHost {
+export function openHost({ plan, log, connection, threads, stateDir, tuning }: GraphOptions): TaskHost {
   const runtime = realRuntime
   return new ThreadedHost({
-    ...{ graph: BENCH_GRAPH, threads, log, connection, runtime, tuning, stateDir },
+    ...{ graph: benchGraph(plan.partitions), threads, log, connection, runtime, tuning, stateDir },
     onHalt: () => {},
   })
 }
@@ -50,7 +50,8 @@ export async function forgetRun(
   specs: readonly StreamSpec[],
 ): Promise<void> {
   await rm(stateDir, { recursive: true, force: true })
-  const made = specs.filter(({ name }) => name !== inputStream(plan))
+  const inputs = inputStreams(plan)
+  const made = specs.filter(({ name }) => !inputs.includes(name))
   for (const { name } of made) await log.jsm.streams.delete(name)
   await ensureStreams(log, made)
 }
@@ -58,24 +59,38 @@ export async function forgetRun(
 /** Starts every task; settles when `events` events in all are read and committed in both stages (GR1). */
 export async function startAndCatchUp(host: TaskHost, plan: Plan, events: number): Promise<void> {
   await host.start()
-  const { destinations } = await committed(host, 'user-1-0', ({ tally }) => tally.counts.read === events)
-  const toPages = exchangeDestination(plan, 'pages', 0, 'user-1-0').subject
-  const published = destinations[toPages]?.number ?? 0
-  await committed(host, 'pages-0', ({ tally }) => (tally.counts.records ?? 0) === published)
+  const users = await committed(host, tasksIn(plan, 'user-1'), (commits) => total(commits, 'read') === events)
+  const published = sum(users.flatMap(({ destinations }) => toPages(plan, destinations)))
+  await committed(host, tasksIn(plan, 'pages'), (commits) => total(commits, 'records') === published)
 }
 
-/** Waits until a task has committed what `isDone` asks for. */
+const tasksIn = (plan: Plan, stage: string): string[] =>
+  tasksOf(plan).flatMap((task) => (task.stage.name === stage ? [task.name] : []))
+
+const total = (commits: readonly CommitRecord[], count: string): number =>
+  sum(commits.map(({ tally }) => tally.counts[count] ?? 0))
+
+const sum = (numbers: readonly number[]): number => numbers.reduce((a, b) => a + b, 0)
+
+/** How many records a task has published to each partition of the stage pages. */
+function toPages(plan: Plan, destinations: CommitRecord['destinations']): number[] {
+  const prefix = `${plan.namespace}.pages.`
+  return Object.entries(destinations).flatMap(([subject, { number }]) => (subject.startsWith(prefix) ? [number] : []))
+}
+
+/** Waits until tasks have committed what `isDone` asks of all of them. */
 async function committed(
   host: TaskHost,
-  task: string,
-  isDone: (commit: CommitRecord) => boolean,
-): Promise<CommitRecord> {
-  let [epoch, movedAt] = [-1, performance.now()]
+  tasks: readonly string[],
+  isDone: (commits: readonly CommitRecord[]) => boolean,
+): Promise<readonly CommitRecord[]> {
+  let [epochs, movedAt] = [-1, performance.now()]
   while (true) {
     for (const { error } of host.failed) throw error
-    const commit = await host.commitOf(task)
-    if (commit !== null && isDone(commit)) return commit
-    if (commit !== null && commit.epoch !== epoch) [epoch, movedAt] = [commit.epoch, performance.now()]
+    const commits = (await Promise.all(tasks.map((task) => host.commitOf(task)))).filter((commit) => commit !== null)
+    if (commits.length === tasks.length && isDone(commits)) return commits
+    const now = sum(commits.map(({ epoch }) => epoch))
+    if (now !== epochs) [epochs, movedAt] = [now, performance.now()]
     if (performance.now() - movedAt > STUCK_MS) throw new Error(`stands still: ${JSON.stringify(host.status())}`)
     await realRuntime.sleep(LOOK_MS)
   }
@@ -88,20 +103,28 @@ export type OutputKind = (typeof OUTPUT_KINDS)[number]
 /** SHA-256 (hex) of each kind of output. */
 export type Outputs = Readonly<Record<OutputKind, string>>
 
-/** Digests of everything that a run has put out: feature values at as_of, all counters, and records by number. */
+/** Digests of everything that a run has put out: feature values at as_of, all counters, and records by writer and number. */
 export async function outputsOf(host: TaskHost, { plan, log }: Pick<GraphOptions, 'plan' | 'log'>): Promise<Outputs> {
-  const [, pages] = plan.stages
+  const partitions = Array.from({ length: plan.partitions }, (_, p) => p)
+  const streamsOf = (name: (partition: number) => string): string[] => partitions.map(name)
   return {
     features: await featuresDigest(host, plan),
     counters: await countersDigest(host, plan),
-    pages: await recordsDigest(log, stageStream(plan.namespace, pages!.name, 0)),
-    dead_letters: await recordsDigest(log, outputStream(plan.namespace, 'dead_letters', 0)),
+    pages: await recordsDigest(
+      log,
+      streamsOf((p) => stageStream(plan.namespace, 'pages', p)),
+    ),
+    dead_letters: await recordsDigest(
+      log,
+      streamsOf((p) => outputStream(plan.namespace, 'dead_letters', p)),
+    ),
   }
 }
 
 async function featuresDigest(host: TaskHost, plan: Plan): Promise<string> {
-  const asOf = (await host.commitOf('user-1-0'))?.tally.highs.as_of
-  if (asOf === undefined) throw new Error('no event was accepted')
+  const commits = await Promise.all(tasksIn(plan, 'user-1').map((task) => host.commitOf(task)))
+  const asOf = Math.max(...commits.map((commit) => commit?.tally.highs.as_of ?? Number.NEGATIVE_INFINITY))
+  if (asOf === Number.NEGATIVE_INFINITY) throw new Error('no event was accepted')
   const hash = createHash('sha256')
   for (const feature of featuresOf(plan)) {
     for await (const value of host.values(feature, asOf)) addLine(hash, JSON.stringify(value))
@@ -117,13 +140,22 @@ async function countersDigest(host: TaskHost, plan: Plan): Promise<string> {
 
 const addLine = (hash: Hash, line: string): Hash => hash.update(line).update('\n')
 
-/** Of every record with its number: however they were framed, the same records give the same digest. */
-async function recordsDigest(log: NatsLog, stream: string): Promise<string> {
-  const hash = createHash('sha256')
-  for await (const messages of readAll(log, stream)) {
-    for (const message of messages) addRecords(hash, message)
+/**
+ * Of every record with its writer and number: however they were framed, and however writers took turns, the same records
+ * give the same digest.
+ */
+async function recordsDigest(log: NatsLog, streams: readonly string[]): Promise<string> {
+  const byWriter = new Map<string, Hash>()
+  for await (const messages of readAll(log, streams)) {
+    for (const message of messages) {
+      const hash = byWriter.get(message.subject) ?? createHash('sha256')
+      byWriter.set(message.subject, hash)
+      addRecords(hash, message)
+    }
   }
-  return hash.digest('hex')
+  const all = createHash('sha256')
+  for (const subject of [...byWriter.keys()].sort()) addLine(all, `${subject} ${byWriter.get(subject)!.digest('hex')}`)
+  return all.digest('hex')
 }
 
 function addRecords(hash: Hash, { headers, payload }: LogMessage): void {

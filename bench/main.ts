@@ -9,7 +9,9 @@ import { join } from 'node:path'
 import { Command, CommanderError, Option } from 'commander'
 import { THREADS_DEFAULT, THREADS_MAX, wholeNumber } from '../cli/settings.ts'
 import { HoldfastError } from '../log/errors.ts'
+import { PARTITIONS_MAX } from '../topology/dsl.ts'
 import { tasksOf } from '../topology/host.ts'
+import type { Plan } from '../topology/plan.ts'
 import type { ChildOptions } from './child.ts'
 import { type Machine, machine } from './machine.ts'
 import { benchPlan } from './plan.ts'
@@ -30,6 +32,7 @@ interface Options {
   readonly cell?: string[]
   readonly events?: number
   readonly samples?: number
+  readonly partitions: number
   readonly threads: number
   readonly keys?: number[]
   readonly profile?: string
@@ -53,6 +56,8 @@ const WHOLE: Size = {
   keys: [1_000_000],
   eventsAfter: 100_000,
 }
+/** Of throughput. On two cores two of them are no faster: what a second thread adds the server and RocksDB lack. */
+const PARTITIONS_DEFAULT = 1
 /** Ten million keys take longer to build than everything else together. */
 const KEYS_LARGE = 10_000_000
 /** Says whether the bench works, not how fast Holdfast is: most of its time is start and warm-up. */
@@ -89,6 +94,12 @@ const program = new Command('npm run bench --')
   .option('--events <n>', 'events of an input (default 1,000,000 in frames, 400,000 single)', number('--events'))
   .option('--samples <n>', 'samples of each throughput measurement, after a warm-up', number('--samples', 1, 100))
   .option(
+    '--partitions <n>',
+    'of throughput: tasks per stage',
+    wholeNumber('--partitions', 1, PARTITIONS_MAX),
+    PARTITIONS_DEFAULT,
+  )
+  .option(
     '--threads <n>',
     'threads that the tasks are spread over',
     wholeNumber('--threads', 1, THREADS_MAX),
@@ -110,7 +121,8 @@ function numbers(text: string, before: number[] = []): number[] {
 async function bench(options: Options, child: ChildOptions, directory: string): Promise<Results> {
   const size = options.quick === true ? QUICK : WHOLE
   const parts = options.only === undefined ? size.parts : [options.only]
-  const threads = Math.min(options.threads, tasksOf(benchPlan()).length)
+  const { partitions } = options
+  const threadsOf = (plan: Plan): number => Math.min(options.threads, tasksOf(plan).length)
   const on = await machine()
   const profile = options.profile ?? null
   if (profile !== null) await mkdir(profile, { recursive: true })
@@ -123,13 +135,14 @@ async function bench(options: Options, child: ChildOptions, directory: string): 
         framedEvents: options.events ?? size.framedEvents,
         singleEvents: options.events ?? size.singleEvents,
         samples: options.samples ?? size.samples,
-        threads,
+        partitions,
+        threads: threadsOf(benchPlan(partitions)),
       })
     : undefined
   const { eventsAfter } = size
   const keys = options.keys ?? [...size.keys, ...(options.large === true ? [KEYS_LARGE] : [])]
   const restart = parts.includes('restart')
-    ? await restartCells({ ...child, directory, keys, eventsAfter, threads })
+    ? await restartCells({ ...child, directory, keys, eventsAfter, threads: threadsOf(benchPlan(1)) })
     : undefined
   if (parts.includes('state')) await stateCosts(child.signal)
   return { machine: on, ...(throughput && { throughput }), ...(restart && { restart }) }

@@ -3,15 +3,15 @@
 import { type GraphOptions, LATENESS_MS_DEFAULT, pageViewGraph } from '../topology/graph.ts'
 import type { Plan } from '../topology/plan.ts'
 
-/** The graph as `holdfast node` runs it, one partition, without the copy of accepted events. */
-export const BENCH_GRAPH: GraphOptions = {
+/** The graph as `holdfast node` runs it, without the copy of accepted events. */
+export const benchGraph = (partitions: number): GraphOptions => ({
   namespace: 'bench',
   name: 'page views',
   clock: 'wall',
-  partitions: 1,
+  partitions,
   latenessMs: LATENESS_MS_DEFAULT,
   anonymous: 'reject',
   accepted: 'off',
-}
+})
 
-export const benchPlan = (): Plan => pageViewGraph(BENCH_GRAPH)
+export const benchPlan = (partitions: number): Plan => pageViewGraph(benchGraph(partitions))

@@ -32,6 +32,7 @@ export function throughputText(cells: readonly ThroughputCell[]): string {
     'input',
     'messages',
     'measurement',
+    'partitions',
     'threads',
     'events/s',
     'ratio',
@@ -46,13 +47,14 @@ export function throughputText(cells: readonly ThroughputCell[]): string {
 }
 
 function row(cell: ThroughputCell, measurement: Measurement): string[] {
-  const { dataset, perMessage, events, threads } = cell.task
+  const { dataset, perMessage, events, partitions, threads } = cell.task
   const sample = best(cell.samples[measurement])
   const microsecondsEach = (seconds: number): string => ((seconds * 1e6) / events).toFixed(2)
   return [
     dataset,
     perMessage === 1 ? 'single' : `frames of ${perMessage}`,
     measurement,
+    String(partitions),
     String(isGraph(measurement) ? threads : 1),
     Math.round(events / sample.seconds).toLocaleString('en-US'),
     ratioToParse(cell, measurement).toFixed(2),

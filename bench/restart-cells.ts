@@ -76,7 +76,7 @@ async function cellOf(keys: number, o: Omit<RestartOptions, 'keys'>): Promise<Re
   try {
     await fill(natsDir, keys, keys + o.eventsAfter, o.signal)
     say('filled')
-    const broker = await openBroker(natsDir, { events: keys + o.eventsAfter, durable: true })
+    const broker = await openBroker(natsDir, benchPlan(1), { events: keys + o.eventsAfter, durable: true })
     try {
       const run = (task: Pick<RestartTask, 'phase' | 'eventsBefore' | 'events'>): Promise<RestartSample> =>
         runChild(PROGRAM, { ...task, threads: o.threads, ...placeOf(broker, directory) } satisfies RestartTask, {
@@ -86,7 +86,7 @@ async function cellOf(keys: number, o: Omit<RestartOptions, 'keys'>): Promise<Re
       const build = await run({ phase: 'build', eventsBefore: 0, events: keys })
       say(`built in ${(build.firstRecordSeconds + build.restSeconds).toFixed(1)} s`)
       const events = keys + o.eventsAfter
-      await publishLines(broker.log, benchPlan(), {
+      await publishLines(broker.log, benchPlan(1), {
         lines: afterLines(keys, o.eventsAfter),
         perMessage: FRAME_EVENTS,
         signal: o.signal,
@@ -110,9 +110,9 @@ function placeOf(
 }
 
 async function fill(natsDir: string, keys: number, events: number, signal: AbortSignal): Promise<void> {
-  const broker = await openBroker(natsDir, { events, durable: false })
+  const broker = await openBroker(natsDir, benchPlan(1), { events, durable: false })
   try {
-    await publishLines(broker.log, benchPlan(), { lines: keyLines(keys), perMessage: FRAME_EVENTS, signal })
+    await publishLines(broker.log, benchPlan(1), { lines: keyLines(keys), perMessage: FRAME_EVENTS, signal })
   } finally {
     await broker.close()
   }

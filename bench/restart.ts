@@ -21,12 +21,12 @@ interface First {
 }
 
 async function restart(task: RestartTask): Promise<RestartSample> {
-  const plan = benchPlan()
+  const plan = benchPlan(1)
   const serverBefore = cpuSecondsOf(task.serverPid)
   const { threads, stateDir } = task
   const connection = { servers: task.url, name: `bench ${task.phase}` }
   const log = await connectLog(connection)
-  const host = openHost({ log, connection, threads, stateDir, tuning: DEFAULT_TUNING })
+  const host = openHost({ plan, log, connection, threads, stateDir, tuning: DEFAULT_TUNING })
   try {
     const [first] = await Promise.all([firstRecord(host, task.eventsBefore), startAndCatchUp(host, plan, task.events)])
     const sample = sampleOf(task, first, serverBefore)

@@ -16,7 +16,9 @@ export interface ThroughputTask {
   readonly events: number
   /** Events in one message; 1: no array around it. */
   readonly perMessage: number
-  /** Of the graph: its two tasks share them. */
+  /** Of the graph: tasks per stage, and streams that its input is in. */
+  readonly partitions: number
+  /** Of the graph: its tasks share them. */
   readonly threads: number
   readonly samples: number
   /** Where the server and the state live; the program removes it. */
@@ -41,6 +43,7 @@ export interface ThroughputOptions extends ChildOptions {
   readonly cells: readonly string[] | null
   readonly framedEvents: number
   readonly singleEvents: number
+  readonly partitions: number
   readonly threads: number
   readonly samples: number
   readonly directory: string
@@ -76,6 +79,7 @@ async function cellOf(o: ThroughputOptions, dataset: DatasetName, perMessage: nu
     dataset,
     perMessage,
     events: perMessage === 1 ? o.singleEvents : o.framedEvents,
+    partitions: o.partitions,
     threads: o.threads,
     samples: o.samples,
     directory: join(o.directory, name),

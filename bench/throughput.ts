@@ -1,11 +1,12 @@
-// A program that bench/main.ts starts, once per dataset and format: fills a stream, then measures reading it, reading and
-// parsing it, and the page-view graph on it, in turns.
+// A program that bench/main.ts starts, once per dataset and format: fills the streams, then measures reading them, reading
+// and parsing them, both in one thread, and the page-view graph on them, in turns.
 // TH1: the outputs of every run of the graph are equal to those of a slow run (slices of 7, commits of 500 records); else it
 //      fails. The slow run is also what warms the code up.
 // TH2: the tasks trim nothing, so that the streams can be read again; the last run is one that trims as a node does.
 
 import { rm } from 'node:fs/promises'
 import { join } from 'node:path'
+import type { Plan } from '../topology/plan.ts'
 import { DEFAULT_TUNING, type TaskTuning } from '../topology/task.ts'
 import { serveParent } from './child.ts'
 import { DATASETS } from './datasets.ts'
@@ -22,7 +23,7 @@ import {
 import { metered, type Sample } from './meter.ts'
 import { benchPlan } from './plan.ts'
 import { profiled } from './profile.ts'
-import { type Broker, inputStream, openBroker, publishLines, readAll } from './stream.ts'
+import { type Broker, inputStreams, openBroker, publishLines, readAll } from './stream.ts'
 import { MEASUREMENTS, type Measurement, type ThroughputResult, type ThroughputTask } from './throughput-cells.ts'
 
 /** As a node runs, but it leaves the streams whole: the input for the next run, the records for their digest. */
@@ -37,9 +38,10 @@ type Say = (line: string) => void
 async function throughput(task: ThroughputTask, say: Say): Promise<ThroughputResult> {
   try {
     await fill(task, say)
-    const broker = await openBroker(join(task.directory, 'nats'), { events: task.events, durable: true })
+    const plan = benchPlan(task.partitions)
+    const broker = await openBroker(join(task.directory, 'nats'), plan, { events: task.events, durable: true })
     try {
-      return await measure(task, broker, say)
+      return await measure(task, plan, broker, say)
     } finally {
       await broker.close()
     }
@@ -48,20 +50,20 @@ async function throughput(task: ThroughputTask, say: Say): Promise<ThroughputRes
   }
 }
 
-async function fill({ dataset, events, perMessage, directory }: ThroughputTask, say: Say): Promise<void> {
+async function fill({ dataset, events, perMessage, partitions, directory }: ThroughputTask, say: Say): Promise<void> {
   const begin = performance.now()
-  const broker = await openBroker(join(directory, 'nats'), { events, durable: false })
+  const plan = benchPlan(partitions)
+  const broker = await openBroker(join(directory, 'nats'), plan, { events, durable: false })
   try {
-    await publishLines(broker.log, benchPlan(), { lines: DATASETS[dataset](events), perMessage })
+    await publishLines(broker.log, plan, { lines: DATASETS[dataset](events), perMessage })
   } finally {
     await broker.close()
   }
   say(`filled in ${((performance.now() - begin) / 1_000).toFixed(1)} s`)
 }
 
-async function measure(task: ThroughputTask, broker: Broker, say: Say): Promise<ThroughputResult> {
+async function measure(task: ThroughputTask, plan: Plan, broker: Broker, say: Say): Promise<ThroughputResult> {
   const { events } = task
-  const plan = benchPlan()
   const { log, connection } = broker
   const run = { plan, log, connection, threads: task.threads, stateDir: join(task.directory, 'state') }
   const { bytes, messages } = await consume(run, () => 0)
@@ -96,10 +98,10 @@ function sampleText([name, samples]: [string, readonly Sample[]]): string[] {
 
 type Read = Pick<GraphOptions, 'plan' | 'log'>
 
-/** Reads the whole stream; `use` makes a number of each payload, so that nothing is optimised away. */
+/** Reads the whole input; `use` makes a number of each payload, so that nothing is optimised away. */
 async function consume({ plan, log }: Read, use: (payload: Uint8Array) => number) {
   let [bytes, messages, used] = [0, 0, 0]
-  for await (const batch of readAll(log, inputStream(plan))) {
+  for await (const batch of readAll(log, inputStreams(plan))) {
     messages += batch.length
     for (const { payload } of batch) {
       bytes += payload.length
