@@ -6,7 +6,7 @@ import {
   bucketsFor,
   countAt,
   HOUR_MS,
-  isHeld,
+  heldFrom,
   PANES_STORE,
   type Panes,
   panesCodec,
@@ -138,12 +138,14 @@ describe('expiry', () => {
     expect(result.counts).toEqual({ count_expired: 1 })
   })
 
-  test('no window that ends at or after the watermark misses anything, and isHeld says how far back that goes', () => {
+  test('no window that ends at or after the watermark misses anything, and heldFrom says how far back that goes', () => {
     const { layout } = hourly()
     const watermark = T0 + 10 * HOUR_MS + 17
     const { lowestBucket } = run(hourly(), [at(T0 + 11 * HOUR_MS)], [watermark])
-    expect(isHeld(layout, lowestBucket, watermark, HOUR_MS)).toBe(true)
-    expect(isHeld(layout, lowestBucket, watermark - 2 * HOUR_MS, HOUR_MS)).toBe(false)
+    const from = heldFrom(layout, lowestBucket, HOUR_MS)
+    expect(from).toBeLessThanOrEqual(watermark)
+    expect(bucketsFor(layout, from, HOUR_MS)[0]).toBe(lowestBucket)
+    expect(bucketsFor(layout, from - 1, HOUR_MS)[0]).toBe(lowestBucket - 1)
   })
 })
 

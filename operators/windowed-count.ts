@@ -149,9 +149,9 @@ export function countAt(
   return count
 }
 
-/** Whether every event of a window ending at T is still held, in a store with this lowest bucket. */
-export function isHeld(layout: PaneLayout, lowestBucket: number, T: number, windowMs: number): boolean {
-  return bucketsFor(layout, T, windowMs)[0]! >= lowestBucket
+/** The earliest T, milliseconds, at which every event of a window ending there is still held, in a store with this lowest bucket. */
+export function heldFrom({ paneMs, bucketMs }: PaneLayout, lowestBucket: number, windowMs: number): number {
+  return Math.max(0, lowestBucket * bucketMs + windowMs - paneMs)
 }
 
 /** Panes since 1970, both inclusive. */

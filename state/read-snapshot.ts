@@ -64,6 +64,11 @@ export class ReadSnapshot {
     this.#onUnused = onUnused
   }
 
+  /** Of a keyed store: buckets below it are expired. */
+  lowestBucket(store: string): number {
+    return this.#store(store).lowestBucket
+  }
+
   /** The value of (bucket, key) in a keyed store. Throws SnapshotGone. */
   async get<V>(store: string, bucket: number, key: string): Promise<V | undefined> {
     const [value] = await this.multiGet<V>(store, [[bucket, key]])

@@ -32,7 +32,7 @@ export interface CommitRecord {
   readonly epoch: number
   readonly position: InputPosition
   readonly watermark: number
-  /** Highest event time of valid events (`clock: wall`: what the watermark follows). */
+  /** Highest event time of valid events (`clock: wall`; at the source the watermark follows it). */
   readonly highestTime: number
   readonly writers: Readonly<Record<string, WriterCursor>>
   /** By subject. */

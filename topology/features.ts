@@ -1,7 +1,14 @@
 // Which features a plan holds, in which store of which stage, and their values at a time, read from snapshots.
 // A read answers for T (contract.md, section 3); averages and rates would be computed here, at read, never in state.
 
-import { bucketsFor, countAt, PANES_STORE, type Panes, type WindowedCount } from '../operators/windowed-count.ts'
+import {
+  bucketsFor,
+  countAt,
+  heldFrom,
+  PANES_STORE,
+  type Panes,
+  type WindowedCount,
+} from '../operators/windowed-count.ts'
 import type { ReadSnapshot } from '../state/read-snapshot.ts'
 import type { NodePlan, Plan } from './plan.ts'
 
@@ -36,6 +43,27 @@ export function featuresOf(plan: Plan): FeaturePlan[] {
 
 function isWindowedCount(node: NodePlan): boolean {
   return 'feature' in node.operator && 'layout' in node.operator
+}
+
+/** The values of keys at T, milliseconds, in their order. `snapshot`: of the task that has them. Throws SnapshotGone. */
+export async function valuesOf(
+  snapshot: ReadSnapshot,
+  { store, windowMs, operator }: FeaturePlan,
+  keys: readonly string[],
+  T: number,
+): Promise<number[]> {
+  const buckets = bucketsFor(operator.layout, T, windowMs)
+  const wanted = keys.flatMap((key) => buckets.map((bucket) => [bucket, key] as const))
+  const panes = await snapshot.multiGet<Panes>(store, wanted)
+  return keys.map((_, i) => {
+    const first = i * buckets.length
+    return countAt(operator.layout, (bucket) => panes[first + bucket - buckets[0]!], T, windowMs)
+  })
+}
+
+/** The earliest time, milliseconds, for which a snapshot can still say the value of a feature. */
+export function earliestAt(snapshot: ReadSnapshot, { store, windowMs, operator }: FeaturePlan): number {
+  return heldFrom(operator.layout, snapshot.lowestBucket(store), windowMs)
 }
 
 /** Every key with a value other than zero at T, in the order of (bucket, key). `snapshot`: of one task of the feature's stage. */

@@ -7,6 +7,7 @@ import type { NatsLogOptions } from '../log/nats-log.ts'
 import type { CommitRecord } from './commit-record.ts'
 import type { FeatureValue } from './features.ts'
 import type { GraphOptions } from './graph.ts'
+import type { FeatureName, TaskRead, TaskReadOutcome } from './host.ts'
 import type { TaskStatus, TaskTuning } from './task.ts'
 
 /** How a thread reaches the broker: as the main one does. */
@@ -23,12 +24,6 @@ export interface ThreadTask {
   readonly tuning: TaskTuning
 }
 
-/** Of a feature, what finds it in another thread's plan. */
-export interface FeatureName {
-  readonly stage: string
-  readonly store: string
-}
-
 /** What can be asked, and what the answer is. One question at a time of each `values` cursor. */
 export interface Questions {
   start: { ask: null; answer: null }
@@ -39,6 +34,9 @@ export interface Questions {
   next: { ask: number; answer: readonly FeatureValue[] }
   /** Ends a cursor before its end. */
   done: { ask: number; answer: null }
+  read: { ask: TaskRead; answer: TaskReadOutcome }
+  pin: { ask: string; answer: null }
+  unpin: { ask: string; answer: boolean }
   close: { ask: null; answer: null }
 }
 

@@ -63,6 +63,12 @@ class HostThread {
   readonly answers: { readonly [Q in Question]: (ask: Questions[Q]['ask']) => Promise<Questions[Q]['answer']> } = {
     start: () => this.#start(),
     commitOf: (task) => this.#running.commitOf(task),
+    read: (ask) => this.#running.read(ask),
+    pin: async (name) => {
+      await this.#running.pin(name)
+      return null
+    },
+    unpin: (name) => this.#running.unpin(name),
     values: async ({ feature, T }) => {
       const plan = featuresOf(this.#plan).find(({ stage, store }) => stage === feature.stage && store === feature.store)
       assert(plan !== undefined, `the plan has a feature in ${feature.store} of ${feature.stage}`)

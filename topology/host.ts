@@ -4,11 +4,14 @@
 //     a task, so that a host may be in another thread (topology/remote-host.ts).
 
 import { assert } from '../log/errors.ts'
+import { NO_WATERMARK } from '../log/frame.ts'
 import type { Log } from '../log/log.ts'
 import type { Runtime } from '../log/runtime.ts'
+import type { SnapshotFacts } from '../sinks/feature-reads.ts'
 import type { Backend } from '../state/backend.ts'
+import { type ReadSnapshot, SNAPSHOT_PIN_MS_MAX, SnapshotGone } from '../state/read-snapshot.ts'
 import { type CommitRecord, parseCommitRecord } from './commit-record.ts'
-import { type FeaturePlan, type FeatureValue, valuesAt } from './features.ts'
+import { earliestAt, type FeaturePlan, type FeatureValue, featuresOf, valuesAt, valuesOf } from './features.ts'
 import { type Plan, type StagePlan, taskName } from './plan.ts'
 import { type Role, Task, type TaskStatus, type TaskTuning } from './task.ts'
 
@@ -16,6 +19,34 @@ export interface HaltedTask {
   readonly task: string
   readonly error: unknown
 }
+
+/** Of a feature, what finds it in a plan, also in that of another thread. */
+export interface FeatureName {
+  readonly stage: string
+  readonly store: string
+}
+
+/** A read of keys that one task has. */
+export interface TaskRead {
+  readonly task: string
+  readonly feature: FeatureName
+  readonly keys: readonly string[]
+  /** Event time to answer for, milliseconds; null: the highest that the snapshot knows. */
+  readonly at: number | null
+  /** Name of a pin; null: the newest snapshot. */
+  readonly snapshot: string | null
+}
+
+export type TaskReadOutcome =
+  | {
+      readonly kind: 'read'
+      readonly values: readonly number[]
+      readonly at: number | null
+      readonly facts: SnapshotFacts
+    }
+  | { readonly kind: 'not_held'; readonly heldFrom: number }
+  | { readonly kind: 'snapshot_gone' }
+  | { readonly kind: 'unavailable'; readonly why: string }
 
 /** Tasks that run, seen from a command. Tasks are named as taskName() does. */
 export interface TaskHost {
@@ -37,6 +68,12 @@ export interface TaskHost {
   values(feature: FeaturePlan, T: number): AsyncIterable<FeatureValue>
   /** What a reader of snapshots sees now; null before the first commit. */
   commitOf(task: string): Promise<CommitRecord | null>
+  /** Values of keys, all from one snapshot. */
+  read(ask: TaskRead): Promise<TaskReadOutcome>
+  /** Keeps the newest snapshot of every task under a name, for SNAPSHOT_PIN_MS_MAX at most. */
+  pin(name: string): Promise<void>
+  /** Whether there was such a pin. */
+  unpin(name: string): Promise<boolean>
 }
 
 export interface HostOptions {
@@ -87,6 +124,7 @@ export class Host implements TaskHost {
   readonly #o: HostOptions
   readonly #hosted: Hosted[] = []
   readonly #failures: HaltedTask[] = []
+  readonly #pins = new Map<string, Pin>()
   #stopping = false
 
   constructor(options: HostOptions) {
@@ -141,6 +179,7 @@ export class Host implements TaskHost {
   }
 
   async close(): Promise<void> {
+    for (const name of [...this.#pins.keys()]) await this.unpin(name)
     for (const { task } of this.#hosted) await task.close()
   }
 
@@ -162,9 +201,90 @@ export class Host implements TaskHost {
     if (task.status().phase === 'opening') return null
     const snapshot = task.snapshot()
     try {
-      return snapshot.meta === null ? null : parseCommitRecord(snapshot.meta)
+      return commitIn(snapshot)
     } finally {
       snapshot.release()
     }
+  }
+
+  async read({ task: name, feature, keys, at, snapshot: pin }: TaskRead): Promise<TaskReadOutcome> {
+    const hosted = this.#hosted.find(({ task }) => task.name === name)
+    const phase = hosted?.task.status().phase ?? 'opening'
+    if (hosted === undefined || phase === 'opening' || phase === 'halted')
+      return { kind: 'unavailable', why: `task ${name} is ${phase}` }
+    const plan = featuresOf(this.#o.plan).find(({ stage, store }) => stage === feature.stage && store === feature.store)
+    assert(plan !== undefined, `the plan has a feature in ${feature.store} of ${feature.stage}`)
+    const snapshot = pin === null ? hosted.task.snapshot() : this.#pins.get(pin)?.snapshots.get(name)?.retain()
+    if (snapshot === undefined) return { kind: 'snapshot_gone' }
+    try {
+      return await this.#readFrom(snapshot, hosted.task, plan, keys, at)
+    } catch (error) {
+      if (error instanceof SnapshotGone) return { kind: 'snapshot_gone' }
+      throw error
+    } finally {
+      snapshot.release()
+    }
+  }
+
+  async #readFrom(
+    snapshot: ReadSnapshot,
+    task: Task,
+    feature: FeaturePlan,
+    keys: readonly string[],
+    at: number | null,
+  ): Promise<TaskReadOutcome> {
+    const facts = factsOf(commitIn(snapshot), task.stream, this.#o.plan.latenessMs)
+    const T = at ?? facts.asOf
+    if (T === null) return { kind: 'read', values: keys.map(() => 0), at, facts }
+    const heldFrom = earliestAt(snapshot, feature)
+    if (T < heldFrom) return { kind: 'not_held', heldFrom }
+    return { kind: 'read', values: await valuesOf(snapshot, feature, keys, T), at: T, facts }
+  }
+
+  async pin(name: string): Promise<void> {
+    const open = this.#hosted.filter(({ task }) => !['opening', 'halted'].includes(task.status().phase))
+    const snapshots = new Map(open.map(({ task }) => [task.name, task.snapshot()]))
+    const timer = setTimeout(() => void this.unpin(name), SNAPSHOT_PIN_MS_MAX).unref()
+    this.#pins.set(name, { snapshots, timer })
+  }
+
+  async unpin(name: string): Promise<boolean> {
+    const pin = this.#pins.get(name)
+    if (pin === undefined) return false
+    clearTimeout(pin.timer)
+    this.#pins.delete(name)
+    for (const snapshot of pin.snapshots.values()) snapshot.release()
+    return true
+  }
+}
+
+interface Pin {
+  readonly snapshots: ReadonlyMap<string, ReadSnapshot>
+  readonly timer: NodeJS.Timeout
+}
+
+const commits = new WeakMap<ReadSnapshot, CommitRecord>()
+
+/** The commit that a snapshot shows; parsed once, however many readers ask. */
+function commitIn(snapshot: ReadSnapshot): CommitRecord | null {
+  if (snapshot.meta === null) return null
+  const known = commits.get(snapshot)
+  if (known !== undefined) return known
+  const commit = parseCommitRecord(snapshot.meta)
+  commits.set(snapshot, commit)
+  return commit
+}
+
+function factsOf(commit: CommitRecord | null, stream: string, latenessMs: number): SnapshotFacts {
+  if (commit === null)
+    return { asOf: null, completeThrough: null, appliedThrough: { stream, seq: 0, index: -1 }, epoch: 0 }
+  const { position, watermark, highestTime, epoch } = commit
+  // A tick moves the watermark and nothing else: it stands as far behind the tick as lateness says.
+  const asOf = Math.max(highestTime, watermark === NO_WATERMARK ? NO_WATERMARK : watermark + latenessMs)
+  return {
+    asOf: asOf === NO_WATERMARK ? null : asOf,
+    completeThrough: watermark === NO_WATERMARK ? null : watermark,
+    appliedThrough: { stream, seq: position.seq, index: position.applied - 1 },
+    epoch,
   }
 }

@@ -6,7 +6,7 @@
 import { Worker } from 'node:worker_threads'
 import type { CommitRecord } from './commit-record.ts'
 import type { FeaturePlan, FeatureValue } from './features.ts'
-import type { HaltedTask, TaskHost } from './host.ts'
+import type { HaltedTask, TaskHost, TaskRead, TaskReadOutcome } from './host.ts'
 import {
   errorOf,
   type FromThread,
@@ -115,6 +115,18 @@ export class RemoteHost implements TaskHost {
 
   commitOf(task: string): Promise<CommitRecord | null> {
     return this.#ask('commitOf', task)
+  }
+
+  read(ask: TaskRead): Promise<TaskReadOutcome> {
+    return this.#ask('read', ask)
+  }
+
+  async pin(name: string): Promise<void> {
+    await this.#ask('pin', name)
+  }
+
+  unpin(name: string): Promise<boolean> {
+    return this.#ask('unpin', name)
   }
 
   #ask<Q extends Question>(kind: Q, ask: Questions[Q]['ask']): Promise<Questions[Q]['answer']> {

@@ -143,7 +143,8 @@ interface Commit {
 export class Task {
   readonly name: string
   readonly #o: TaskOptions
-  readonly #stream: string
+  /** That it reads. */
+  readonly stream: string
   readonly #destinations: readonly Destination[]
   #phase: TaskPhase = 'opening'
   #role: Role
@@ -195,8 +196,8 @@ export class Task {
     this.#o = options
     this.#role = options.role
     this.name = taskName(stage.name, partition)
-    this.#stream = stageStream(plan.namespace, stage.name, partition)
-    this.#trim = new InputTrim(options.log, options.backend, this.#stream, options.tuning.trimBytes)
+    this.stream = stageStream(plan.namespace, stage.name, partition)
+    this.#trim = new InputTrim(options.log, options.backend, this.stream, options.tuning.trimBytes)
     this.#destinations = [
       ...stage.exchanges.flatMap((exchange) =>
         Array.from({ length: plan.partitions }, (_, p) => exchangeDestination(plan, exchange.stage, p, this.name)),
@@ -284,7 +285,7 @@ export class Task {
       sliceMax: tuning.sliceMax,
       pause: () => this.#pause(),
       position: () => ({
-        stream: this.#stream,
+        stream: this.stream,
         seq: this.#reached?.seq ?? this.#position.seq,
         index: this.#reached === null ? this.#position.applied : this.#reachedCount,
       }),
@@ -382,13 +383,13 @@ export class Task {
 
   async #openReader(): Promise<void> {
     const { log, runtime } = this.#o
-    const state = await this.#patiently(this.#stream, () => log.streamState(this.#stream))
+    const state = await this.#patiently(this.stream, () => log.streamState(this.stream))
     if (state === null)
-      throw new HoldfastError('LOG_WENT_BACK', 'the input stream does not exist', { stream: this.#stream })
+      throw new HoldfastError('LOG_WENT_BACK', 'the input stream does not exist', { stream: this.stream })
     this.#created = this.#position.created === '' ? state.created : this.#position.created
     const { seq, digest } = this.#position
     const from = { seq, digest, created: this.#created }
-    this.#reader = await this.#patiently(this.#stream, () => log.read(this.#stream, from))
+    this.#reader = await this.#patiently(this.stream, () => log.read(this.stream, from))
     runtime.killPoint('K0')
   }
 
@@ -503,7 +504,7 @@ export class Task {
 
   #placeOf(message: LogMessage): Arrival['position'] {
     const ingestMs = this.#o.plan.clock === 'wall' ? message.timeMs : null
-    return { stream: this.#stream, sequence: message.seq, ingestMs }
+    return { stream: this.stream, sequence: message.seq, ingestMs }
   }
 
   /** Computes the open slice and moves the position; after it the task stands where a cut may be made. */
@@ -532,7 +533,7 @@ export class Task {
     const atSource = this.#o.stage.ingress !== null
     const records = atSource ? this.#pipeline.validate(slice) : slice
     if (this.#o.plan.clock === 'data') await this.#holdAndRelease(records, slice)
-    else await this.#pipeline.run(atSource ? this.#stampInLogOrder(records) : records)
+    else await this.#pipeline.run(atSource ? this.#stampInLogOrder(records) : this.#seeTimes(records))
     return slice.length
   }
 
@@ -555,6 +556,12 @@ export class Task {
       this.#watermark = Math.max(this.#watermark, at - latenessMs)
     }
     return events
+  }
+
+  /** `clock: wall`, after the source: time has passed as far as the records say, whatever their writers promise. */
+  #seeTimes(records: readonly Rec<unknown>[]): readonly Rec<unknown>[] {
+    for (const { at } of records) if (at > this.#highestTime) this.#highestTime = at
+    return records
   }
 
   /**

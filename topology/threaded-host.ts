@@ -11,7 +11,7 @@ import { openRocksBackend } from '../state/rocks-backend.ts'
 import type { CommitRecord } from './commit-record.ts'
 import type { FeaturePlan, FeatureValue } from './features.ts'
 import { type GraphOptions, pageViewGraph } from './graph.ts'
-import { type HaltedTask, Host, type TaskHost, tasksOf } from './host.ts'
+import { type HaltedTask, Host, type TaskHost, type TaskRead, type TaskReadOutcome, tasksOf } from './host.ts'
 import type { ThreadConnection } from './host-messages.ts'
 import { RemoteHost, type RemoteHostOptions } from './remote-host.ts'
 import type { TaskStatus, TaskTuning } from './task.ts'
@@ -109,7 +109,24 @@ export class ThreadedHost implements TaskHost {
   }
 
   commitOf(task: string): Promise<CommitRecord | null> {
-    return this.#all[this.#tasks.indexOf(task) % this.threads]!.commitOf(task)
+    return this.#hostOf(task).commitOf(task)
+  }
+
+  read(ask: TaskRead): Promise<TaskReadOutcome> {
+    return this.#hostOf(ask.task).read(ask)
+  }
+
+  async pin(name: string): Promise<void> {
+    await Promise.all(this.#all.map((host) => host.pin(name)))
+  }
+
+  async unpin(name: string): Promise<boolean> {
+    const found = await Promise.all(this.#all.map((host) => host.unpin(name)))
+    return found.includes(true)
+  }
+
+  #hostOf(task: string): TaskHost {
+    return this.#all[this.#tasks.indexOf(task) % this.threads]!
   }
 
   get #all(): readonly TaskHost[] {

@@ -1,0 +1,85 @@
+// What the read API, over HTTP and over NATS, asks of a node, and what it may be told. topology/host-reads.ts answers.
+// FR1: every answer comes from one committed snapshot of a task, never from a part of a commit, and says which.
+// FR2: what cannot be answered is a value with its reason; a throw is a bug, or a node that is going down.
+
+/** A place in the log: a record of a stream and everything before it. As text `<stream>:<seq>.<index>`. */
+export interface LogPosition {
+  readonly stream: string
+  readonly seq: number
+  /** Of the record in its message, from 0. */
+  readonly index: number
+}
+
+export function positionText({ stream, seq, index }: LogPosition): string {
+  return `${stream}:${seq}.${index}`
+}
+
+/** null where the text is no position. */
+export function parsePosition(text: string): LogPosition | null {
+  const [, stream, seq, index] = /^([\w-]{1,128}):(\d{1,15})\.(\d{1,7})$/.exec(text) ?? []
+  return stream === undefined ? null : { stream, seq: Number(seq), index: Number(index) }
+}
+
+export interface FeatureInfo {
+  readonly feature: string
+  readonly entity: string
+  readonly windowMs: number
+  readonly mode: 'panes' | 'exact'
+  readonly paneMs: number
+}
+
+/** What the snapshot knows that answered. Times in milliseconds of event time; null: none yet. */
+export interface SnapshotFacts {
+  /** Highest event time or tick that the task has applied. */
+  readonly asOf: number | null
+  /** The watermark: nothing at or before it is expected any more. */
+  readonly completeThrough: number | null
+  /** What of the task's own stream is in it. */
+  readonly appliedThrough: LogPosition
+  /** Number of the commit. Never goes back within a process. */
+  readonly epoch: number
+}
+
+export interface ReadAsk {
+  readonly feature: string
+  readonly entity: string
+  readonly keys: readonly string[]
+  /** Event time to answer for, milliseconds; null: the snapshot's asOf. */
+  readonly at: number | null
+  /** A pinned snapshot; null: the newest. */
+  readonly snapshot: string | null
+  /** Not before this is applied, wherever a record of it went; null: at once. */
+  readonly wait: LogPosition | null
+  /** How long at most, milliseconds. */
+  readonly waitMs: number
+}
+
+export interface KeyRead {
+  readonly key: string
+  readonly value: number
+  /** The time it answers for; null where the task has applied nothing yet. */
+  readonly at: number | null
+  readonly facts: SnapshotFacts
+}
+
+export type ReadOutcome =
+  | { readonly kind: 'read'; readonly info: FeatureInfo; readonly values: readonly KeyRead[] }
+  | { readonly kind: 'unknown_feature' }
+  /** `at` lies before what is still held; heldFrom: the earliest time that can be asked for. */
+  | { readonly kind: 'not_held'; readonly heldFrom: number }
+  | { readonly kind: 'snapshot_gone' }
+  /** The stream of `wait` is none that this node reads. */
+  | { readonly kind: 'unknown_stream' }
+  | { readonly kind: 'not_reached'; readonly reached: LogPosition }
+  /** A task that has the key is not up. */
+  | { readonly kind: 'unavailable'; readonly why: string }
+
+export interface FeatureReads {
+  readonly features: readonly FeatureInfo[]
+  /** Values in the order of the keys. */
+  read(ask: ReadAsk): Promise<ReadOutcome>
+  /** Keeps the newest snapshot of every task for a bounded time; its name and how long, milliseconds. null: too many. */
+  pin(): Promise<{ readonly snapshot: string; readonly forMs: number } | null>
+  /** Whether there was such a pin. */
+  unpin(snapshot: string): Promise<boolean>
+}

@@ -1,0 +1,163 @@
+// Answers reads of feature values from the snapshots of a host's tasks, wherever those run.
+// HR1: a key is asked of the one task that has its partition; keys of one task are answered from one snapshot.
+// HR2: read-your-writes follows the log: a stage has applied a record's consequences when it has applied the number that
+//      the stage before it had published to it when that one had applied the record.
+// What a snapshot can be asked is in topology/features.ts; routes and formats are in sinks/.
+
+import { randomUUID } from 'node:crypto'
+import { assert } from '../log/errors.ts'
+import { partitionOf } from '../log/frame.ts'
+import type { Runtime } from '../log/runtime.ts'
+import type { FeatureReads, KeyRead, LogPosition, ReadAsk, ReadOutcome } from '../sinks/feature-reads.ts'
+import { SNAPSHOT_PIN_MS_MAX } from '../state/read-snapshot.ts'
+import type { CommitRecord } from './commit-record.ts'
+import { type FeaturePlan, featuresOf } from './features.ts'
+import type { TaskHost, TaskReadOutcome } from './host.ts'
+import { type Plan, stageStream, stageSubject, taskName } from './plan.ts'
+
+/** Pins at once: each may keep a snapshot of every task, and those keep what compaction would remove. */
+export const PINS_MAX = 16
+/** Milliseconds between looks at how far a task is: below the few that a commit takes. */
+const LOOK_MS = 2
+
+/** A task that has not reached what was waited for. */
+class NotReached extends Error {
+  readonly reached: LogPosition
+
+  constructor(reached: LogPosition) {
+    super('not reached in time')
+    this.reached = reached
+  }
+}
+
+export interface HostReadsOptions {
+  readonly plan: Plan
+  readonly host: TaskHost
+  readonly runtime: Runtime
+}
+
+export class HostReads implements FeatureReads {
+  readonly features: FeatureReads['features']
+  readonly #o: HostReadsOptions
+  readonly #plans: readonly FeaturePlan[]
+  /** Until when each pin holds, milliseconds. */
+  readonly #pins = new Map<string, number>()
+
+  constructor(options: HostReadsOptions) {
+    this.#o = options
+    this.#plans = featuresOf(options.plan)
+    this.features = this.#plans.map(({ feature, entity, windowMs, operator }) => {
+      return { feature, entity, windowMs, mode: operator.mode, paneMs: operator.layout.paneMs }
+    })
+  }
+
+  async read(ask: ReadAsk): Promise<ReadOutcome> {
+    const index = this.#plans.findIndex(({ feature, entity }) => feature === ask.feature && entity === ask.entity)
+    if (index === -1) return { kind: 'unknown_feature' }
+    const feature = this.#plans[index]!
+    const byPartition = this.#partitions(ask.keys)
+    try {
+      if (ask.wait !== null && !(await this.#waitFor(ask.wait, ask.waitMs, feature.stage, [...byPartition.keys()])))
+        return { kind: 'unknown_stream' }
+    } catch (error) {
+      if (error instanceof NotReached) return { kind: 'not_reached', reached: error.reached }
+      throw error
+    }
+    const reads = await Promise.all(
+      [...byPartition].map(async ([partition, keys]) => {
+        const { at, snapshot } = ask
+        const { stage, store } = feature
+        const task = taskName(stage, partition)
+        return { keys, outcome: await this.#o.host.read({ task, feature: { stage, store }, keys, at, snapshot }) }
+      }),
+    )
+    const bad = reads.find(({ outcome }) => outcome.kind !== 'read')
+    if (bad !== undefined) return bad.outcome as Exclude<TaskReadOutcome, { kind: 'read' }>
+    const values = new Map(reads.flatMap(({ keys, outcome }) => keyReads(keys, outcome)))
+    return { kind: 'read', info: this.features[index]!, values: ask.keys.map((key) => values.get(key)!) }
+  }
+
+  async pin(): Promise<{ readonly snapshot: string; readonly forMs: number } | null> {
+    const now = this.#o.runtime.now()
+    for (const [snapshot, until] of this.#pins) if (until <= now) this.#pins.delete(snapshot)
+    if (this.#pins.size >= PINS_MAX) return null
+    const snapshot = randomUUID()
+    this.#pins.set(snapshot, now + SNAPSHOT_PIN_MS_MAX)
+    await this.#o.host.pin(snapshot)
+    return { snapshot, forMs: SNAPSHOT_PIN_MS_MAX }
+  }
+
+  async unpin(snapshot: string): Promise<boolean> {
+    this.#pins.delete(snapshot)
+    return this.#o.host.unpin(snapshot)
+  }
+
+  #partitions(keys: readonly string[]): Map<number, string[]> {
+    const byPartition = new Map<number, string[]>()
+    for (const key of new Set(keys)) {
+      const partition = partitionOf(key, this.#o.plan.partitions)
+      const others = byPartition.get(partition)
+      if (others === undefined) byPartition.set(partition, [key])
+      else others.push(key)
+    }
+    return byPartition
+  }
+
+  /** HR2. Settles when the tasks of a stage have applied what came of a record; false: no task reads its stream. */
+  async #waitFor(place: LogPosition, waitMs: number, stage: string, partitions: readonly number[]): Promise<boolean> {
+    const { plan, runtime } = this.#o
+    const [from, partition] = this.#taskReading(place.stream) ?? [null, 0]
+    if (from === null) return false
+    const until = runtime.now() + waitMs
+    const reader = await this.#reached(from, partition, until, ({ position: { seq, applied } }) => {
+      return seq > place.seq || (seq === place.seq && applied > place.index)
+    })
+    if (from === stage) return true
+    const next = plan.stages.find(({ name }) => name === from)!.exchanges
+    assert(
+      next.every((exchange) => exchange.stage === stage),
+      'the graph has one hop; a longer way needs this step for each',
+    )
+    const writer = taskName(from, partition)
+    await Promise.all(
+      partitions.map((to) => {
+        const published = reader.destinations[stageSubject(plan.namespace, stage, to, writer)]?.number ?? 0
+        return this.#reached(stage, to, until, ({ writers }) => (writers[writer]?.number ?? 0) >= published)
+      }),
+    )
+    return true
+  }
+
+  /** Stage and partition of the task that reads a stream. */
+  #taskReading(stream: string): readonly [stage: string, partition: number] | undefined {
+    const { namespace, stages, partitions } = this.#o.plan
+    for (const { name } of stages)
+      for (let p = 0; p < partitions; p++) if (stageStream(namespace, name, p) === stream) return [name, p]
+    return undefined
+  }
+
+  /** The commit of a task in which something is true; throws NotReached where that takes too long. */
+  async #reached(
+    stage: string,
+    partition: number,
+    until: number,
+    isThere: (commit: CommitRecord) => boolean,
+  ): Promise<CommitRecord> {
+    const { plan, host, runtime } = this.#o
+    while (true) {
+      const commit = await host.commitOf(taskName(stage, partition))
+      if (commit !== null && isThere(commit)) return commit
+      if (runtime.now() >= until) {
+        const { seq, applied } = commit?.position ?? { seq: 0, applied: 0 }
+        throw new NotReached({ stream: stageStream(plan.namespace, stage, partition), seq, index: applied - 1 })
+      }
+      await runtime.sleep(LOOK_MS)
+    }
+  }
+}
+
+function keyReads(keys: readonly string[], outcome: TaskReadOutcome): (readonly [string, KeyRead])[] {
+  assert(outcome.kind === 'read', 'the others were answered before')
+  const { values, at, facts } = outcome
+  return keys.map((key, i) => [key, { key, value: values[i]!, at, facts }])
+}
