@@ -139,17 +139,19 @@ const OF_PARSER: ReadonlyMap<string, HttpErrorFacts> = new Map([
 const NOT_HTTP: HttpErrorFacts = { status: 400, code: 'NOT_HTTP', message: 'this is no HTTP request' }
 
 /** What arrived on a socket is no request (HE3): answers if it still can, and closes it. */
-export function answerSocketError(
-  error: { readonly code?: string },
-  socket: Socket,
-  requestId: string,
-): HttpErrorFacts {
+export function answerSocketError(error: { readonly code?: string }, socket: Socket, requestId: string): void {
   const facts = OF_PARSER.get(error.code ?? '') ?? NOT_HTTP
-  if (error.code !== 'ECONNRESET' && socket.writable) {
+  // Node's own handler looks here too: behind a part of another answer, ours would be taken for the rest of it.
+  const begun = (socket as { _httpMessage?: { headersSent: boolean } })._httpMessage?.headersSent === true
+  if (error.code !== 'ECONNRESET' && socket.writable && !begun) {
     const body = JSON.stringify(errorBody(facts, requestId))
-    const head = `HTTP/1.1 ${facts.status} ${STATUS_CODES[facts.status]}\r\nContent-Type: application/json\r\nContent-Length: ${body.length}\r\nConnection: close\r\n\r\n`
-    socket.write(head + body)
+    const lines = [
+      `HTTP/1.1 ${facts.status} ${STATUS_CODES[facts.status]}`,
+      'Content-Type: application/json',
+      `Content-Length: ${Buffer.byteLength(body)}`,
+      'Connection: close',
+    ]
+    socket.write(`${lines.join('\r\n')}\r\n\r\n${body}`)
   }
   socket.destroySoon()
-  return facts
 }

@@ -39,13 +39,10 @@ export function healthRoutes(app: App, { status, metrics }: HealthDeps): void {
         },
       },
     },
-    (_request, reply) => {
+    async (_request, reply) => {
       const { ready, waiting } = status()
-      if (ready) return reply.code(200).send({ ready: true, waiting: [...waiting] })
-      return reply
-        .code(503)
-        .header('retry-after', String(RETRY_AFTER_S))
-        .send({ ready: false, waiting: [...waiting] })
+      if (!ready) reply.code(503).header('retry-after', String(RETRY_AFTER_S))
+      return { ready, waiting: [...waiting] }
     },
   )
   app.get(

@@ -11,7 +11,8 @@ export interface RequestFacts {
   readonly method: string
   /** The pattern; `none` where no route was found. */
   readonly route: string
-  readonly status: number
+  /** `aborted` where the client was gone before its answer. */
+  readonly status: number | 'aborted'
   readonly seconds: number
 }
 

@@ -1,0 +1,170 @@
+// Takes events of clients into the log, for whoever they talk to (sinks/event-intake.ts): judges each by the rules of the
+// graph's source, finds its partition, and publishes what belongs together in one message.
+// IN1: an event is published to the partition of its user, where its duplicates are.
+// IN2: the messages of one call to one partition are published one after the other; after one that the log does not have
+//      for sure, none follows, so what is there is the first part of the call (EI2).
+// IN3: what is under way is bounded in bytes and messages; a call that does not fit is answered at once and publishes nothing.
+// IN4: whatever passes here is judged again by the source, which knows the broker's time where this knows its own.
+// Events are published as they were sent, byte for byte. How a message is opened again is in operators/arrival.ts.
+
+import { assert } from '../log/errors.ts'
+import { FRAME_BYTES_MAX, partitionOf } from '../log/frame.ts'
+import type { Log, PublishResult } from '../log/log.ts'
+import type { Runtime } from '../log/runtime.ts'
+import { type Event, isRejected, parseEventBytes, type Rejected } from '../operators/event.ts'
+import type { ValidationSettings } from '../operators/validation.ts'
+import type { EventAnswer, EventIntake } from '../sinks/event-intake.ts'
+import { PLAIN_WRITER, type Plan, stageStream, stageSubject } from './plan.ts'
+
+/** Bytes under way: what a broker that stalls for some seconds makes a node hold, far below its memory. */
+export const UNDER_WAY_BYTES_MAX = 64 * 1024 * 1024
+/** Messages under way: as many as a broker acknowledges in a second or so when it syncs each of them. */
+export const UNDER_WAY_MESSAGES_MAX = 4_096
+
+export interface IngestOptions {
+  readonly plan: Plan
+  readonly log: Log
+  readonly runtime: Pick<Runtime, 'now'>
+  readonly underWayBytesMax?: number
+  readonly underWayMessagesMax?: number
+}
+
+/** An event that the source will accept, and its place among the events of the call. */
+interface Sound {
+  readonly bytes: Uint8Array
+  readonly place: number
+}
+
+/** What goes to one partition. */
+interface Share {
+  readonly partition: number
+  readonly messages: readonly (readonly Sound[])[]
+}
+
+export class Ingest implements EventIntake {
+  readonly #log: Log
+  readonly #runtime: IngestOptions['runtime']
+  readonly #settings: ValidationSettings
+  readonly #isLive: boolean
+  readonly #subjects: readonly string[]
+  readonly #streams: readonly string[]
+  readonly #bytesMax: number
+  readonly #messagesMax: number
+  #bytesUnderWay = 0
+  #messagesUnderWay = 0
+
+  constructor({ plan, log, runtime, underWayBytesMax, underWayMessagesMax }: IngestOptions) {
+    const source = plan.stages[0]!
+    assert(source.ingress?.name === 'validation', 'the first stage takes events')
+    this.#log = log
+    this.#runtime = runtime
+    this.#settings = source.ingress.settings as ValidationSettings
+    this.#isLive = plan.clock === 'wall'
+    const partitions = Array.from({ length: plan.partitions }, (_, p) => p)
+    this.#subjects = partitions.map((p) => stageSubject(plan.namespace, source.name, p, PLAIN_WRITER))
+    this.#streams = partitions.map((p) => stageStream(plan.namespace, source.name, p))
+    this.#bytesMax = underWayBytesMax ?? UNDER_WAY_BYTES_MAX
+    this.#messagesMax = underWayMessagesMax ?? UNDER_WAY_MESSAGES_MAX
+  }
+
+  /** See EventIntake. A call of more than `underWayBytesMax` bytes is answered as full for ever. */
+  async take(events: readonly Uint8Array[]): Promise<EventAnswer[]> {
+    const answers = new Array<EventAnswer>(events.length)
+    const shares = this.#shares(events, answers)
+    const messages = shares.flatMap((share) => share.messages)
+    const bytes = messages.flat().reduce((sum, sound) => sum + sound.bytes.length, 0)
+    if (this.#bytesUnderWay + bytes > this.#bytesMax || this.#messagesUnderWay + messages.length > this.#messagesMax) {
+      for (const { place } of messages.flat()) answers[place] = { kind: 'full', cause: 'too much is under way' }
+      return answers
+    }
+    this.#bytesUnderWay += bytes
+    this.#messagesUnderWay += messages.length
+    try {
+      await Promise.all(shares.map((share) => this.#publish(share, answers)))
+    } finally {
+      this.#bytesUnderWay -= bytes
+      this.#messagesUnderWay -= messages.length
+    }
+    return answers
+  }
+
+  /** Answers what is refused, and sorts the rest by partition into messages. */
+  #shares(events: readonly Uint8Array[], answers: EventAnswer[]): Share[] {
+    const byPartition = new Map<number, Sound[]>()
+    for (const [place, bytes] of events.entries()) {
+      const result = this.#judge(bytes)
+      if (isRefused(result)) {
+        answers[place] = { kind: 'refused', ...result }
+        continue
+      }
+      const partition = partitionOf(result.user, this.#subjects.length)
+      const others = byPartition.get(partition)
+      if (others === undefined) byPartition.set(partition, [{ bytes, place }])
+      else others.push({ bytes, place })
+    }
+    return [...byPartition].map(([partition, sound]) => ({ partition, messages: intoMessages(sound) }))
+  }
+
+  #judge(bytes: Uint8Array): Event | Refused {
+    const result = parseEventBytes(bytes, this.#settings)
+    if (isRejected(result)) return result
+    // An erasure that is only stored would be ignored: nobody acts on it yet.
+    if (result.type === 'consent' || result.type === 'erase') return { code: 'NOT_IMPLEMENTED', field: 'type' }
+    const isAhead = this.#isLive && result.time > this.#runtime.now() + this.#settings.futureMs
+    return isAhead ? { code: 'EVENT_TIME_FUTURE', field: 'event_time' } : result
+  }
+
+  /** Publishes the messages of one partition, one after the other (IN2). */
+  async #publish({ partition, messages }: Share, answers: EventAnswer[]): Promise<void> {
+    let result: PublishResult | null = null
+    for (const message of messages) {
+      if (result === null || result.kind === 'stored')
+        result = await this.#log.publish(
+          { subject: this.#subjects[partition]!, headers: null, payload: payloadOf(message) },
+          null,
+        )
+      for (const [index, { place }] of message.entries()) answers[place] = this.#answer(result, partition, index)
+    }
+  }
+
+  #answer(result: PublishResult, partition: number, index: number): EventAnswer {
+    if (result.kind === 'stored') return { kind: 'taken', stream: this.#streams[partition]!, seq: result.seq, index }
+    assert(result.kind !== 'refused', 'nothing was compared')
+    return { kind: result.kind, cause: result.cause }
+  }
+}
+
+type Refused = Omit<Extract<EventAnswer, { kind: 'refused' }>, 'kind'>
+
+function isRefused(result: Event | Refused): result is Refused {
+  return isRejected(result as Event | Rejected)
+}
+
+/** Bytes of an array beside its events and a comma for each: two brackets, and there is a comma less than events. */
+const ARRAY_BYTES = 1
+
+/** Events in their order, as many in a message as FRAME_BYTES_MAX allows: an event alone always fits. */
+function intoMessages(events: readonly Sound[]): Sound[][] {
+  const messages: Sound[][] = []
+  let bytes = Number.POSITIVE_INFINITY
+  for (const sound of events) {
+    if (bytes + sound.bytes.length + 1 > FRAME_BYTES_MAX) {
+      messages.push([])
+      bytes = ARRAY_BYTES
+    }
+    messages.at(-1)!.push(sound)
+    bytes += sound.bytes.length + 1
+  }
+  return messages
+}
+
+const OPEN = Buffer.from('[')
+const COMMA = Buffer.from(',')
+const CLOSE = Buffer.from(']')
+
+/** One event as it is, several as an array. */
+function payloadOf(message: readonly Sound[]): Uint8Array {
+  if (message.length === 1) return message[0]!.bytes
+  const parts = message.flatMap(({ bytes }, i) => [i === 0 ? OPEN : COMMA, bytes])
+  return Buffer.concat([...parts, CLOSE])
+}
