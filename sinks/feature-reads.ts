@@ -71,6 +71,8 @@ export type ReadOutcome =
   /** The stream of `wait` is none that this node reads. */
   | { readonly kind: 'unknown_stream' }
   | { readonly kind: 'not_reached'; readonly reached: LogPosition }
+  /** As many reads wait as may at once. */
+  | { readonly kind: 'too_many_waits' }
   /** A task that has the key is not up. */
   | { readonly kind: 'unavailable'; readonly why: string }
 

@@ -17,6 +17,8 @@ import { type Plan, stageStream, stageSubject, taskName } from './plan.ts'
 
 /** Pins at once: each may keep a snapshot of every task, and those keep what compaction would remove. */
 export const PINS_MAX = 16
+/** Reads that wait at once: each looks every LOOK_MS, and together they may take a few percent of a core. */
+export const WAITS_MAX = 64
 /** Milliseconds between looks at how far a task is: below the few that a commit takes. */
 const LOOK_MS = 2
 
@@ -30,6 +32,9 @@ class NotReached extends Error {
   }
 }
 
+/** Why a wait brought nothing. */
+type Obstacle = Extract<ReadOutcome, { kind: 'too_many_waits' | 'unknown_stream' | 'not_reached' }>
+
 export interface HostReadsOptions {
   readonly plan: Plan
   readonly host: TaskHost
@@ -42,6 +47,7 @@ export class HostReads implements FeatureReads {
   readonly #plans: readonly FeaturePlan[]
   /** Until when each pin holds, milliseconds. */
   readonly #pins = new Map<string, number>()
+  #waits = 0
 
   constructor(options: HostReadsOptions) {
     this.#o = options
@@ -56,12 +62,9 @@ export class HostReads implements FeatureReads {
     if (index === -1) return { kind: 'unknown_feature' }
     const feature = this.#plans[index]!
     const byPartition = this.#partitions(ask.keys)
-    try {
-      if (ask.wait !== null && !(await this.#waitFor(ask.wait, ask.waitMs, feature.stage, [...byPartition.keys()])))
-        return { kind: 'unknown_stream' }
-    } catch (error) {
-      if (error instanceof NotReached) return { kind: 'not_reached', reached: error.reached }
-      throw error
+    if (ask.wait !== null) {
+      const obstacle = await this.#wait(ask.wait, ask.waitMs, feature.stage, [...byPartition.keys()])
+      if (obstacle !== null) return obstacle
     }
     const reads = await Promise.all(
       [...byPartition].map(async ([partition, keys]) => {
@@ -101,6 +104,25 @@ export class HostReads implements FeatureReads {
       else others.push(key)
     }
     return byPartition
+  }
+
+  /** null: what was waited for is applied. */
+  async #wait(
+    place: LogPosition,
+    waitMs: number,
+    stage: string,
+    partitions: readonly number[],
+  ): Promise<Obstacle | null> {
+    if (this.#waits >= WAITS_MAX) return { kind: 'too_many_waits' }
+    this.#waits++
+    try {
+      return (await this.#waitFor(place, waitMs, stage, partitions)) ? null : { kind: 'unknown_stream' }
+    } catch (error) {
+      if (error instanceof NotReached) return { kind: 'not_reached', reached: error.reached }
+      throw error
+    } finally {
+      this.#waits--
+    }
   }
 
   /** HR2. Settles when the tasks of a stage have applied what came of a record; false: no task reads its stream. */
