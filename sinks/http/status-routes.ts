@@ -1,0 +1,46 @@
+// GET /v1/status: what each task of the node is doing.
+
+import { Type } from 'typebox'
+import type { StatusRow } from '../status.ts'
+import type { App } from './app.ts'
+
+export interface StatusDeps {
+  status(): readonly StatusRow[]
+}
+
+const Waiting = Type.Object({
+  cause: Type.String({ description: 'broker: it does not answer. room: a stream is full.' }),
+  on: Type.String({ description: 'The stream.' }),
+  detail: Type.String(),
+  since_ms: Type.Number({ description: 'When the wait began, milliseconds on the clock of now_ms.' }),
+})
+
+const Row = Type.Object({
+  name: Type.String(),
+  stage: Type.String(),
+  partition: Type.Integer(),
+  phase: Type.String({ description: 'opening, running, drained, stopped or halted.' }),
+  epoch: Type.Integer({ description: 'Number of the last commit.' }),
+  seq: Type.Integer({ description: 'Sequence of the last message that was applied.' }),
+  pending: Type.Integer({ description: 'Messages in the stream behind it.' }),
+  watermark: Type.Unsafe<number | null>({ type: ['integer', 'null'], description: 'Milliseconds of event time.' }),
+  waiting: Type.Unsafe<StatusRow['waiting']>({ ...Waiting, type: ['object', 'null'] }),
+  counts: Type.Record(Type.String(), Type.Integer(), { description: 'Counters since the state of the task began.' }),
+})
+
+const StatusAnswer = Type.Object({
+  now_ms: Type.Number({ description: 'Monotonic clock of the node, milliseconds: for rates between two looks.' }),
+  tasks: Type.Array(Row),
+})
+
+export function statusRoutes(app: App, { status }: StatusDeps): void {
+  const schema = {
+    operationId: 'status',
+    summary: 'What each task of the node is doing',
+    response: { 200: StatusAnswer },
+  }
+  app.get('/v1/status', { schema, config: { scope: 'metrics' } }, async (_, reply) => {
+    reply.header('cache-control', 'no-store')
+    return { now_ms: performance.now(), tasks: [...status()] }
+  })
+}

@@ -1,0 +1,132 @@
+// From what a client sent, over HTTP or NATS, to a ReadAsk, or to why it is none.
+// RA1: nothing is guessed and nothing left out: an unknown parameter is refused, and so is one that would have no effect.
+// RA2: keys are bytes, never paths: they keep the rule of ids in events (contract.md, section 1), and nothing else.
+// RA3: no refusal repeats what was sent, be it a value or the name of a parameter that we do not know.
+
+import { Compile } from 'typebox/compile'
+import { ID_BYTES_MAX, utf8Text } from '../operators/event.ts'
+import { type LogPosition, parsePosition, type ReadAsk } from './feature-reads.ts'
+import { BatchBody, KEYS_MAX, PointBody, ReadOptions, WAIT_MS_DEFAULT, WAIT_MS_MAX } from './read-schemas.ts'
+
+export type RefusalCode = 'BAD_BODY' | 'BAD_PARAMETER' | 'TOO_MANY_KEYS'
+
+export interface Refusal {
+  readonly code: RefusalCode
+  readonly message: string
+  readonly field?: string
+}
+
+const CONTROL = /[\u0000-\u001f\u007f]/
+/** Parameters that are numbers, and how a number is spelt in a URL: no sign, no fraction, nothing that rounds. */
+const NUMBERS = ['at', 'timeout_ms'] as const
+const DIGITS = /^\d{1,15}$/
+
+const optionsCheck = Compile(ReadOptions)
+const batchCheck = Compile(BatchBody)
+const pointCheck = Compile(PointBody)
+
+/** In words what each parameter may be. */
+const RULES: ReadonlyMap<string, string> = new Map([
+  ['key', `1 to ${ID_BYTES_MAX} bytes of UTF-8 without control characters`],
+  ['keys', `a list of 1 to ${KEYS_MAX} keys, each 1 to ${ID_BYTES_MAX} bytes of UTF-8 without control characters`],
+  ['at', 'a whole number: milliseconds since 1970, in the years 2000 to 2100'],
+  ['snapshot', 'the name of a pinned snapshot'],
+  ['wait', '<stream>:<seq>.<index>, as an ingest answer or applied_through gives it'],
+  ['timeout_ms', `a whole number of milliseconds from 0 to ${WAIT_MS_MAX}`],
+])
+
+export function isRefusal(result: ReadAsk | Refusal): result is Refusal {
+  return 'code' in result
+}
+
+/** Whether a text may be a key: 1-128 bytes of UTF-8, no lone surrogates, no U+0000-1F, no U+007F. */
+export function isKey(text: string): boolean {
+  if (text.length === 0 || text.length > ID_BYTES_MAX || CONTROL.test(text)) return false
+  return text.isWellFormed() && Buffer.byteLength(text) <= ID_BYTES_MAX
+}
+
+/** A read of one key by a URL. `query`: texts, as a URL has them. */
+export function askOfQuery(
+  feature: string,
+  entity: string,
+  key: string,
+  query: Readonly<Record<string, unknown>>,
+): ReadAsk | Refusal {
+  if (!isKey(key)) return badParameter('key')
+  const options = withNumbers(query)
+  if (!optionsCheck.Check(options)) return faultOf(optionsCheck.Errors(options))
+  return askOf(feature, entity, [key], options)
+}
+
+/** A read of several keys by a body that was parsed. */
+export function askOfBatch(feature: string, entity: string, body: unknown): ReadAsk | Refusal {
+  if (hasTooManyKeys(body))
+    return { code: 'TOO_MANY_KEYS', message: `a batch has at most ${KEYS_MAX} keys`, field: 'keys' }
+  if (!batchCheck.Check(body)) return faultOf(batchCheck.Errors(body))
+  const bad = body.keys.findIndex((key) => !isKey(key))
+  if (bad !== -1) return badParameter('keys', `keys.${bad}`)
+  return askOf(feature, entity, body.keys, body)
+}
+
+/** A read of one key by a body that was parsed. */
+export function askOfPoint(feature: string, entity: string, body: unknown): ReadAsk | Refusal {
+  if (!pointCheck.Check(body)) return faultOf(pointCheck.Errors(body))
+  if (!isKey(body.key)) return badParameter('key')
+  return askOf(feature, entity, [body.key], body)
+}
+
+/** The value of strict JSON in strict UTF-8; undefined for anything else. */
+export function parseBody(bytes: Uint8Array): unknown {
+  const text = utf8Text(bytes)
+  if (text === null) return undefined
+  try {
+    return JSON.parse(text)
+  } catch {
+    return undefined
+  }
+}
+
+function askOf(feature: string, entity: string, keys: readonly string[], options: ReadOptions): ReadAsk | Refusal {
+  const { at = null, snapshot = null, wait: waitText, timeout_ms } = options
+  let wait: LogPosition | null = null
+  if (waitText !== undefined) {
+    wait = parsePosition(waitText)
+    if (wait === null) return badParameter('wait')
+    // What is pinned does not move: it has the position already, or never will.
+    if (snapshot !== null) return refused('wait', 'wait does not go with snapshot')
+  } else if (timeout_ms !== undefined) return refused('timeout_ms', 'timeout_ms goes with wait only')
+  return { feature, entity, keys, at, snapshot, wait, waitMs: timeout_ms ?? WAIT_MS_DEFAULT }
+}
+
+function withNumbers(query: Readonly<Record<string, unknown>>): Record<string, unknown> {
+  const options = { ...query }
+  for (const name of NUMBERS) {
+    const text = options[name]
+    if (typeof text === 'string' && DIGITS.test(text)) options[name] = Number(text)
+  }
+  return options
+}
+
+function hasTooManyKeys(body: unknown): boolean {
+  const keys = (body as Partial<BatchBody> | null | undefined)?.keys
+  return Array.isArray(keys) && keys.length > KEYS_MAX
+}
+
+/** The first complaint of a schema, in our words. */
+function faultOf(errors: ReturnType<typeof optionsCheck.Errors>): Refusal {
+  const [first] = errors
+  const params = first?.params as { readonly requiredProperties?: readonly string[] } | undefined
+  const path = first?.instancePath.slice(1) || params?.requiredProperties?.[0] || ''
+  if (path === '') return { code: 'BAD_BODY', message: 'the body is not a JSON object' }
+  return badParameter(path.split('/')[0]!, path.replaceAll('/', '.'))
+}
+
+function badParameter(name: string, field = name): Refusal {
+  const rule = RULES.get(name)
+  if (rule !== undefined) return refused(field, `${name} must be ${rule}`)
+  return { code: 'BAD_PARAMETER', message: 'there is a parameter that is none of this request' }
+}
+
+function refused(field: string, message: string): Refusal {
+  return { code: 'BAD_PARAMETER', message, field }
+}

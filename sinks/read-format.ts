@@ -1,0 +1,107 @@
+// The one place that turns what a read came to into an answer: a status of HTTP, and the JSON that HTTP and NATS share.
+// RF1: an answer says which snapshot each value is from; of several values from one snapshot it says that once.
+// RF2: what cannot be answered has a code, a status, and what to do; statuses from 500 on are only for what a node cannot
+//      help at the moment, never for what a client sent.
+
+import { SNAPSHOT_PIN_MS_MAX } from '../state/read-snapshot.ts'
+import { type FeatureInfo, type KeyRead, positionText, type ReadOutcome, type SnapshotFacts } from './feature-reads.ts'
+import type { Refusal } from './read-ask.ts'
+import type { BatchAnswer, ErrorBody, PointAnswer, SnapshotOfAnswer } from './read-schemas.ts'
+
+export interface Failure {
+  readonly status: number
+  readonly error: ErrorBody
+  /** Seconds, for Retry-After. */
+  readonly retryAfterS?: number
+}
+
+export type Answer<Body> = { readonly status: 200; readonly body: Body } | Failure
+
+/** Seconds until a task that is being opened, or another's wait, may have come to its end. */
+const RETRY_S = 1
+const STATUS = { BAD_BODY: 400, BAD_PARAMETER: 400, TOO_MANY_KEYS: 413 } as const
+
+/** For one key. */
+export function pointAnswer(outcome: ReadOutcome): Answer<PointAnswer> {
+  if (outcome.kind !== 'read') return failureOf(outcome)
+  const { info, values } = outcome
+  const { key, value, at, facts } = values[0]!
+  const { feature, entity, windowMs, mode, paneMs } = info
+  const { asOf, completeThrough, appliedThrough, epoch } = facts
+  const body = {
+    ...{ feature, entity, key, value, window_ms: windowMs, mode, pane_ms: paneMs },
+    ...{ at, as_of: asOf, complete_through: completeThrough, applied_through: positionText(appliedThrough), epoch },
+  }
+  return { status: 200, body }
+}
+
+/** For several keys, in their order. */
+export function batchAnswer(outcome: ReadOutcome): Answer<BatchAnswer> {
+  if (outcome.kind !== 'read') return failureOf(outcome)
+  const snapshots: KeyRead[] = []
+  const values = outcome.values.map((read) => {
+    const known = snapshots.findIndex(({ facts }) => isSame(facts, read.facts))
+    const snapshot = known === -1 ? snapshots.push(read) - 1 : known
+    return { key: read.key, value: read.value, snapshot }
+  })
+  return { status: 200, body: { ...describeFeature(outcome.info), values, snapshots: snapshots.map(snapshotOf) } }
+}
+
+/** A feature as JSON says it. */
+export function describeFeature({ feature, entity, windowMs, mode, paneMs }: FeatureInfo) {
+  return { feature, entity, window_ms: windowMs, mode, pane_ms: paneMs }
+}
+
+export function refusalAnswer({ code, message, field }: Refusal): Failure {
+  return { status: STATUS[code], error: { code, message, ...(field === undefined ? {} : { field }) } }
+}
+
+/** Pins end by themselves: a place is free then at the latest. */
+export const TOO_MANY_PINS: Failure = {
+  status: 429,
+  error: { code: 'TOO_MANY_PINS', message: 'too many snapshots are pinned: delete one, or wait until one expires' },
+  retryAfterS: Math.ceil(SNAPSHOT_PIN_MS_MAX / 1_000),
+}
+
+export const UNKNOWN_SNAPSHOT: Failure = {
+  status: 404,
+  error: { code: 'UNKNOWN_SNAPSHOT', message: 'there is no such pinned snapshot; perhaps it has expired', field: 'id' },
+}
+
+function failureOf(outcome: Exclude<ReadOutcome, { kind: 'read' }>): Failure {
+  switch (outcome.kind) {
+    case 'unknown_feature':
+      return failure(404, 'UNKNOWN_FEATURE', 'this node has no such feature of such an entity; /v1/features lists them')
+    case 'unknown_stream':
+      return failure(404, 'UNKNOWN_STREAM', 'no task of this node reads the stream of this position', { field: 'wait' })
+    case 'snapshot_gone':
+      return failure(410, 'SNAPSHOT_GONE', 'this snapshot is not pinned any more: pin another one, or read the newest')
+    case 'not_held': {
+      const message = 'the time lies before what is still held; held_from is the earliest that can be asked for'
+      return failure(422, 'NOT_HELD', message, { field: 'at', held_from: outcome.heldFrom })
+    }
+    case 'not_reached': {
+      const message =
+        'the position was not applied in time; reached says what was. Ask again, or with a longer timeout_ms'
+      return failure(504, 'NOT_REACHED', message, { reached: positionText(outcome.reached) })
+    }
+    case 'too_many_waits':
+      return { ...failure(429, 'TOO_MANY_WAITS', 'too many reads wait for a position already'), retryAfterS: RETRY_S }
+    case 'unavailable':
+      return { ...failure(503, 'UNAVAILABLE', `not now: ${outcome.why}`), retryAfterS: RETRY_S }
+  }
+}
+
+function failure(status: number, code: string, message: string, more: Partial<ErrorBody> = {}): Failure {
+  return { status, error: { code, message, ...more } }
+}
+
+/** A task has one stream, and its epochs rise: together they name a snapshot. */
+function isSame(a: SnapshotFacts, b: SnapshotFacts): boolean {
+  return a === b || (a.epoch === b.epoch && a.appliedThrough.stream === b.appliedThrough.stream)
+}
+
+function snapshotOf({ at, facts }: KeyRead): SnapshotOfAnswer {
+  const { asOf, completeThrough, appliedThrough, epoch } = facts
+  return { at, as_of: asOf, complete_through: completeThrough, applied_through: positionText(appliedThrough), epoch }
+}

@@ -1,0 +1,133 @@
+// What goes in and out of the read API as JSON, over HTTP and over NATS: the document, the checks, and the serializer are
+// made from these.
+// Types with null are written as a list of types: the serializer takes those without the detour of a union.
+
+import { type Static, Type } from 'typebox'
+import { EVENT_TIME_MAX_MS, EVENT_TIME_MIN_MS, ID_BYTES_MAX } from '../operators/event.ts'
+
+/** Keys of one batch: their answer takes a few milliseconds of a task's thread, not more. */
+export const KEYS_MAX = 1_000
+/** Bytes of a body: KEYS_MAX keys of ID_BYTES_MAX bytes fit, however their characters are escaped (`\u0041`). */
+export const READ_BODY_BYTES_MAX = 1024 * 1024
+/** Milliseconds that a wait takes where nobody says: longer than a commit and a hop under load. */
+export const WAIT_MS_DEFAULT = 2_000
+/** Milliseconds that a wait may be asked to take: who waits longer should ask again, and not hold a connection. */
+export const WAIT_MS_MAX = 10_000
+/** Characters of a snapshot's name: those that are given out have 36. */
+const SNAPSHOT_CHARS_MAX = 64
+
+const IntegerOrNull = (description: string) => Type.Unsafe<number | null>({ type: ['integer', 'null'], description })
+
+const At = Type.Integer({
+  minimum: EVENT_TIME_MIN_MS,
+  maximum: EVENT_TIME_MAX_MS,
+  description: 'Event time to answer for, milliseconds since 1970. Without it: as_of.',
+})
+const Snapshot = Type.String({
+  minLength: 1,
+  maxLength: SNAPSHOT_CHARS_MAX,
+  description: 'A pinned snapshot. Without it: the newest.',
+})
+const Wait = Type.String({
+  description: 'Answer only when this position is applied: <stream>:<seq>.<index>. Not together with snapshot.',
+})
+const TimeoutMs = Type.Integer({
+  minimum: 0,
+  maximum: WAIT_MS_MAX,
+  description: `How long to wait at most, milliseconds; ${WAIT_MS_DEFAULT} where it is not said. Only with wait.`,
+})
+
+const OPTIONS = {
+  at: Type.Optional(At),
+  snapshot: Type.Optional(Snapshot),
+  wait: Type.Optional(Wait),
+  timeout_ms: Type.Optional(TimeoutMs),
+}
+
+export const ReadOptions = Type.Object(OPTIONS, { additionalProperties: false })
+export type ReadOptions = Static<typeof ReadOptions>
+
+const Key = Type.String({
+  minLength: 1,
+  maxLength: ID_BYTES_MAX,
+  description: `1 to ${ID_BYTES_MAX} bytes of UTF-8 without control characters.`,
+})
+
+export const BatchBody = Type.Object(
+  { keys: Type.Array(Key, { minItems: 1, maxItems: KEYS_MAX }), ...OPTIONS },
+  { additionalProperties: false },
+)
+export type BatchBody = Static<typeof BatchBody>
+
+/** What a request over NATS may hold for one key; for several it is BatchBody. */
+export const PointBody = Type.Object({ key: Key, ...OPTIONS }, { additionalProperties: false })
+export type PointBody = Static<typeof PointBody>
+
+export const PointParams = Type.Object({
+  feature: Type.String(),
+  entity: Type.String(),
+  key: Type.String({
+    description: 'Percent-encoded, decoded once. URL clients take "." and ".." for steps: read those by POST.',
+  }),
+})
+
+export const FeatureParams = Type.Object({ feature: Type.String(), entity: Type.String() })
+
+const INFO = {
+  feature: Type.String(),
+  entity: Type.String(),
+  window_ms: Type.Integer({ description: 'Length of the window, milliseconds.' }),
+  mode: Type.Unsafe<'panes' | 'exact'>({ type: 'string', enum: ['panes', 'exact'] }),
+  pane_ms: Type.Integer({ description: 'Length of a pane, milliseconds.' }),
+}
+
+export const FeatureDescription = Type.Object(INFO)
+export const FeatureList = Type.Object({ features: Type.Array(FeatureDescription) })
+
+const FACTS = {
+  at: IntegerOrNull('The event time that the value is for; null where nothing has been applied yet.'),
+  as_of: IntegerOrNull('Highest event time or tick that has been applied.'),
+  complete_through: IntegerOrNull('The watermark: nothing at or before it is expected any more.'),
+  applied_through: Type.String({ description: '<stream>:<seq>.<index> of the last record in the snapshot.' }),
+  epoch: Type.Integer({ description: 'Number of the commit that the snapshot shows.' }),
+}
+
+const Value = Type.Integer({ description: 'The count in the window. 0 for a key that nobody has seen.' })
+
+export const PointAnswer = Type.Object({ ...INFO, key: Type.String(), value: Value, ...FACTS })
+export type PointAnswer = Static<typeof PointAnswer>
+
+export const SnapshotOfAnswer = Type.Object(FACTS)
+export type SnapshotOfAnswer = Static<typeof SnapshotOfAnswer>
+
+export const BatchAnswer = Type.Object({
+  ...INFO,
+  values: Type.Array(
+    Type.Object({
+      key: Type.String(),
+      value: Value,
+      snapshot: Type.Integer({ description: 'Place in snapshots of the one that the value is from.' }),
+    }),
+    { description: 'In the order of the keys.' },
+  ),
+  snapshots: Type.Array(SnapshotOfAnswer, { description: 'Each once, however many values are from it.' }),
+})
+export type BatchAnswer = Static<typeof BatchAnswer>
+
+export const PinAnswer = Type.Object({
+  snapshot: Type.String({ description: 'For the parameter of that name.' }),
+  expires_in_ms: Type.Integer(),
+})
+
+export const PinParams = Type.Object({ id: Type.String() })
+
+const ErrorBody = Type.Object({
+  code: Type.String(),
+  message: Type.String(),
+  field: Type.Optional(Type.String({ description: 'The parameter that is meant.' })),
+  held_from: Type.Optional(Type.Integer({ description: 'NOT_HELD: the earliest time that can be asked for.' })),
+  reached: Type.Optional(Type.String({ description: 'NOT_REACHED: what has been applied instead.' })),
+})
+export type ErrorBody = Static<typeof ErrorBody>
+
+export const ErrorAnswer = Type.Object({ error: ErrorBody, request_id: Type.String() })

@@ -1,0 +1,31 @@
+// What a node says of each of its tasks, for people and dashboards: GET /v1/status, `holdfast top`, the web page.
+// Names are those of the JSON: a row is handed out as it is.
+
+/** What a task waits for. */
+export interface StatusWaiting {
+  /** `broker`: it does not answer; `room`: a stream is full. */
+  readonly cause: string
+  /** The stream. */
+  readonly on: string
+  readonly detail: string
+  /** When the wait began, milliseconds on the node's monotonic clock. */
+  readonly since_ms: number
+}
+
+export interface StatusRow {
+  readonly name: string
+  readonly stage: string
+  readonly partition: number
+  readonly phase: string
+  /** Number of the last commit. */
+  readonly epoch: number
+  /** Sequence of the last message that was applied. */
+  readonly seq: number
+  /** Messages in the stream behind it. */
+  readonly pending: number
+  /** Milliseconds of event time; null: none yet. */
+  readonly watermark: number | null
+  readonly waiting: StatusWaiting | null
+  /** Counters of the task since its state began: `records` and those of its operators. */
+  readonly counts: Readonly<Record<string, number>>
+}

@@ -1,0 +1,110 @@
+// A running host on a real nats-server and RocksDB, with the doors through which its values are read: for tests of those.
+
+import { mkdtemp, rm } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import type { TypeBoxTypeProvider } from '@fastify/type-provider-typebox'
+import fastify from 'fastify'
+import { partitionOf } from '../log/frame.ts'
+import type { NatsLog } from '../log/nats-log.ts'
+import { realRuntime } from '../log/runtime.ts'
+import type { FeatureReads } from '../sinks/feature-reads.ts'
+import { positionText } from '../sinks/feature-reads.ts'
+import type { App } from '../sinks/http/app.ts'
+import { onError } from '../sinks/http/errors.ts'
+import { KEY_SEGMENT_CHARS, readRoutes } from '../sinks/http/read-routes.ts'
+import { statusRoutes } from '../sinks/http/status-routes.ts'
+import type { StatusRow } from '../sinks/status.ts'
+import { openRocksBackend } from '../state/rocks-backend.ts'
+import { LATENESS_MS_DEFAULT, pageViewGraph } from '../topology/graph.ts'
+import { Host, tasksOf } from '../topology/host.ts'
+import { HostReads } from '../topology/host-reads.ts'
+import { PLAIN_WRITER, type Plan, stageStream, stageSubject } from '../topology/plan.ts'
+import { ensureStreams, streamSpecs } from '../topology/streams.ts'
+import { DEFAULT_TUNING } from '../topology/task.ts'
+import { type NatsHarness, natsHarness } from './conformance/nats-harness.ts'
+
+export const WORLD_START_MS = Date.UTC(2026, 0, 1)
+const PARTITIONS = 2
+
+export class ReadWorld {
+  readonly plan: Plan
+  readonly nats: NatsHarness
+  readonly log: NatsLog
+  readonly host: Host
+  readonly reads: HostReads
+  readonly #dir: string
+  #ids = 0
+
+  private constructor(dir: string, nats: NatsHarness, log: NatsLog) {
+    this.#dir = dir
+    this.nats = nats
+    this.log = log
+    this.plan = pageViewGraph({
+      ...{ namespace: 'doors', name: 'doors', clock: 'wall', partitions: PARTITIONS, latenessMs: LATENESS_MS_DEFAULT },
+      ...{ anonymous: 'reject', accepted: 'off' },
+    })
+    const { plan } = this
+    const backend = (task: string) => openRocksBackend(join(dir, task))
+    const common = { plan, runtime: realRuntime }
+    this.host = new Host({ ...common, log, backend, tuning: DEFAULT_TUNING, role: 'owner', onHalt: () => {} })
+    this.reads = new HostReads({ ...common, host: this.host })
+  }
+
+  static async start(): Promise<ReadWorld> {
+    const nats = await natsHarness()
+    const log = await nats.connect()
+    const world = new ReadWorld(await mkdtemp(join(tmpdir(), 'holdfast-doors-')), nats, log)
+    await ensureStreams(log, streamSpecs(world.plan, { totalBytes: 256 << 20, replicas: 1 }))
+    await world.host.start()
+    return world
+  }
+
+  async close(): Promise<void> {
+    await this.host.stop()
+    await this.host.close()
+    await this.log.close()
+    await this.nats.close()
+    await rm(this.#dir, { recursive: true })
+  }
+
+  /** A page view, taken by the log; its position as text. */
+  async view(user: string, page: string, time: number): Promise<string> {
+    const event = { type: 'page_view', event_id: `e${++this.#ids}`, event_time: time, user_id: user, page_id: page }
+    const { namespace, stages } = this.plan
+    const partition = partitionOf(user, PARTITIONS)
+    const subject = stageSubject(namespace, stages[0]!.name, partition, PLAIN_WRITER)
+    const result = await this.log.publish({ subject, headers: null, payload: Buffer.from(JSON.stringify(event)) }, null)
+    if (result.kind !== 'stored') throw new Error(result.cause)
+    return positionText({ stream: stageStream(namespace, stages[0]!.name, partition), seq: result.seq, index: 0 })
+  }
+
+  /** Views of one user, and the position from which on all of them, and their pages, can be read. */
+  async views(user: string, pages: readonly string[], time = WORLD_START_MS): Promise<string> {
+    let last = ''
+    for (const page of pages) last = await this.view(user, page, time)
+    return last
+  }
+
+  status(): StatusRow[] {
+    const places = tasksOf(this.plan)
+    return this.host.status().map(({ name, phase, epoch, seq, pending, watermark, waiting, tally }) => {
+      const { stage, partition } = places.find((place) => place.name === name)!
+      const waits = waiting === null ? null : { ...waiting, since_ms: waiting.sinceMs }
+      const facts = { epoch, seq, pending, watermark: Number.isSafeInteger(watermark) ? watermark : null }
+      return { name, stage: stage.name, partition, phase, ...facts, waiting: waits, counts: tally.counts }
+    })
+  }
+}
+
+/** An app with the read routes, as the server makes it: not listening yet. */
+export async function readApp(reads: FeatureReads, status: () => readonly StatusRow[] = () => []): Promise<App> {
+  const app: App = fastify({
+    routerOptions: { maxParamLength: KEY_SEGMENT_CHARS },
+  }).withTypeProvider<TypeBoxTypeProvider>()
+  app.setErrorHandler(onError)
+  await app.register(async (scope) => readRoutes(scope as App, { reads }))
+  await app.register(async (scope) => statusRoutes(scope as App, { status }))
+  await app.ready()
+  return app
+}
