@@ -1,0 +1,182 @@
+// The typed client of the HTTP API: one method per operation, one interface per answer.
+// Written by `node scripts/client.ts` from the OpenAPI document of the routes in sinks/http/. How it asks: client/transport.ts.
+
+import { type ClientOptions, segment, Transport } from './transport.ts'
+
+export interface ReadFeatureQuery {
+  /** Event time to answer for, milliseconds since 1970. Without it: as_of. */
+  readonly at?: number | undefined
+  /** A pinned snapshot. Without it: the newest. */
+  readonly snapshot?: string | undefined
+  /** Answer only when this position is applied: <stream>:<seq>.<index>. Not together with snapshot. */
+  readonly wait?: string | undefined
+  /** How long to wait at most, milliseconds; 2000 where it is not said. Only with wait. */
+  readonly timeout_ms?: number | undefined
+}
+
+export interface ReadFeatureAnswer {
+  readonly feature: string
+  readonly entity: string
+  /** Length of the window, milliseconds. */
+  readonly window_ms: number
+  readonly mode: 'panes' | 'exact'
+  /** Length of a pane, milliseconds. */
+  readonly pane_ms: number
+  readonly key: string
+  /** The count in the window. 0 for a key that nobody has seen. */
+  readonly value: number
+  /** The event time that the value is for; null where nothing has been applied yet. */
+  readonly at: number | null
+  /** Highest event time or tick that has been applied. */
+  readonly as_of: number | null
+  /** The watermark: nothing at or before it is expected any more. */
+  readonly complete_through: number | null
+  /** <stream>:<seq>.<index> of the last record in the snapshot. */
+  readonly applied_through: string
+  /** Number of the commit that the snapshot shows. */
+  readonly epoch: number
+}
+
+export interface ReadFeaturesBody {
+  readonly keys: readonly string[]
+  /** Event time to answer for, milliseconds since 1970. Without it: as_of. */
+  readonly at?: number | undefined
+  /** A pinned snapshot. Without it: the newest. */
+  readonly snapshot?: string | undefined
+  /** Answer only when this position is applied: <stream>:<seq>.<index>. Not together with snapshot. */
+  readonly wait?: string | undefined
+  /** How long to wait at most, milliseconds; 2000 where it is not said. Only with wait. */
+  readonly timeout_ms?: number | undefined
+}
+
+export interface ReadFeaturesAnswer {
+  readonly feature: string
+  readonly entity: string
+  /** Length of the window, milliseconds. */
+  readonly window_ms: number
+  readonly mode: 'panes' | 'exact'
+  /** Length of a pane, milliseconds. */
+  readonly pane_ms: number
+  /** In the order of the keys. */
+  readonly values: readonly {
+    readonly key: string
+    /** The count in the window. 0 for a key that nobody has seen. */
+    readonly value: number
+    /** Place in snapshots of the one that the value is from. */
+    readonly snapshot: number
+  }[]
+  /** Each once, however many values are from it. */
+  readonly snapshots: readonly {
+    /** The event time that the value is for; null where nothing has been applied yet. */
+    readonly at: number | null
+    /** Highest event time or tick that has been applied. */
+    readonly as_of: number | null
+    /** The watermark: nothing at or before it is expected any more. */
+    readonly complete_through: number | null
+    /** <stream>:<seq>.<index> of the last record in the snapshot. */
+    readonly applied_through: string
+    /** Number of the commit that the snapshot shows. */
+    readonly epoch: number
+  }[]
+}
+
+export interface ListFeaturesAnswer {
+  readonly features: readonly {
+    readonly feature: string
+    readonly entity: string
+    /** Length of the window, milliseconds. */
+    readonly window_ms: number
+    readonly mode: 'panes' | 'exact'
+    /** Length of a pane, milliseconds. */
+    readonly pane_ms: number
+  }[]
+}
+
+export interface PinSnapshotAnswer {
+  /** For the parameter of that name. */
+  readonly snapshot: string
+  readonly expires_in_ms: number
+}
+
+export interface StatusAnswer {
+  /** Monotonic clock of the node, milliseconds: for rates between two looks. */
+  readonly now_ms: number
+  readonly tasks: readonly {
+    readonly name: string
+    readonly stage: string
+    readonly partition: number
+    /** opening, running, drained, stopped or halted. */
+    readonly phase: string
+    /** Number of the last commit. */
+    readonly epoch: number
+    /** Sequence of the last message that was applied. */
+    readonly seq: number
+    /** Messages in the stream behind it. */
+    readonly pending: number
+    /** Milliseconds of event time. */
+    readonly watermark: number | null
+    readonly waiting: {
+      /** broker: it does not answer. room: a stream is full. */
+      readonly cause: string
+      /** The stream. */
+      readonly on: string
+      readonly detail: string
+      /** When the wait began, milliseconds on the clock of now_ms. */
+      readonly since_ms: number
+    } | null
+    /** Counters since the state of the task began. */
+    readonly counts: Readonly<Record<string, number>>
+  }[]
+}
+
+export class HoldfastClient {
+  readonly #transport: Transport
+
+  /** Throws TypeError where the URL is none. */
+  constructor(options: ClientOptions) {
+    this.#transport = new Transport(options)
+  }
+
+  /** The value of a feature for one key. Throws ApiError, NoAnswer. */
+  async readFeature(
+    feature: string,
+    entity: string,
+    key: string,
+    query: ReadFeatureQuery = {},
+  ): Promise<ReadFeatureAnswer> {
+    return (await this.#transport.ask({
+      method: 'GET',
+      path: `/v1/features/${segment(feature)}/${segment(entity)}/${segment(key)}`,
+      query,
+    })) as ReadFeatureAnswer
+  }
+
+  /** The values of a feature for up to 1,000 keys, in their order. Throws ApiError, NoAnswer. */
+  async readFeatures(feature: string, entity: string, body: ReadFeaturesBody): Promise<ReadFeaturesAnswer> {
+    return (await this.#transport.ask({
+      method: 'POST',
+      path: `/v1/features/${segment(feature)}/${segment(entity)}`,
+      body,
+    })) as ReadFeaturesAnswer
+  }
+
+  /** The features of the node. Throws ApiError, NoAnswer. */
+  async listFeatures(): Promise<ListFeaturesAnswer> {
+    return (await this.#transport.ask({ method: 'GET', path: '/v1/features' })) as ListFeaturesAnswer
+  }
+
+  /** Keeps the newest snapshot of every task for a bounded time. Throws ApiError, NoAnswer. */
+  async pinSnapshot(): Promise<PinSnapshotAnswer> {
+    return (await this.#transport.ask({ method: 'POST', path: '/v1/snapshots' })) as PinSnapshotAnswer
+  }
+
+  /** Gives a pinned snapshot back. Throws ApiError, NoAnswer. */
+  async unpinSnapshot(id: string): Promise<void> {
+    await this.#transport.ask({ method: 'DELETE', path: `/v1/snapshots/${segment(id)}` })
+  }
+
+  /** What each task of the node is doing. Throws ApiError, NoAnswer. */
+  async status(): Promise<StatusAnswer> {
+    return (await this.#transport.ask({ method: 'GET', path: '/v1/status' })) as StatusAnswer
+  }
+}
