@@ -40,4 +40,18 @@ export class Random {
   wait(mean: number): number {
     return -mean * Math.log(1 - this.next())
   }
+
+  /** The same with the first `head` ranks about equally likely: nobody alone has a tenth of everything. */
+  zipfFromHead(count: number, head: number): number {
+    return Math.min(count - 1, Math.floor(head * ((count / head + 1) ** this.next() - 1)))
+  }
+}
+
+/** A uniform number in [0, 1) that belongs to (seed, index, trait): what a user is, kept nowhere (murmur3's finaliser). */
+export function traitOf(seed: number, index: number, trait: number): number {
+  let mixed =
+    Math.imul(seed ^ 0x9e3779b9, 0x85ebca6b) ^ Math.imul(index + 1, 0xcc9e2d51) ^ Math.imul(trait + 1, 0x1b873593)
+  mixed = Math.imul(mixed ^ (mixed >>> 16), 0x85ebca6b)
+  mixed = Math.imul(mixed ^ (mixed >>> 13), 0xc2b2ae35)
+  return ((mixed ^ (mixed >>> 16)) >>> 0) / 2 ** 32
 }
