@@ -1,0 +1,98 @@
+// The read API over NATS request-reply: <namespace>.read.<feature>.<entity>, with the JSON of HTTP in both directions.
+// NT1: every request that can be replied to gets one reply: values, or { error: { code, message } }.
+// NT2: nodes of one namespace share the requests (queue group); at most READS_MAX are under way in this one, and what comes
+//      beyond them is refused at once.
+// Who may ask is decided by the server's permissions on the subjects. The rules of a request are in sinks/read-ask.ts.
+
+import type { Msg, NatsConnection } from 'nats'
+import type { FeatureReads, ReadAsk, ReadOutcome } from './feature-reads.ts'
+import { askOfBatch, askOfPoint, isRefusal, parseBody, type Refusal } from './read-ask.ts'
+import { type Answer, batchAnswer, pointAnswer, refusalAnswer } from './read-format.ts'
+import { type ErrorBody, READ_BODY_BYTES_MAX } from './read-schemas.ts'
+
+/** Requests under way at once: more than a node answers in the milliseconds that one takes. */
+export const READS_MAX = 256
+
+export interface NatsReadsOptions {
+  readonly nc: NatsConnection
+  readonly namespace: string
+  readonly reads: FeatureReads
+  /** A read threw (a bug, or a node that is going down; who asked is told INTERNAL), or the server refuses the subject. */
+  readonly onFault: (error: unknown) => void
+}
+
+export interface NatsReads {
+  /** Takes no more requests, and settles when those under way have been answered. */
+  stop(): Promise<void>
+}
+
+/** Subject of a feature's reads. */
+export const readSubject = (namespace: string, feature: string, entity: string): string =>
+  `${namespace}.read.${feature}.${entity}`
+
+/** Answers reads until stop(). */
+export function serveReads(options: NatsReadsOptions): NatsReads {
+  const { nc, namespace } = options
+  const underWay = new Set<Promise<void>>()
+  const subscription = nc.subscribe(readSubject(namespace, '*', '*'), {
+    queue: `${namespace}.read`,
+    callback: (error, msg) => {
+      if (error !== null) return options.onFault(error)
+      if (!msg.reply) return
+      if (underWay.size >= READS_MAX) return respond(nc, msg, TOO_MANY)
+      const work = answer(msg, options).finally(() => underWay.delete(work))
+      underWay.add(work)
+    },
+  })
+  return {
+    stop: async () => {
+      subscription.unsubscribe()
+      await Promise.all(underWay)
+    },
+  }
+}
+
+const TOO_MANY = errorReply({ code: 'TOO_MANY', message: `${READS_MAX} requests are under way: ask again in a moment` })
+const TOO_LARGE = errorReply({ code: 'BODY_TOO_LARGE', message: `a request has at most ${READ_BODY_BYTES_MAX} bytes` })
+const INTERNAL = errorReply({ code: 'INTERNAL', message: 'the node could not answer; its log says why' })
+
+async function answer(msg: Msg, { nc, reads, onFault }: NatsReadsOptions): Promise<void> {
+  try {
+    respond(nc, msg, await replyTo(msg, reads))
+  } catch (error) {
+    onFault(error)
+    respond(nc, msg, INTERNAL)
+  }
+}
+
+async function replyTo(msg: Msg, reads: FeatureReads): Promise<string> {
+  if (msg.data.length > READ_BODY_BYTES_MAX) return TOO_LARGE
+  const [feature, entity] = msg.subject.split('.').slice(-2) as [string, string]
+  const body = parseBody(msg.data)
+  return isBatch(body)
+    ? read(reads, askOfBatch(feature, entity, body), batchAnswer)
+    : read(reads, askOfPoint(feature, entity, body), pointAnswer)
+}
+
+function isBatch(body: unknown): boolean {
+  return typeof body === 'object' && body !== null && 'keys' in body
+}
+
+async function read<Body>(
+  reads: FeatureReads,
+  ask: ReadAsk | Refusal,
+  format: (outcome: ReadOutcome) => Answer<Body>,
+): Promise<string> {
+  if (isRefusal(ask)) return errorReply(refusalAnswer(ask).error)
+  const said = format(await reads.read(ask))
+  return 'error' in said ? errorReply(said.error) : JSON.stringify(said.body)
+}
+
+function errorReply(error: ErrorBody): string {
+  return JSON.stringify({ error })
+}
+
+/** Nobody can be told when the connection is gone: who asked gets no answer in time, and asks again. */
+function respond(nc: NatsConnection, msg: Msg, text: string): void {
+  if (!nc.isClosed() && !nc.isDraining()) msg.respond(text)
+}
