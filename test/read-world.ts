@@ -3,16 +3,15 @@
 import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import type { TypeBoxTypeProvider } from '@fastify/type-provider-typebox'
-import fastify from 'fastify'
 import { partitionOf } from '../log/frame.ts'
 import type { NatsLog } from '../log/nats-log.ts'
 import { realRuntime } from '../log/runtime.ts'
-import type { FeatureReads } from '../sinks/feature-reads.ts'
 import { positionText } from '../sinks/feature-reads.ts'
-import type { App } from '../sinks/http/app.ts'
-import { onError } from '../sinks/http/errors.ts'
-import { KEY_SEGMENT_CHARS, readRoutes } from '../sinks/http/read-routes.ts'
+import type { Routes } from '../sinks/http/app.ts'
+import type { Tokens } from '../sinks/http/auth.ts'
+import { HttpMetrics } from '../sinks/http/metrics.ts'
+import { readRoutes } from '../sinks/http/read-routes.ts'
+import { type HttpServer, openHttpServer } from '../sinks/http/server.ts'
 import { statusRoutes } from '../sinks/http/status-routes.ts'
 import type { StatusRow } from '../sinks/status.ts'
 import { openRocksBackend } from '../state/rocks-backend.ts'
@@ -25,6 +24,7 @@ import { DEFAULT_TUNING } from '../topology/task.ts'
 import { type NatsHarness, natsHarness } from './conformance/nats-harness.ts'
 
 export const WORLD_START_MS = Date.UTC(2026, 0, 1)
+const NAMESPACE = 'doors'
 const PARTITIONS = 2
 
 export class ReadWorld {
@@ -41,7 +41,13 @@ export class ReadWorld {
     this.nats = nats
     this.log = log
     this.plan = pageViewGraph({
-      ...{ namespace: 'doors', name: 'doors', clock: 'wall', partitions: PARTITIONS, latenessMs: LATENESS_MS_DEFAULT },
+      ...{
+        namespace: NAMESPACE,
+        name: 'doors',
+        clock: 'wall',
+        partitions: PARTITIONS,
+        latenessMs: LATENESS_MS_DEFAULT,
+      },
       ...{ anonymous: 'reject', accepted: 'off' },
     })
     const { plan } = this
@@ -97,14 +103,11 @@ export class ReadWorld {
   }
 }
 
-/** An app with the read routes, as the server makes it: not listening yet. */
-export async function readApp(reads: FeatureReads, status: () => readonly StatusRow[] = () => []): Promise<App> {
-  const app: App = fastify({
-    routerOptions: { maxParamLength: KEY_SEGMENT_CHARS },
-  }).withTypeProvider<TypeBoxTypeProvider>()
-  app.setErrorHandler(onError)
-  await app.register(async (scope) => readRoutes(scope as App, { reads }))
-  await app.register(async (scope) => statusRoutes(scope as App, { status }))
-  await app.ready()
-  return app
+/** A server on loopback with the routes to read from the world's host, or by other reads. */
+export function readServer(world: ReadWorld, tokens: Tokens | null = null, reads = world.reads): Promise<HttpServer> {
+  const status = () => world.status()
+  const routes: Routes[] = [(app) => readRoutes(app, { reads }), (app) => statusRoutes(app, { status })]
+  return openHttpServer({
+    ...{ port: 0, namespace: NAMESPACE, tokens, routes, metrics: new HttpMetrics(), version: 'test' },
+  })
 }
