@@ -25,8 +25,10 @@ export interface HttpLimits {
   readonly perSecond: number
   /** Failed tokens of one address a minute, also the burst: a person's mistakes, no machine's. */
   readonly failuresPerMinute: number
-  /** Clients that are remembered. */
+  /** Clients that are remembered: a few hundred bytes each. */
   readonly clients: number
+  /** Milliseconds that requests under way have when the server closes: what a publish waits for a broker. */
+  readonly closeMs: number
 }
 
 export const HTTP_LIMITS: HttpLimits = {
@@ -41,6 +43,7 @@ export const HTTP_LIMITS: HttpLimits = {
   perSecond: 20_000,
   failuresPerMinute: 20,
   clients: 10_000,
+  closeMs: 5_000,
 }
 
 /** Milliseconds between looks for requests that take too long: a slow client is cut off at most this much later. */

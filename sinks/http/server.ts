@@ -6,6 +6,7 @@
 
 import { randomBytes } from 'node:crypto'
 import { isIP } from 'node:net'
+import { setTimeout as sleep } from 'node:timers/promises'
 import swagger from '@fastify/swagger'
 import { Type, type TypeBoxTypeProvider } from '@fastify/type-provider-typebox'
 import { type FastifyReply, type FastifyRequest, fastify, LogController, type RouteOptions } from 'fastify'
@@ -32,7 +33,8 @@ export interface HttpServerOptions {
   /** Of the OpenAPI document. */
   readonly version: string
   readonly limits?: Partial<HttpLimits>
-  readonly log?: LoggerOptions
+  /** Default: none. */
+  readonly logging?: LoggerOptions
 }
 
 export interface HttpServer {
@@ -44,8 +46,8 @@ export interface HttpServer {
 const LOOPBACK = '127.0.0.1'
 /** Bytes of one variable part of a path, encoded: 128 bytes of an id, three characters each; the routes judge the rest. */
 const PARAM_CHARACTERS_MAX = 4_096
-/** Milliseconds that requests under way have when the server closes. */
-const CLOSE_MS = 5_000
+/** Milliseconds between looks for requests under way when the server closes. */
+const CLOSE_LOOK_MS = 10
 
 /** Listens; throws USAGE where that would be open to others (HS2) or the address cannot be used. */
 export async function openHttpServer(options: HttpServerOptions): Promise<HttpServer> {
@@ -55,10 +57,11 @@ export async function openHttpServer(options: HttpServerOptions): Promise<HttpSe
       'USAGE',
       `${host} can be reached by others: that needs --token-file, or listen on ${LOOPBACK}`,
     )
-  const app = await buildApp(options)
+  const built = await buildApp(options)
+  const { app } = built
   try {
     const url = await app.listen({ host, port })
-    return { url, close: () => closeApp(app) }
+    return { url, close: () => closeApp(built) }
   } catch (error) {
     await app.close()
     const { code, message } = error as NodeJS.ErrnoException
@@ -66,10 +69,16 @@ export async function openHttpServer(options: HttpServerOptions): Promise<HttpSe
   }
 }
 
+interface Built {
+  readonly app: App
+  readonly door: Door
+  readonly closeMs: number
+}
+
 /** The whole app, not listening yet. */
-export async function buildApp(options: HttpServerOptions): Promise<App> {
+async function buildApp(options: HttpServerOptions): Promise<Built> {
   const limits = { ...HTTP_LIMITS, ...options.limits }
-  const app = newApp(limits, options.log ?? { to: null, level: 'warn' })
+  const app = newApp(limits, options.logging ?? { to: null, level: 'warn' })
   const paths = new Paths()
   app.addHook('onRoute', (route) => {
     declareWhole(route)
@@ -93,7 +102,9 @@ export async function buildApp(options: HttpServerOptions): Promise<App> {
   app.register(async (own) => documentRoute(own))
   await app.ready()
   app.server.maxConnections = limits.connections
-  return app
+  // Node would answer with an empty 417; this way the door does.
+  app.server.on('checkExpectation', (request, response) => app.server.emit('request', request, response))
+  return { app, door, closeMs: limits.closeMs }
 }
 
 function newApp(limits: HttpLimits, log: LoggerOptions): App {
@@ -110,6 +121,8 @@ function newApp(limits: HttpLimits, log: LoggerOptions): App {
       maxHeaderSize: limits.headerBytes,
       headersTimeout: limits.headersMs,
       connectionsCheckingInterval: TIMEOUT_LOOK_MS,
+      // Node would answer with an empty 400; this way the door does.
+      requireHostHeader: false,
     },
     routerOptions: { maxParamLength: PARAM_CHARACTERS_MAX },
     // What no schema names is an error, not silently dropped; what a query says as text becomes the number it is.
@@ -122,10 +135,13 @@ function newApp(limits: HttpLimits, log: LoggerOptions): App {
   }).withTypeProvider<TypeBoxTypeProvider>() as unknown as App
 }
 
-async function closeApp(app: App): Promise<void> {
-  const late = setTimeout(() => app.server.closeAllConnections(), CLOSE_MS)
-  await app.close()
-  clearTimeout(late)
+async function closeApp({ app, door, closeMs }: Built): Promise<void> {
+  const closed = app.close()
+  const until = performance.now() + closeMs
+  while (door.underWay > 0 && performance.now() < until) await sleep(CLOSE_LOOK_MS)
+  // Those on which nothing was asked yet, or nothing will be.
+  app.server.closeAllConnections()
+  await closed
 }
 
 function isLoopback(host: string): boolean {
@@ -141,6 +157,8 @@ class Door {
   readonly #metrics: HttpMetrics
   readonly #requests: RequestLimit
   readonly #failures: FailureLimit
+  /** Requests that have no answer yet. */
+  underWay = 0
 
   constructor({ tokens, namespace, metrics }: HttpServerOptions, limits: HttpLimits) {
     this.#tokens = tokens
@@ -156,13 +174,7 @@ class Door {
     const leave = this.#requests.enter(this.#client(request, scope), performance.now())
     // `close` and not `finish`: it comes as well where the client is gone before its answer.
     reply.raw.once('close', leave)
-    const encoding = request.headers['content-encoding']
-    if (encoding !== undefined && encoding !== 'identity')
-      throw new HttpError({
-        status: 415,
-        code: 'ENCODING',
-        message: 'bodies are read as they are: no Content-Encoding',
-      })
+    refuseOdd(request)
   }
 
   /** The name that limits know a client by; throws 401, 403 or 429. */
@@ -180,12 +192,25 @@ class Door {
   #measure(request: FastifyRequest, reply: FastifyReply): void {
     const { method } = request
     const route = request.is404 ? 'none' : request.routeOptions.url!
+    this.underWay++
     this.#metrics.began()
     reply.raw.once('close', () => {
+      this.underWay--
       const status = reply.raw.writableFinished ? reply.raw.statusCode : 'aborted'
       this.#metrics.ended({ method, route, status, seconds: reply.elapsedTime / 1_000 })
     })
   }
+}
+
+/** Refuses what HTTP allows a client to ask for and this server does not do. */
+function refuseOdd({ headers, raw }: FastifyRequest): void {
+  if (headers.host === undefined && raw.httpVersion === '1.1')
+    throw new HttpError({ status: 400, code: 'NO_HOST', message: 'the request has no Host header' })
+  if (headers.expect !== undefined && headers.expect.toLowerCase() !== '100-continue')
+    throw new HttpError({ status: 417, code: 'EXPECTATION', message: 'this expectation cannot be met' })
+  const encoding = headers['content-encoding']
+  if (encoding !== undefined && encoding !== 'identity')
+    throw new HttpError({ status: 415, code: 'ENCODING', message: 'bodies are read as they are: no Content-Encoding' })
 }
 
 // --- what no route answers
