@@ -4,14 +4,13 @@
 // Not here: the route and its answer (pixel-routes.ts), what page and server share (pixel-event.ts).
 
 import {
-  type Arrival,
   addFromAddress,
   clickIdOf,
   type Draft,
   finish,
   numberOf,
   objectOf,
-  type PixelSettings,
+  type PixelMapping,
   present,
   put,
   textOf,
@@ -41,7 +40,7 @@ const META_NAME: ReadonlyMap<string, string> = new Map([
 ])
 
 /** The event in one entry of `data`. */
-export function conversionEvent(entry: unknown, pixelId: string, arrival: Arrival, settings: PixelSettings): Draft {
+export function conversionEvent(entry: unknown, pixelId: string, mapping: PixelMapping): Draft {
   const sent = objectOf(entry)
   const user = objectOf(sent.user_data)
   const custom = objectOf(sent.custom_data)
@@ -62,7 +61,7 @@ export function conversionEvent(entry: unknown, pixelId: string, arrival: Arriva
   addFromAddress(draft, sent.event_source_url)
   const action = present(sent.action_source)
   if (action !== undefined) draft.set('props', { action_source: action })
-  return finish(draft, clientOf(user), settings)
+  return finish(draft, clientOf(user), mapping)
 }
 
 /** What was wrong with one entry, in Meta's words. */

@@ -13,7 +13,7 @@ const HEADERS = 'authorization, content-type'
 const EXPOSED = 'holdfast-error, retry-after'
 
 /**
- * An onRequest hook for the root of an app. Origins are as browsers write them: `https://shop.example`, without a path.
+ * An onRequest hook, for a context of routes or a whole app. Origins are as browsers write them: `https://shop.example`, without a path.
  * Throws a RangeError for anything else, `*` and `null` among them.
  */
 export function corsHook(

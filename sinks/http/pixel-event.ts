@@ -7,7 +7,7 @@
 
 import { createHash } from 'node:crypto'
 import { EVENT_DEPTH_MAX, type EventType, ID_BYTES_MAX } from '../../operators/event.ts'
-import type { BotMark, Client } from './bots.ts'
+import { type BotMark, botMark, type Client } from './bots.ts'
 
 /** Short name in a pixel's address, field of the event, and how it is read. */
 export const PIXEL_PARAMETERS = [
@@ -67,12 +67,30 @@ export const CLICK_PARAMETERS = ['fbclid', 'gclid', 'ttclid', 'msclkid'] as cons
 /** Hex digits of SHA-256 that stand for an id that was not sent, or is too long: 128 bits. */
 const MADE_ID_CHARS = 32
 
+/** Configuration. */
 export interface PixelSettings {
   /** Advertiser by pixel_id. A pixel that is not there is an advertiser of its own name. */
-  readonly advertisers: ReadonlyMap<string, string>
+  readonly advertisers: Readonly<Record<string, string>>
   /** Keeps user agent and address, as props.user_agent and props.ip. */
   readonly keepClientInfo: boolean
+  /** Networks of programs, as `192.0.2.0/24`. */
+  readonly botNetworks: readonly string[]
+  /** Pages that may read the answers, as `https://shop.example`. */
+  readonly origins: readonly string[]
+}
+
+export const PIXEL_SETTINGS: PixelSettings = { advertisers: {}, keepClientInfo: false, botNetworks: [], origins: [] }
+
+/** What mapping needs of the settings, ready to be used. */
+export interface PixelMapping {
+  readonly advertisers: ReadonlyMap<string, string>
+  readonly keepClientInfo: boolean
   readonly isBot: BotMark
+}
+
+/** Throws a RangeError for what is no network. */
+export function pixelMapping({ advertisers, keepClientInfo, botNetworks }: PixelSettings): PixelMapping {
+  return { advertisers: new Map(Object.entries(advertisers)), keepClientInfo, isBot: botMark(botNetworks) }
 }
 
 export interface Arrival extends Client {
@@ -85,7 +103,7 @@ export type Sent = ReadonlyMap<string, unknown>
 export type Draft = Map<string, unknown>
 
 /** The event in the parameters of a pixel, or in the same as JSON. Long names count before short ones. */
-export function pixelEvent(sent: Sent, arrival: Arrival, settings: PixelSettings): Draft {
+export function pixelEvent(sent: Sent, arrival: Arrival, mapping: PixelMapping): Draft {
   const draft: Draft = new Map()
   for (const [short, field, kind] of PIXEL_PARAMETERS) {
     put(draft, field, read(kind, present(sent.get(field)) ?? present(sent.get(short))))
@@ -96,17 +114,17 @@ export function pixelEvent(sent: Sent, arrival: Arrival, settings: PixelSettings
   if (!draft.has('event_time')) draft.set('event_time', arrival.nowMs)
   if (!draft.has('source')) draft.set('source', 'pixel')
   addFromAddress(draft, sent.get('url'))
-  return finish(draft, arrival, settings)
+  return finish(draft, arrival, mapping)
 }
 
 /** What every event gets, whoever sent it: advertiser, event_id, and what is known of the client. */
-export function finish(draft: Draft, client: Client, settings: PixelSettings): Draft {
+export function finish(draft: Draft, client: Client, mapping: PixelMapping): Draft {
   const pixel = draft.get('pixel_id')
   if (!draft.has('advertiser_id') && typeof pixel === 'string') {
-    draft.set('advertiser_id', settings.advertisers.get(pixel) ?? pixel)
+    draft.set('advertiser_id', mapping.advertisers.get(pixel) ?? pixel)
   }
   if (!draft.has('event_id')) draft.set('event_id', madeEventId(draft))
-  addClient(draft, client, settings)
+  addClient(draft, client, mapping)
   return draft
 }
 
@@ -193,7 +211,7 @@ function jsonOf(value: unknown): unknown {
   }
 }
 
-function addClient(draft: Draft, client: Client, { isBot, keepClientInfo }: PixelSettings): void {
+function addClient(draft: Draft, client: Client, { isBot, keepClientInfo }: PixelMapping): void {
   const facts = {
     ...(isBot(client) ? { bot: true } : {}),
     ...(keepClientInfo ? { user_agent: client.userAgent, ip: client.ip } : {}),
