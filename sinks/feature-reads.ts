@@ -6,7 +6,7 @@
 export interface LogPosition {
   readonly stream: string
   readonly seq: number
-  /** Of the record in its message, from 0. */
+  /** Of the record in its message, from 0; -1: the message, and none of its records (a frame may have none). */
   readonly index: number
 }
 
@@ -16,7 +16,7 @@ export function positionText({ stream, seq, index }: LogPosition): string {
 
 /** null where the text is no position. */
 export function parsePosition(text: string): LogPosition | null {
-  const [, stream, seq, index] = /^([\w-]{1,128}):(\d{1,15})\.(\d{1,7})$/.exec(text) ?? []
+  const [, stream, seq, index] = /^([\w-]{1,128}):(\d{1,15})\.(-1|\d{1,7})$/.exec(text) ?? []
   return stream === undefined ? null : { stream, seq: Number(seq), index: Number(index) }
 }
 

@@ -130,6 +130,8 @@ export class HostReads implements FeatureReads {
     const { plan, runtime } = this.#o
     const [from, partition] = this.#taskReading(place.stream) ?? [null, 0]
     if (from === null) return false
+    // Where a task that has applied nothing is: before everything.
+    if (place.seq === 0) return true
     const until = runtime.now() + waitMs
     const reader = await this.#reached(from, partition, until, ({ position: { seq, applied } }) => {
       return seq > place.seq || (seq === place.seq && applied > place.index)

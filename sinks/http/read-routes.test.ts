@@ -84,6 +84,8 @@ describe('a key', () => {
     )
     const { json } = await get(`${USER}/${untouched}`)
     expect(json).toMatchObject({ value: 0, at: null, as_of: null, complete_through: null, epoch: 0 })
+    const trivial = await get(`${USER}/${untouched}?wait=${json.applied_through}&timeout_ms=0`)
+    expect(trivial).toMatchObject({ status: 200, json: { applied_through: json.applied_through } })
   })
 
   it('is bytes, decoded once: a slash, dots, percent signs, names of prototypes, look-alikes', async () => {
@@ -160,6 +162,15 @@ describe('parameters', () => {
     const answer = await get(`${PAGE}/home?${query}`)
     expect(answer).toMatchObject(failure(400, 'BAD_PARAMETER'))
     expect(answer.json.error.field).toBe(field)
+  })
+
+  it('wait: for whatever position a node has named', async () => {
+    const keys = Array.from({ length: 20 }, (_, i) => `k${i}`)
+    for (const path of [PAGE, USER]) {
+      for (const { applied_through } of (await post(path, { keys })).json.snapshots)
+        expect((await get(`${path}/k1?wait=${applied_through}`)).status).toBe(200)
+    }
+    expect((await get(`${PAGE}/k1?wait=doors_pages_0:1.-1&timeout_ms=0`)).status).toBe(200)
   })
 
   it('unknown features, entities and streams are 404', async () => {
