@@ -108,22 +108,28 @@ function typesOf({ operationId, parameters = [], requestBody, responses }: Opera
   const body = schemaIn(requestBody)
   const answer = schemaIn(successOf(responses))
   return [
-    ...(query.length === 0 ? [] : [`export interface ${name}Query ${objectOf(query.map(memberOfParameter))}\n`]),
-    ...(body === undefined ? [] : [`export interface ${name}Body ${typeOf(body)}\n`]),
-    ...(answer === undefined ? [] : [`export interface ${name}Answer ${typeOf(answer)}\n`]),
+    ...(query.length === 0 ? [] : [declaration(`${name}Query`, objectOf(query.map(memberOfParameter)))]),
+    ...(body === undefined ? [] : [declaration(`${name}Body`, typeOf(body))]),
+    ...(answer === undefined ? [] : [declaration(`${name}Answer`, typeOf(answer))]),
   ]
+}
+
+function declaration(name: string, type: string): string {
+  return type.startsWith('{') ? `export interface ${name} ${type}\n` : `export type ${name} = ${type}\n`
 }
 
 function methodOf(path: string, method: string, operation: Operation): string {
   const { operationId, summary, parameters = [], requestBody, responses } = operation
   const name = inCapitals(operationId)
   const inPath = parameters.filter((parameter) => parameter.in === 'path').map((parameter) => parameter.name)
-  const hasQuery = parameters.some((parameter) => parameter.in === 'query')
+  const query = parameters.filter((parameter) => parameter.in === 'query')
+  const hasQuery = query.length > 0
+  const isQueryNeeded = query.some(({ required }) => required)
   const hasBody = schemaIn(requestBody) !== undefined
   const result = schemaIn(successOf(responses)) === undefined ? 'void' : `${name}Answer`
   const takes = [
     ...inPath.map((parameter) => `${parameter}: string`),
-    ...(hasQuery ? [`query: ${name}Query = {}`] : []),
+    ...(hasQuery ? [`query: ${name}Query${isQueryNeeded ? '' : ' = {}'}`] : []),
     ...(hasBody ? [`body: ${name}Body`] : []),
   ]
   const filled = path.replace(/\{(\w+)\}/g, (_, parameter: string) => `\${segment(${parameter})}`)
