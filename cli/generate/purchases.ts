@@ -26,7 +26,7 @@ const OTHER_EVENT_ID = 0.5
 const REFUNDED = 0.03
 const WHOLLY = 0.6
 /** Refunds of orders that nobody knows, per purchase. */
-const REFUND_UNKNOWN = 0.004
+const REFUND_UNKNOWN = 0.01
 const WITH_CHECKOUT = 0.6
 
 /** Who the conversion says it is, if a click led to it: no user at all, another user (another device), or the same one. */

@@ -62,7 +62,7 @@ export const SPEED_MAX = 86_400
 const DAY_MS = 86_400_000
 /** Lines of an average session, counted over a million: it turns `events` into visits. */
 const LINES_PER_SESSION = 5.91
-/** How much busier the busiest hour is than the mean. */
+/** How much busier the busiest hour is than the mean. The world starts at the mean, so a short piece has about the rate. */
 const DAILY_SWING = 0.6
 /** After a line comes one that is no event. */
 const MALFORMED = 0.005
@@ -107,7 +107,7 @@ class Visiting {
   in(minute: number): number {
     if (minute >= this.#minutes) return 0
     const ofDay = (minute * MINUTE_MS) / DAY_MS
-    this.#due += this.#perMinute * (1 + DAILY_SWING * Math.sin(2 * Math.PI * (ofDay - 0.25)))
+    this.#due += this.#perMinute * (1 + DAILY_SWING * Math.sin(2 * Math.PI * ofDay))
     const visits = Math.floor(this.#due)
     this.#due -= visits
     return visits
