@@ -70,7 +70,7 @@ const USERS_PER_BOT = 2_000
 
 /** The lines in the order of their arrival, a minute of the world at a time. */
 export function* world(options: WorldOptions, truth: Truth | null = null): Generator<readonly Arrival[]> {
-  check(options)
+  checkWorld(options)
   const { days, seed, startMs, speed } = options
   const random = new Random(seed)
   const mishaps = mishapsOf(days, options.advertisers, random.next())
@@ -142,7 +142,9 @@ function worldRow(options: WorldOptions, scene: Scene, { outage }: Mishaps, bots
   } as const
 }
 
-function check({ events, users, pages, ads, campaigns, advertisers, days, speed, seed, startMs }: WorldOptions): void {
+/** Throws USAGE, naming the first option that is outside its limits. */
+export function checkWorld(options: WorldOptions): void {
+  const { events, users, pages, ads, campaigns, advertisers, days, speed, seed, startMs } = options
   const within = (name: string, value: number, min: number, max: number) => {
     if (Number.isInteger(value) && value >= min && value <= max) return
     throw new HoldfastError('USAGE', `${name} must be a whole number from ${min} to ${max}, not ${value}`)

@@ -6,7 +6,7 @@ import { createWriteStream } from 'node:fs'
 import type { Writable } from 'node:stream'
 import { finished } from 'node:stream/promises'
 import { createGzip } from 'node:zlib'
-import { type WorldOptions, world } from './world.ts'
+import { checkWorld, type WorldOptions, world } from './world.ts'
 import { Truth } from './world-truth.ts'
 
 /** A megabyte a write: system calls and gzip calls then cost nothing beside making the lines. */
@@ -20,6 +20,8 @@ export interface WorldFiles {
 
 /** Writes the whole world. Rejects when a file cannot be written. */
 export async function writeWorld(options: WorldOptions, files: WorldFiles): Promise<void> {
+  // Before a file is touched.
+  checkWorld(options)
   const truth = files.truth === undefined ? null : new Truth()
   const lines = new TextFile(files.out)
   const rows = files.truth === undefined ? null : new TextFile(files.truth)
