@@ -1,0 +1,100 @@
+// `holdfast query`: values of a feature, read from a running node, as a small table or as the node's JSON.
+
+import type { Command } from 'commander'
+import type { HoldfastClient, ReadFeaturesAnswer } from '../client/holdfast.ts'
+import { ApiError } from '../client/transport.ts'
+import { HoldfastError } from '../log/errors.ts'
+import { KEYS_MAX } from '../sinks/read-schemas.ts'
+import { clientOf, commandError, type NodeChoice, nodeOptions } from './node-client.ts'
+import { tableLines } from './text-table.ts'
+
+interface QueryOptions extends NodeChoice {
+  /** Milliseconds. */
+  readonly at?: number
+  readonly wait?: string
+  readonly json?: boolean
+}
+
+/** Adds the command. */
+export function queryCommand(program: Command): void {
+  const command = program
+    .command('query')
+    .description('Read the values of a feature from a running node.')
+    .argument('<feature>', 'like page_views_1h')
+    .argument('<entity>', 'like page')
+    .argument('<key...>', `one key or more, up to ${KEYS_MAX}`)
+  nodeOptions(command)
+    .option('--at <time>', 'event time to answer for: milliseconds since 1970, or like 2026-01-31T12:00:00Z', timeMs)
+    .option('--wait <position>', 'answer only when <stream>:<seq>.<index> is applied')
+    .option('--json', 'print the answer of the node as JSON')
+    .action(async (feature: string, entity: string, keys: string[], options: QueryOptions) => {
+      process.stdout.write(await query(feature, entity, keys, options))
+    })
+}
+
+async function query(feature: string, entity: string, keys: readonly string[], options: QueryOptions): Promise<string> {
+  if (keys.length > KEYS_MAX) throw new HoldfastError('USAGE', `at most ${KEYS_MAX} keys at once, not ${keys.length}`)
+  const client = clientOf(options, process.env)
+  const { at, wait } = options
+  try {
+    const answer = await client.readFeatures(feature, entity, { keys, at, wait })
+    return options.json === true ? `${JSON.stringify(answer)}\n` : queryText(answer)
+  } catch (error) {
+    throw await withAdvice(error, client)
+  }
+}
+
+/** The error of the command, and what the node knows that would help. */
+async function withAdvice(error: unknown, client: HoldfastClient): Promise<unknown> {
+  const said = commandError(error)
+  if (!(error instanceof ApiError)) return said
+  if (error.code === 'NOT_HELD') {
+    const heldFrom = error.details.held_from as number
+    return new HoldfastError(
+      'USAGE',
+      `this time is not held any more: --at ${heldFrom} (${timeText(heldFrom)}) is the earliest`,
+    )
+  }
+  if (error.code === 'NOT_REACHED')
+    return new Error(`not applied in time; the node has applied ${error.details.reached}`)
+  if (error.code !== 'UNKNOWN_FEATURE') return said
+  const { features } = await client.listFeatures()
+  const known = features.map(({ feature, entity }) => `${feature} ${entity}`).join(', ')
+  return new HoldfastError('USAGE', `no such feature of such an entity; this node has: ${known}`)
+}
+
+/** What a person sees. */
+export function queryText({
+  feature,
+  entity,
+  window_ms,
+  mode,
+  pane_ms,
+  values,
+  snapshots,
+}: ReadFeaturesAnswer): string {
+  const exactness = mode === 'exact' ? 'exact' : `panes of ${pane_ms / 1_000} s`
+  return `${[
+    `${feature} by ${entity} · window ${window_ms / 1_000} s · ${exactness}`,
+    ...tableLines(
+      ['KEY', 'VALUE'],
+      values.map(({ key, value }) => [key, value]),
+    ),
+    ...snapshots.map(
+      ({ at, complete_through, applied_through, epoch }) =>
+        `at ${timeText(at)} · complete through ${timeText(complete_through)} · applied through ${applied_through} · commit ${epoch}`,
+    ),
+  ].join('\n')}\n`
+}
+
+function timeText(ms: number | null): string {
+  return ms === null ? 'no time yet' : new Date(ms).toISOString()
+}
+
+/** Milliseconds since 1970 from either spelling of --at. */
+function timeMs(text: string): number {
+  const ms = /^\d{1,15}$/.test(text) ? Number(text) : Date.parse(text)
+  if (Number.isNaN(ms))
+    throw new HoldfastError('USAGE', '--at must be milliseconds since 1970, or like 2026-01-31T12:00:00Z')
+  return ms
+}

@@ -1,0 +1,123 @@
+// `holdfast top`: what each task of a running node is doing, again and again. Rates are taken between two looks.
+// TC1: how far a task is behind is said in messages, which the node counts, and in seconds at the rate at which it is
+//      catching up; where it does not move there is no such number, and none is shown.
+
+import { setTimeout as sleep } from 'node:timers/promises'
+import type { Command } from 'commander'
+import type { HoldfastClient, StatusAnswer } from '../client/holdfast.ts'
+import { clientOf, commandError, type NodeChoice, nodeOptions } from './node-client.ts'
+import { wholeNumber } from './settings.ts'
+import { tableLines } from './text-table.ts'
+
+/** Milliseconds between looks: not so often that looking costs anything, and while somebody still watches. */
+const INTERVAL_MS = { min: 100, default: 1_000, max: 60_000 }
+const CLEAR_SCREEN = '\x1b[H\x1b[J'
+
+interface TopOptions extends NodeChoice {
+  /** Milliseconds. */
+  readonly interval: number
+  readonly once?: boolean
+  readonly json?: boolean
+}
+
+/** One task, between two looks. */
+export interface TopRow {
+  readonly task: string
+  readonly phase: string
+  readonly records_per_s: number
+  /** Messages in its stream that it has not applied. */
+  readonly behind: number
+  /** Seconds to apply those at the present rate; null: it does not move. */
+  readonly lag_s: number | null
+  /** Milliseconds of event time. */
+  readonly watermark: number | null
+  readonly waiting_for: string | null
+}
+
+/** Adds the command. */
+export function topCommand(program: Command): void {
+  const { min, max } = INTERVAL_MS
+  nodeOptions(
+    program.command('top').description('Watch the tasks of a running node: rate, lag, watermark, what each waits for.'),
+  )
+    .option('--interval <ms>', 'milliseconds between looks', wholeNumber('--interval', min, max), INTERVAL_MS.default)
+    .option('--once', 'print one table, of one interval, and end')
+    .option('--json', 'print a line of JSON for each interval')
+    .action(async (options: TopOptions) => {
+      const client = clientOf(options, process.env)
+      try {
+        await watch(client, options)
+      } catch (error) {
+        throw commandError(error)
+      }
+    })
+}
+
+/** Until a signal, or after one interval. */
+async function watch(client: HoldfastClient, { interval, once, json }: TopOptions): Promise<void> {
+  const end = new AbortController()
+  const stop = () => end.abort()
+  process.once('SIGINT', stop).once('SIGTERM', stop)
+  let before = await client.status()
+  do {
+    await sleep(interval, undefined, { signal: end.signal }).catch(() => {})
+    if (end.signal.aborted) return
+    const now = await client.status()
+    const rows = rowsBetween(before, now)
+    process.stdout.write(json === true ? `${JSON.stringify({ tasks: rows })}\n` : screen(topText(rows)))
+    before = now
+  } while (once !== true)
+  process.off('SIGINT', stop).off('SIGTERM', stop)
+}
+
+/** In its place on a terminal, one after the other in a pipe. */
+function screen(text: string): string {
+  return process.stdout.isTTY ? `${CLEAR_SCREEN}${text}` : `${text}\n`
+}
+
+/** What happened between two answers of one node; a task that is new has no rates yet. */
+export function rowsBetween(before: StatusAnswer, now: StatusAnswer): TopRow[] {
+  const seconds = (now.now_ms - before.now_ms) / 1_000
+  const former = new Map(before.tasks.map((task) => [task.name, task]))
+  return now.tasks.map((task) => {
+    const { name, phase, pending, watermark, waiting, seq, counts } = task
+    const { seq: formerSeq, counts: formerCounts } = former.get(name) ?? task
+    const perSecond = (count: number) => (seconds > 0 ? Math.max(0, count) / seconds : 0)
+    const messagesPerS = perSecond(seq - formerSeq)
+    return {
+      task: name,
+      phase,
+      records_per_s: Math.round(perSecond((counts.records ?? 0) - (formerCounts.records ?? 0))),
+      behind: pending,
+      lag_s: lagS(pending, messagesPerS),
+      watermark,
+      waiting_for: waiting === null ? null : waitText(waiting, now.now_ms),
+    }
+  })
+}
+
+function lagS(behind: number, messagesPerS: number): number | null {
+  if (behind === 0) return 0
+  return messagesPerS === 0 ? null : Math.round((10 * behind) / messagesPerS) / 10
+}
+
+type Waiting = NonNullable<StatusAnswer['tasks'][number]['waiting']>
+
+function waitText({ cause, on, detail, since_ms }: Waiting, nowMs: number): string {
+  return `${cause} of ${on} for ${Math.max(0, Math.round((nowMs - since_ms) / 1_000))} s: ${detail}`
+}
+
+/** The rows for a person. */
+export function topText(rows: readonly TopRow[]): string {
+  const head = ['TASK', 'PHASE', 'RECORDS/S', 'BEHIND', 'LAG', 'WATERMARK', 'WAITING FOR']
+  const cells = rows.map(({ task, phase, records_per_s, behind, lag_s, watermark, waiting_for }) => [
+    task,
+    phase,
+    records_per_s,
+    behind,
+    lag_s === null ? 'does not move' : `${lag_s.toFixed(1)} s`,
+    watermark === null ? 'none' : new Date(watermark).toISOString(),
+    waiting_for ?? '-',
+  ])
+  return `${tableLines(head, cells).join('\n')}\n`
+}
