@@ -1,8 +1,10 @@
-// The sender against a server of its own that answers as a front door does, and as one that is away, busy or broken.
+// The sender against the front door itself, and against a server that is away, busy or broken as a test needs it.
 
 import { createServer, type IncomingMessage } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import { afterEach, expect, test } from 'vitest'
+import { FakeLogServer } from '../../log/fake-log.ts'
+import { openDoor } from '../../test/abuse/door.ts'
 import { Paced } from './pace.ts'
 import type { Arrival } from './scene.ts'
 import {
@@ -13,6 +15,8 @@ import {
   type SendOptions,
   sendWorld,
 } from './send.ts'
+import { SPEED_MAX, WORLD_DEFAULTS, world } from './world.ts'
+import { Truth } from './world-truth.ts'
 
 interface Reply {
   readonly status: number
@@ -117,10 +121,12 @@ test('a door that refuses the request ends it at once', async () => {
 })
 
 test('a single event that is refused is answered, not repeated', async () => {
-  const body = '{"error":{"code":"EVENT_JSON"}}'
-  const { url, bodies } = await door({ 1: { status: 400, body } })
-  expect(await send(url, many(1))).toEqual({ sent: 1, taken: 0, refused: 1, retries: 0 })
-  expect(bodies).toHaveLength(1)
+  const body = '{"error":{"code":"EVENT_JSON"},"taken":0,"refused":1}'
+  for (const status of [400, 501]) {
+    const { url, bodies } = await door({ 1: { status, body } })
+    expect(await send(url, many(1))).toEqual({ sent: 1, taken: 0, refused: 1, retries: 0 })
+    expect(bodies).toHaveLength(1)
+  }
 })
 
 test('lines go when they are due, faster by the speed', async () => {
@@ -150,6 +156,30 @@ test('the token goes with every request', async () => {
   const { url, requests } = await door()
   await send(url, many(600), { token: 'secret' })
   expect(requests.map(({ headers }) => headers.authorization)).toEqual(['Bearer secret', 'Bearer secret'])
+})
+
+test('a world goes through the front door: all that is an event is in the log, all else is refused', async () => {
+  const server = new FakeLogServer({ seed: 1 })
+  const front = await openDoor({ log: server.connect('door') })
+  const truth = new Truth()
+  const options = { ...WORLD_DEFAULTS, events: 10_000, days: 1, startMs: Date.now(), speed: SPEED_MAX, live: true }
+  try {
+    const { sent, taken, refused } = await send(
+      front.url,
+      [...world(options, truth)].map((minute) => [...minute]),
+      {
+        speed: SPEED_MAX,
+      },
+    )
+    const dead = truth.summary.malformed + truth.summary.anonymous
+    expect({ sent, taken, refused }).toEqual({ sent: truth.summary.lines, taken: sent - dead, refused: dead })
+    expect(truth.summary.malformed_by_code).toHaveProperty('EVENT_TIME_FUTURE')
+    const records = [0, 1].flatMap((p) => server.stored(`hf_user-1_${p}`).map(({ payload }) => payload))
+    const events = records.flatMap((payload) => JSON.parse(Buffer.from(payload).toString()))
+    expect(events).toHaveLength(taken)
+  } finally {
+    await front.close()
+  }
 })
 
 test('a batch keeps both limits, and a line larger than that goes alone', () => {

@@ -24,6 +24,8 @@ export const RETRY_AFTER_MAX_MS = 10_000
 /** How long lines are collected before a request: a browser would not notice. */
 const LINGER_MS = 20
 const SAY_EVERY_MS = 5_000
+/** Enough of an unexpected answer to know it. */
+const ANSWER_CHARS_SHOWN = 200
 
 export interface SendOptions {
   /** Of the front door: http://127.0.0.1:8080. */
@@ -134,22 +136,28 @@ async function post(body: string, { url, token }: SendOptions, ended: AbortSigna
 }
 
 function judge(status: number, text: string, retryAfter: string | null): Verdict {
-  if (status === 200) return { answer: countsOf(text) }
-  // A single event that was refused: the answer is about it, not about the request.
-  if ((status === 400 || status === 501) && isAboutOneEvent(text)) return { answer: { taken: 0, refused: 1 } }
-  const cause = `HTTP ${status}: ${text.slice(0, 200)}`
-  if (status === 429 || status >= 500) return { againInMs: retryAfterMs(retryAfter), cause }
-  throw new HoldfastError('USAGE', `the front door refuses what is sent: ${cause}`)
+  const cause = `HTTP ${status}: ${text.slice(0, ANSWER_CHARS_SHOWN)}`
+  if (status === 429 || status >= 500) {
+    // 501 with counts is an answer about events that are not acted on yet: they will not be tomorrow either.
+    const answer = status === 501 ? countsIn(text) : null
+    return answer === null ? { againInMs: retryAfterMs(retryAfter), cause } : { answer }
+  }
+  // A 400 with counts is about a single event that was refused, one without about the request.
+  const answer = status === 200 || status === 400 ? countsIn(text) : null
+  if (answer !== null) return { answer }
+  throw new HoldfastError(
+    'USAGE',
+    `${status === 200 ? 'no front door' : 'the front door refuses what is sent'}: ${cause}`,
+  )
 }
 
-function countsOf(text: string): Answer {
-  const { taken, refused } = JSON.parse(text) as Partial<Answer>
-  if (Number.isInteger(taken) && Number.isInteger(refused)) return { taken: taken!, refused: refused! }
-  throw new HoldfastError('USAGE', `no front door of Holdfast: it answers ${text.slice(0, 200)}`)
-}
-
-function isAboutOneEvent(text: string): boolean {
-  return /"code": ?"(EVENT_[A-Z_]+|NOT_IMPLEMENTED)"/.test(text)
+function countsIn(text: string): Answer | null {
+  try {
+    const { taken, refused } = JSON.parse(text) as Partial<Answer>
+    return Number.isInteger(taken) && Number.isInteger(refused) ? { taken: taken!, refused: refused! } : null
+  } catch {
+    return null
+  }
 }
 
 /** In milliseconds; seconds in the header, as the front door writes it. */
