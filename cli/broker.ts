@@ -1,13 +1,13 @@
 // The broker of a command: our own nats-server on loopback, or the one that --nats names.
 
 import { HoldfastError } from '../log/errors.ts'
-import { type Log, LogUnavailable } from '../log/log.ts'
+import { LogUnavailable } from '../log/log.ts'
 import { connectLog, type NatsLog } from '../log/nats-log.ts'
 import { type NatsServerHandle, startNatsServer } from '../log/nats-supervisor.ts'
 import type { ThreadConnection } from '../topology/host-messages.ts'
 
 export interface Broker {
-  readonly log: Log
+  readonly log: NatsLog
   readonly url: string
   /** How other threads get a log like this one. */
   readonly connection: ThreadConnection

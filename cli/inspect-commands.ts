@@ -13,7 +13,7 @@ import { openBroker } from './broker.ts'
 import { type PlanShape, readShape } from './data-directory.ts'
 import { livePlanOf } from './node-command.ts'
 import { planOf } from './run-command.ts'
-import { LOG_BYTES_DEFAULT, readConfig } from './settings.ts'
+import { LOG_BYTES_DEFAULT, readConfig, readNodeConfig } from './settings.ts'
 
 /** Which plan is meant: the one of a directory, or one from options. */
 export interface PlanChoice {
@@ -33,7 +33,7 @@ export async function chosenPlan({ dataDir, live, namespace, partitions, config 
   const shape: PlanShape = {
     namespace: namespace ?? (live ? 'holdfast' : 'run'),
     partitions,
-    config: readConfig(config),
+    config: live ? readNodeConfig(config).config : readConfig(config),
   }
   return live ? livePlanOf(shape) : planOf(shape)
 }

@@ -13,11 +13,16 @@ import { TRAFFIC_DEFAULTS, traffic } from './generate/traffic.ts'
 import { writeFile } from './generate/write-file.ts'
 import { auditLog, auditText, explain } from './inspect-commands.ts'
 import { runNode } from './node-command.ts'
+import { queryCommand } from './query-command.ts'
 import { freshNamespace, isAccountedFor, run, type Summary } from './run-command.ts'
-import { LOG_BYTES_DEFAULT, readConfig, THREADS_DEFAULT, THREADS_MAX, wholeNumber } from './settings.ts'
+import { LOG_BYTES_DEFAULT, readConfig, readNodeConfig, THREADS_DEFAULT, THREADS_MAX, wholeNumber } from './settings.ts'
+import { tokenCommand } from './token-command.ts'
+import { topCommand } from './top-command.ts'
 
 const LOG_BYTES = wholeNumber('--log-bytes', 1 << 20, 2 ** 50)
 const THREADS = wholeNumber('--threads', 1, THREADS_MAX)
+/** Of the HTTP door, where nothing else is said. */
+const HTTP_PORT = 8080
 const EXIT = { ok: 0, failed: 1, usage: 2, interrupted: 130 } as const
 
 const program = new Command('holdfast')
@@ -84,18 +89,30 @@ program
   .requiredOption('--data-dir <dir>', 'state, and the log where the server is our own')
   .option('--namespace <name>', 'prefix of all streams', 'holdfast')
   .option('--partitions <n>', 'tasks per stage', wholeNumber('--partitions', 1, PARTITIONS_MAX), 1)
-  .option('--config <file>', 'settings as JSON, see run')
+  .option(
+    '--config <file>',
+    'settings as JSON: those of run, and "http": {corsOrigins, pixels, ...}, see docs/pixels.md',
+  )
   .option('--nats <url>', 'use this server or cluster instead of starting one')
   .option('--port <n>', 'port of our own server on loopback (default: a free one)', wholeNumber('--port', 1, 65_535))
   .option('--replicas <n>', 'copies of each stream in a cluster', wholeNumber('--replicas', 1, 5), 1)
   .option('--log-bytes <n>', 'room for all streams together', LOG_BYTES, LOG_BYTES_DEFAULT.node)
   .option('--threads <n>', 'threads that the tasks are spread over (speed only)', THREADS, THREADS_DEFAULT)
+  .option('--http-port <n>', 'port of the HTTP door; 0: a free one', wholeNumber('--http-port', 0, 65_535), HTTP_PORT)
+  .option('--http-host <address>', 'where it listens; others than loopback need --token-file', '127.0.0.1')
+  .option('--token-file <file>', 'who may come in through it, made by `token` (default: everybody, on loopback)')
+  .option('--no-http', 'no HTTP door')
   .action(async (o) => {
     const { dataDir, namespace, partitions, nats, port, replicas, logBytes, threads } = o
-    const config = readConfig(o.config)
-    const options = { dataDir, namespace, partitions, nats, port, replicas, logBytes, threads, config }
+    const { config, http: door } = readNodeConfig(o.config)
+    const http = o.http ? { host: o.httpHost, port: o.httpPort, tokenFile: o.tokenFile, config: door } : null
+    const options = { dataDir, namespace, partitions, nats, port, replicas, logBytes, threads, config, http }
     await runNode(options, runtimeOf(process.env), (line) => process.stderr.write(`${line}\n`))
   })
+
+queryCommand(program)
+topCommand(program)
+tokenCommand(program)
 
 program
   .command('generate')

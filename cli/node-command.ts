@@ -1,5 +1,6 @@
 // `holdfast node`: all tasks of the graph on a live log (`clock: wall`), until a signal. Plain NATS clients publish events
 // to <namespace>.in.<user_id>; accepted events and dead letters come out on streams.
+// Its front door, HTTP and reads over NATS, is cli/front-door.ts.
 // NC1: time passes through the log: where a source partition is quiet, a tick is appended, at most one a second.
 
 import { join } from 'node:path'
@@ -16,6 +17,7 @@ import { ThreadedHost } from '../topology/threaded-host.ts'
 import { type Broker, openBroker } from './broker.ts'
 import { openNodeDirectory } from './data-directory.ts'
 import { EarlyEnd } from './early-end.ts'
+import { type FrontDoorOptions, openFrontDoor } from './front-door.ts'
 import type { Config } from './settings.ts'
 
 export interface NodeOptions {
@@ -30,6 +32,8 @@ export interface NodeOptions {
   readonly replicas: number
   /** That the tasks are spread over: speed, never results. */
   readonly threads: number
+  /** null: no HTTP. */
+  readonly http: FrontDoorOptions | null
 }
 
 /** Milliseconds between looks at quiet partitions: a tick a second moves windows as fast as anybody looks. */
@@ -97,13 +101,15 @@ async function live(
   })
   try {
     await host.start()
-    describeNode(plan, url, options, say)
+    const door = options.http === null ? null : await openFrontDoor(options.http, { plan, host, log, runtime, say })
+    describeNode(plan, url, door?.url ?? null, options, say)
     end.whenRequested(stopped.resolve)
     const ticker = new Ticker(plan, host, log)
     const timer = setInterval(() => void ticker.tick(), TICK_MS)
     await stopped.promise
     clearInterval(timer)
     say('stopping')
+    await door?.close()
   } finally {
     await host.stop()
     await host.close()
@@ -111,13 +117,20 @@ async function live(
   for (const { error } of host.failed) throw error
 }
 
-function describeNode(plan: Plan, url: string, { nats }: NodeOptions, say: (line: string) => void): void {
+function describeNode(
+  plan: Plan,
+  url: string,
+  http: string | null,
+  { nats }: NodeOptions,
+  say: (line: string) => void,
+): void {
   const { namespace } = plan
   say(`holdfast node on ${url}: ${plan.stages.length * plan.partitions} tasks`)
   if (nats !== undefined) {
     const [[from, to]] = Object.entries(plainMapping(plan)) as [[string, string]]
     say(`the server needs this subject mapping: mappings: { "${from}": "${to}" }`)
   }
+  if (http !== null) say(`events, values and metrics over HTTP: ${http} (${http}/openapi.json says how)`)
   say(`send one JSON event (or an array of one user's) to ${namespace}.in.<user_id>`)
   say(`accepted events: stream ${outputStream(namespace, ACCEPTED, 0)} (one per partition)`)
 }

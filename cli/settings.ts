@@ -7,19 +7,35 @@ import { Compile } from 'typebox/compile'
 import { HoldfastError } from '../log/errors.ts'
 import { LATENESS_MS_DEFAULT } from '../topology/graph.ts'
 
-/** Configuration of the graph: what may change results. `--config FILE` is JSON of this shape. */
-export const ConfigSchema = Type.Object(
+const graphFields = {
+  anonymous: Type.Optional(Type.Union([Type.Literal('reject'), Type.Literal('accept')])),
+  latenessMs: Type.Optional(Type.Integer({ minimum: 0, maximum: 366 * 86_400_000 })),
+}
+/** Configuration of the graph: what may change results. `run --config FILE` is JSON of this shape. */
+const ConfigSchema = Type.Object(graphFields, { additionalProperties: false })
+
+/** What a node lets in over HTTP, and how it reads pixels; docs/pixels.md. */
+const HttpSchema = Type.Object(
   {
-    anonymous: Type.Optional(Type.Union([Type.Literal('reject'), Type.Literal('accept')])),
-    latenessMs: Type.Optional(Type.Integer({ minimum: 0, maximum: 366 * 86_400_000 })),
+    corsOrigins: Type.Optional(Type.Array(Type.String(), { maxItems: 1_000 })),
+    pixels: Type.Optional(Type.Record(Type.String(), Type.String())),
+    keepClientInfo: Type.Optional(Type.Boolean()),
+    botNetworks: Type.Optional(Type.Array(Type.String(), { maxItems: 100_000 })),
   },
   { additionalProperties: false },
 )
-const compiled = Compile(ConfigSchema)
+/** `node --config FILE`. */
+const NodeConfigSchema = Type.Object(
+  { ...graphFields, http: Type.Optional(HttpSchema) },
+  { additionalProperties: false },
+)
+const compiled = { run: Compile(ConfigSchema), node: Compile(NodeConfigSchema) } as const
 
 export type Config = Required<Static<typeof ConfigSchema>>
+export type HttpConfig = Required<Static<typeof HttpSchema>>
 
 export const CONFIG_DEFAULT: Config = { anonymous: 'reject', latenessMs: LATENESS_MS_DEFAULT }
+export const HTTP_CONFIG_DEFAULT: HttpConfig = { corsOrigins: [], pixels: {}, keepClientInfo: false, botNetworks: [] }
 
 const GIB = 1024 ** 3
 /**
@@ -33,30 +49,46 @@ export const THREADS_MAX = 256
 /** As many as run at once; a host never starts more than it has tasks. */
 export const THREADS_DEFAULT = Math.min(availableParallelism(), THREADS_MAX)
 
-/** Reads a configuration file; the defaults where there is none. */
+/** Reads the configuration file of a run; the defaults where there is none. */
 export function readConfig(path: string | undefined): Config {
   if (path === undefined) return CONFIG_DEFAULT
   const value = parseJson(path)
-  if (!compiled.Check(value)) {
-    throw new HoldfastError('USAGE', `${path}: ${complaint(value)}`)
-  }
+  if (!compiled.run.Check(value)) throw new HoldfastError('USAGE', `${path}: ${complaint('run', value)}`)
   return { ...CONFIG_DEFAULT, ...value }
 }
 
+/** Reads the configuration file of a node; the defaults where there is none. */
+export function readNodeConfig(path: string | undefined): { readonly config: Config; readonly http: HttpConfig } {
+  if (path === undefined) return { config: CONFIG_DEFAULT, http: HTTP_CONFIG_DEFAULT }
+  const value = parseJson(path)
+  if (!compiled.node.Check(value)) throw new HoldfastError('USAGE', `${path}: ${complaint('node', value)}`)
+  const { http, ...config } = value
+  return { config: { ...CONFIG_DEFAULT, ...config }, http: { ...HTTP_CONFIG_DEFAULT, ...http } }
+}
+
 /** What each field may be, in words: what the schema's own messages leave out. */
-const FIELDS: Readonly<Record<keyof Config, string>> = {
+const GRAPH_FIELDS: Readonly<Record<keyof Config, string>> = {
   anonymous: '"reject" or "accept"',
   latenessMs: 'a whole number of milliseconds from 0 to 31622400000',
 }
+const FIELDS: Readonly<Record<keyof typeof compiled, Readonly<Record<string, string>>>> = {
+  run: GRAPH_FIELDS,
+  node: {
+    ...GRAPH_FIELDS,
+    http: 'an object with corsOrigins ["https://shop.example"], pixels {"pixel": "advertiser"}, keepClientInfo true or false, botNetworks ["192.0.2.0/24"]',
+  },
+}
 
-function complaint(value: unknown): string {
+function complaint(kind: keyof typeof compiled, value: unknown): string {
   if (typeof value !== 'object' || value === null || Array.isArray(value))
     return 'the configuration is not a JSON object'
-  const [first] = compiled.Errors(value)
+  const [first] = compiled[kind].Errors(value)
   const field = first?.instancePath.slice(1).split('/')[0] ?? ''
-  const known = Object.keys(FIELDS)
-  if (!known.includes(field)) return `unknown field "${field}"; there are ${known.join(', ')}`
-  return `"${field}" must be ${FIELDS[field as keyof Config]}`
+  const fields = FIELDS[kind]
+  const words = Object.hasOwn(fields, field) ? fields[field] : undefined
+  return words === undefined
+    ? `unknown field "${field}"; there are ${Object.keys(fields).join(', ')}`
+    : `"${field}" must be ${words}`
 }
 
 function parseJson(path: string): unknown {

@@ -22,6 +22,8 @@ const start = (): Running =>
     join(work.path, 'data'),
     '--partitions',
     String(PARTITIONS),
+    '--http-port',
+    '0',
     '--port',
     String(port),
   ])

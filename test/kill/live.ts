@@ -179,7 +179,7 @@ class Nodes {
 
   #start(env: Readonly<Record<string, string>>): HoldfastProcess {
     const { repo, partitions } = this.#o
-    const args = ['node', '--data-dir', this.#dataDir, '--namespace', NAMESPACE, '--nats', this.#url]
+    const args = ['node', '--no-http', '--data-dir', this.#dataDir, '--namespace', NAMESPACE, '--nats', this.#url]
     args.push('--partitions', String(partitions), '--log-bytes', String(2 ** 30))
     return new HoldfastProcess({ repo, args, env, timeoutMs: NODE_TIMEOUT_MS })
   }

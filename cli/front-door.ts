@@ -1,0 +1,122 @@
+// The front door of a node: its HTTP server with every route, and the same reads over NATS, on a host that runs.
+// FD1: the door opens after the tasks have started and closes before they stop.
+
+import { HoldfastError } from '../log/errors.ts'
+import { NO_WATERMARK } from '../log/frame.ts'
+import type { NatsLog } from '../log/nats-log.ts'
+import type { Runtime } from '../log/runtime.ts'
+import { admitWriters } from '../sinks/http/access-token.ts'
+import { Tokens } from '../sinks/http/auth.ts'
+import { healthRoutes, type NodeStatus } from '../sinks/http/health-routes.ts'
+import { ingestRoutes } from '../sinks/http/ingest-routes.ts'
+import { HttpMetrics } from '../sinks/http/metrics.ts'
+import { pixelRoutes } from '../sinks/http/pixel-routes.ts'
+import { readRoutes } from '../sinks/http/read-routes.ts'
+import { openHttpServer } from '../sinks/http/server.ts'
+import { statusRoutes } from '../sinks/http/status-routes.ts'
+import { taskMetrics } from '../sinks/http/task-metrics.ts'
+import { serveReads } from '../sinks/nats-reads.ts'
+import type { StatusRow } from '../sinks/status.ts'
+import { statusOf, type TaskHost } from '../topology/host.ts'
+import { HostReads } from '../topology/host-reads.ts'
+import { Ingest } from '../topology/ingest.ts'
+import { type Plan, RELEASE } from '../topology/plan.ts'
+import type { HttpConfig } from './settings.ts'
+
+/** A task that waits longer than this makes its node unready (reliability.md, O5). */
+const PATIENCE_MS = 30_000
+
+export interface FrontDoorOptions {
+  readonly host: string
+  /** 0: a free one. */
+  readonly port: number
+  /** undefined: no tokens, so loopback only. */
+  readonly tokenFile: string | undefined
+  readonly config: HttpConfig
+}
+
+export interface NodeParts {
+  readonly plan: Plan
+  readonly host: TaskHost
+  readonly log: NatsLog
+  readonly runtime: Runtime
+  readonly say: (line: string) => void
+}
+
+export interface FrontDoor {
+  readonly url: string
+  close(): Promise<void>
+}
+
+/** Opens it. Throws USAGE where it cannot listen there, or may not. */
+export async function openFrontDoor(options: FrontDoorOptions, parts: NodeParts): Promise<FrontDoor> {
+  const { plan, host, log, runtime, say } = parts
+  const tokens = options.tokenFile === undefined ? null : Tokens.load(options.tokenFile)
+  const metrics = new HttpMetrics()
+  const intake = new Ingest({ plan, log, runtime })
+  const reads = new HostReads({ plan, host, runtime })
+  const rows = (): readonly StatusRow[] => rowsOf(plan, host)
+  taskMetrics(metrics, rows)
+  const { pixels: advertisers, corsOrigins: origins, ...others } = options.config
+  const settings = { advertisers, origins, ...others }
+  const pixels = { intake, metrics, settings, admit: admitWriters(tokens, plan.namespace), now: () => Date.now() }
+  const server = await openHttpServer({
+    host: options.host,
+    port: options.port,
+    namespace: plan.namespace,
+    tokens,
+    metrics,
+    version: RELEASE,
+    routes: [
+      (app) => ingestRoutes(app, { intake, metrics }),
+      (app) => pixelRoutes(app, pixels),
+      (app) => readRoutes(app, { reads }),
+      (app) => statusRoutes(app, { status: rows }),
+      (app) => healthRoutes(app, { metrics, status: () => readiness(rows()) }),
+    ],
+    logging: { to: process.stderr, level: 'error' },
+  }).catch(refuseSettings)
+  const overNats = serveReads({
+    nc: log.nc,
+    namespace: plan.namespace,
+    reads,
+    onFault: (error) => say(`a read over NATS failed: ${error instanceof Error ? error.message : error}`),
+  })
+  return {
+    url: server.url,
+    close: async () => {
+      await Promise.all([server.close(), overNats.stop()])
+    },
+  }
+}
+
+/** What is no origin or no network of the configuration. */
+function refuseSettings(error: unknown): never {
+  if (!(error instanceof RangeError)) throw error
+  throw new HoldfastError('USAGE', `the configuration, "http": ${error.message}`)
+}
+
+/** What each task of a node is doing, stage by stage. */
+export function rowsOf(plan: Plan, host: TaskHost): StatusRow[] {
+  return plan.stages.flatMap((stage) =>
+    statusOf(host, stage.name).map(({ name, phase, epoch, seq, pending, watermark, waiting, tally }, partition) => ({
+      ...{ name, stage: stage.name, partition, phase, epoch, seq, pending },
+      watermark: watermark === NO_WATERMARK ? null : watermark,
+      waiting:
+        waiting === null
+          ? null
+          : { cause: waiting.cause, on: waiting.on, detail: waiting.detail, since_ms: waiting.sinceMs },
+      counts: tally.counts,
+    })),
+  )
+}
+
+function readiness(rows: readonly StatusRow[]): NodeStatus {
+  const now = performance.timeOrigin + performance.now()
+  const waiting = rows.flatMap(({ name, phase, waiting: wait }) => {
+    if (phase !== 'running') return [`${name} is ${phase}`]
+    if (wait === null || now - wait.since_ms < PATIENCE_MS) return []
+    return [`${name} waits for ${wait.cause} on ${wait.on}: ${wait.detail}`]
+  })
+  return { ready: rows.length > 0 && waiting.length === 0, waiting }
+}

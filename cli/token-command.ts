@@ -1,0 +1,37 @@
+// `holdfast token`: makes a token for the front door, adds its line to the token file, and shows it, once.
+
+import { appendFileSync, chmodSync } from 'node:fs'
+import type { Command } from 'commander'
+import { HoldfastError } from '../log/errors.ts'
+import { SCOPES, type Scope } from '../sinks/http/app.ts'
+import { newToken } from '../sinks/http/auth.ts'
+
+/** Readable and writable by its owner, and by nobody else: others are refused when it is read. */
+const OWNER_ONLY = 0o600
+
+/** Adds the command. */
+export function tokenCommand(program: Command): void {
+  program
+    .command('token')
+    .description('Make a token for the HTTP door: its SHA-256 goes into the token file, the token is shown once.')
+    .requiredOption('--token-file <file>', 'the file of `node --token-file`; made where it is not there')
+    .requiredOption('--scopes <scopes>', `what it may do: ${SCOPES.join(', ')} (separated by commas)`, scopesIn)
+    .option('--namespace <name>', 'the only node it is for', 'holdfast')
+    .action(({ tokenFile, scopes, namespace }: { tokenFile: string; scopes: Scope[]; namespace: string }) => {
+      const { token, line } = newToken(scopes, namespace)
+      try {
+        appendFileSync(tokenFile, `${line}\n`, { mode: OWNER_ONLY })
+        chmodSync(tokenFile, OWNER_ONLY)
+      } catch (error) {
+        throw new HoldfastError('USAGE', `cannot write ${tokenFile}: ${(error as Error).message}`)
+      }
+      process.stdout.write(`${token}\n`)
+    })
+}
+
+function scopesIn(text: string): Scope[] {
+  const scopes = text.split(',')
+  const unknown = scopes.find((scope) => !(SCOPES as readonly string[]).includes(scope))
+  if (unknown === undefined) return scopes as Scope[]
+  throw new HoldfastError('USAGE', `--scopes: "${unknown}" is none of ${SCOPES.join(', ')}`)
+}
