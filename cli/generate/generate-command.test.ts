@@ -1,6 +1,8 @@
 // `holdfast generate`: its files, and arguments that are refused before anything is written.
 
 import { existsSync, mkdtempSync, readFileSync, rmSync } from 'node:fs'
+import { createServer, type Server } from 'node:http'
+import type { AddressInfo } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { gunzipSync } from 'node:zlib'
@@ -12,7 +14,14 @@ import { WORLD_DEFAULTS, world } from './world.ts'
 import { Truth } from './world-truth.ts'
 
 const dir = mkdtempSync(join(tmpdir(), 'holdfast-generate-'))
-afterAll(() => rmSync(dir, { recursive: true }))
+const closing: Server[] = []
+afterAll(() => {
+  rmSync(dir, { recursive: true })
+  for (const server of closing) {
+    server.closeAllConnections()
+    server.close()
+  }
+})
 
 const generate = (...args: string[]) =>
   generateCommand(new Command('generate').exitOverride()).parseAsync(args, { from: 'user' })
@@ -46,6 +55,46 @@ test('a world: its lines and its truth, plain or packed', async () => {
   await generate(...args, '--out', join(dir, 'world.gz'), '--truth', join(dir, 'truth.gz'))
   expect(gunzipSync(read('world.gz')).equals(read('world'))).toBe(true)
   expect(gunzipSync(read('truth.gz')).equals(read('truth'))).toBe(true)
+})
+
+/** Takes everything; how many lines it got, and their event times. */
+async function door() {
+  const times: number[] = []
+  const server = createServer(async (request, response) => {
+    let body = ''
+    for await (const chunk of request) body += chunk
+    const lines = body.trimEnd().split('\n')
+    for (const line of lines) times.push(Number(/"event_time":(\d+)/.exec(line)?.[1] ?? 0))
+    response.end(JSON.stringify({ taken: lines.length, refused: 0 }))
+  })
+  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve))
+  closing.push(server)
+  return { url: `http://127.0.0.1:${(server.address() as AddressInfo).port}`, times }
+}
+
+test('sent at the rate asked for, for the time asked for, with times of now', async () => {
+  const { url, times } = await door()
+  const start = Date.now()
+  await generate('--world', '--url', url, '--speed', '3600', '--rate', '500', '--duration', '1')
+  const end = Date.now()
+  expect(end - start).toBeGreaterThan(950)
+  expect(end - start).toBeLessThan(3_000)
+  expect(times.length).toBeGreaterThan(250)
+  expect(times.length).toBeLessThan(900)
+  const now = times.filter((time) => time >= start - 1_000 && time <= end)
+  // All but the bad lines.
+  expect(now.length / times.length).toBeGreaterThan(0.98)
+})
+
+test('Ctrl-C ends it in good order, and signals mean again what they meant', async () => {
+  const { url } = await door()
+  const listeners = process.listenerCount('SIGINT')
+  const sending = generate('--world', '--url', url, '--rate', '1', '--duration', '60')
+  setTimeout(() => process.emit('SIGINT', 'SIGINT'), 300)
+  const start = performance.now()
+  await sending
+  expect(performance.now() - start).toBeLessThan(2_000)
+  expect(process.listenerCount('SIGINT')).toBe(listeners)
 })
 
 test.each<[string, string[], RegExp]>([

@@ -10,6 +10,7 @@ import type { Arrival } from './scene.ts'
 import {
   BATCH_BYTES_MAX,
   BATCH_EVENTS_MAX,
+  progressOf,
   RETRY_AFTER_MAX_MS,
   retryAfterMs,
   type SendOptions,
@@ -150,6 +151,12 @@ test('the limit, the duration and a stop end it, also where the door hangs', asy
   const start = performance.now()
   expect(await send(hanging.url, many(1), {}, stop)).toMatchObject({ sent: 0 })
   expect(performance.now() - start).toBeLessThan(2_000)
+})
+
+test('progress says how many, how fast, and how far behind', () => {
+  const sent = { sent: 12_000, taken: 11_900, refused: 100, retries: 1 }
+  expect(progressOf(sent, 4_000, 900)).toBe('sent 12,000 · 3,000/s · taken 11,900 · refused 100 · retries 1')
+  expect(progressOf(sent, 4_000, 2_500)).toMatch(/ · 2\.5 s behind$/)
 })
 
 test('the token goes with every request', async () => {
