@@ -21,7 +21,8 @@ export function corsHook(
 ): (request: FastifyRequest, reply: FastifyReply, done: () => void) => void {
   const allowed = new Set(origins)
   for (const origin of allowed) {
-    if (URL.parse(origin)?.origin !== origin || !/^https?:/.test(origin)) throw new RangeError(`no origin: ${origin}`)
+    if (URL.parse(origin)?.origin !== origin || !/^https?:[^*]+$/.test(origin))
+      throw new RangeError(`no origin: ${origin}`)
   }
   return (request, reply, done) => {
     const { origin } = request.headers

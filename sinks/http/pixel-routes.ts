@@ -44,7 +44,7 @@ export { PIXEL_SETTINGS, type PixelSettings } from './pixel-event.ts'
 type Handling = Omit<PixelDeps, 'settings'> & { readonly mapping: PixelMapping }
 
 /** One transparent pixel, 43 bytes. */
-export const GIF = Buffer.from('R0lGODlhAQABAIAAAAAAAP///yH5BAEAAAAALAAAAAABAAEAAAIBRAA7', 'base64')
+export const GIF = Buffer.from('R0lGODlhAQABAIAAAAAAAP///yH5BAEAAAAALAAAAAABAAEAAAICRAEAOw==', 'base64')
 /** Seconds that a browser keeps the script: a new one is everywhere after so long. */
 const SCRIPT_MAX_AGE_S = 3_600
 

@@ -98,6 +98,16 @@ async function taken(count: number): Promise<Recorded[]> {
 const call = (...command: unknown[]) =>
   page.evaluate((args) => (globalThis as unknown as { holdfast(...args: unknown[]): void }).holdfast(...args), command)
 
+/** In the page, where this project's types end. */
+async function shownImage(src: string): Promise<{ width: number; height: number }> {
+  const image = new (
+    globalThis as never as { Image: new () => { src: string; decode(): Promise<void>; width: number; height: number } }
+  ).Image()
+  image.src = src
+  await image.decode()
+  return { width: image.width, height: image.height }
+}
+
 it('sends the page view with the click it came from, and a purchase that keeps it on another page', async () => {
   await page.goto(`${shopUrl}/landing?fbclid=IwAR0-click_1&other=secret`)
   const [view] = await taken(1)
@@ -233,4 +243,8 @@ it('goes as an image where the page forbids everything else', async () => {
   await call('purchase', { value: 3, event_id: 'by-image', items: [{ id: 'a', quantity: 2 }] })
   const purchase = (await taken(2))[1]
   expect(purchase).toMatchObject({ type: 'conversion', event_id: 'by-image', items: [{ id: 'a', quantity: 2 }] })
+  // The browser could show the image, so nothing is left to be sent.
+  await page.waitForFunction(() => (globalThis as never as { localStorage: { _hf: string } }).localStorage._hf === '{}')
+  const { width, height } = await page.evaluate(shownImage, `${doorUrl}/v1/pixel.gif?e=PageView&uid=u&pid=p`)
+  expect([width, height]).toEqual([1, 1])
 })
