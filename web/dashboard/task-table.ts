@@ -1,0 +1,72 @@
+// What each task is doing. On a narrow screen a row becomes a card; the roles keep it a table for those who hear it.
+
+import { type ComponentChild, h } from 'preact'
+import type { StatusAnswer } from '../../client/holdfast.ts'
+import type { Task, TaskRate } from './rates.ts'
+import { countText, durationText, rateText, timeText } from './text.ts'
+
+interface TaskTableProps {
+  readonly status: StatusAnswer
+  /** By name; null: not known. */
+  readonly rates: ReadonlyMap<string, TaskRate> | null
+  /** Milliseconds since 1970, of the look. */
+  readonly seenMs: number
+}
+
+const COLUMNS = ['Task', 'Phase', 'Records/s', 'Behind', 'Lag', 'Watermark', 'Waiting for']
+
+export function TaskTable({ status, rates, seenMs }: TaskTableProps): ComponentChild {
+  const { tasks, now_ms } = status
+  return h('section', { class: 'card', 'aria-labelledby': 'tasks-title' }, [
+    h('h2', { id: 'tasks-title' }, 'Tasks'),
+    h('table', { role: 'table', class: 'tasks' }, [
+      h(
+        'thead',
+        null,
+        h(
+          'tr',
+          { role: 'row' },
+          COLUMNS.map((name) => h('th', { role: 'columnheader', scope: 'col' }, name)),
+        ),
+      ),
+      h(
+        'tbody',
+        null,
+        tasks.map((task) =>
+          h('tr', { key: task.name, role: 'row', 'data-task': task.name }, [
+            h('th', { role: 'rowheader', scope: 'row' }, task.name),
+            cellsOf(task, rates?.get(task.name) ?? null, now_ms, seenMs).map((content, i) =>
+              h('td', { role: 'cell', 'data-label': COLUMNS[i + 1] }, content),
+            ),
+          ]),
+        ),
+      ),
+    ]),
+  ])
+}
+
+function cellsOf(task: Task, rate: TaskRate | null, nodeMs: number, seenMs: number): ComponentChild[] {
+  const { phase, pending, watermark } = task
+  return [
+    h('span', { class: `phase ${phase}` }, phase),
+    rate === null ? '–' : rateText(rate.records),
+    pending === 0 ? 'nothing' : `${countText(pending)} message${pending === 1 ? '' : 's'}`,
+    rate === null ? '–' : rate.lagS === null ? 'does not move' : durationText(rate.lagS * 1_000),
+    watermarkText(watermark, seenMs),
+    waitingText(task, nodeMs),
+  ]
+}
+
+/** By the clock of this page: nodes and browsers that show an age keep right time. */
+function watermarkText(watermark: number | null, seenMs: number): ComponentChild {
+  if (watermark === null) return 'none yet'
+  const ageMs = seenMs - watermark
+  const text = ageMs < 0 ? `${durationText(-ageMs)} ahead` : `${durationText(ageMs)} old`
+  return h('time', { datetime: new Date(watermark).toISOString(), title: timeText(watermark, seenMs) }, text)
+}
+
+function waitingText({ waiting }: Task, nodeMs: number): string {
+  if (waiting === null) return '–'
+  const { cause, on, detail, since_ms } = waiting
+  return `${cause}, ${on}: ${detail}, for ${durationText(Math.max(0, nodeMs - since_ms))}`
+}
