@@ -111,7 +111,8 @@ export function pixelEvent(sent: Sent, arrival: Arrival, mapping: PixelMapping):
   for (const [name, value] of sent) {
     if (!draft.has(name) && !SHORT_NAMES.has(name) && !NOT_KEPT.has(name)) put(draft, name, present(value))
   }
-  if (!draft.has('event_time')) draft.set('event_time', arrival.nowMs)
+  // Clocks have fractions of milliseconds, event times do not.
+  if (!draft.has('event_time')) draft.set('event_time', Math.floor(arrival.nowMs))
   if (!draft.has('source')) draft.set('source', 'pixel')
   addFromAddress(draft, sent.get('url'))
   return finish(draft, arrival, mapping)

@@ -225,6 +225,16 @@ it('keeps what it could not send for the next page, as it was, and at most twent
   expect(leads).toEqual(new Set(Array.from({ length: 20 }, (_, i) => `lead-${i + 5}`)))
 })
 
+it('sends what nobody answered for once more when the page goes, also where nothing may be kept', async () => {
+  setHead('')
+  intake.away = { kind: 'unknown', cause: 'away' }
+  await page.goto(`${shopUrl}/leaving`)
+  await until(() => intake.given.length >= 1)
+  intake.away = null
+  await page.goto('about:blank')
+  expect(await taken(1)).toMatchObject([{ page_id: expect.stringMatching(/\/leaving$/) }])
+})
+
 it('arrives from an origin that is not configured, once, though the page may not read the answer', async () => {
   await door.close()
   await openDoor([])
