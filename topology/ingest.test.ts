@@ -11,6 +11,7 @@ import { FUTURE_MS } from '../operators/validation.ts'
 import type { EventAnswer } from '../sinks/event-intake.ts'
 import { type NatsHarness, natsHarness } from '../test/conformance/nats-harness.ts'
 import { pageViewGraph } from './graph.ts'
+import { GROUPS_UNDER_WAY } from './group-publish.ts'
 import { Ingest, type IngestOptions } from './ingest.ts'
 import type { Plan } from './plan.ts'
 import { ensureStreams, streamSpecs } from './streams.ts'
@@ -108,6 +109,53 @@ describe('events of a call', () => {
       FRAME_BYTES_MAX - last - 1,
       last + 1,
     ])
+  })
+})
+
+describe('calls at the same time', () => {
+  it('share messages while others are under way, and each hears of its own events', async () => {
+    const { server, ingest } = await fakeIngest()
+    const [user] = usersOf(2, 1)
+    const calls = Array.from({ length: 200 }, (_, call) =>
+      Array.from({ length: (call % 3) + 1 }, (_, i) => pageView(`${call}-${i}`, user!)),
+    )
+    const answers = await Promise.all(calls.map((events) => ingest.take(events)))
+    const stored = server
+      .stored('hf_user-1_2')
+      .map(({ payload }) => [JSON.parse(Buffer.from(payload).toString())].flat())
+    expect(stored.length).toBe(GROUPS_UNDER_WAY + 1)
+    expect(stored.flat()).toEqual(calls.flat().map((event) => JSON.parse(event.toString())))
+    for (const [call, events] of calls.entries())
+      for (const [i, answer] of answers[call]!.entries()) {
+        if (answer.kind !== 'taken') throw new Error(answer.kind)
+        expect(stored[answer.seq - 1]![answer.index]).toEqual(JSON.parse(events[i]!.toString()))
+      }
+  })
+
+  it('never more together than a message holds, to the byte', async () => {
+    const { ingest, payloads } = await fakeIngest()
+    const [user] = usersOf(1, 1)
+    const empty = pageView('e', user!, { props: '' }).length
+    const sized = (bytes: number) => pageView('e', user!, { props: 'x'.repeat(bytes - empty) })
+    const size = Math.floor((FRAME_BYTES_MAX - 10) / 9)
+    const last = FRAME_BYTES_MAX - 10 - 8 * size
+    const first = [sized(200), sized(200)]
+    const exact = [...Array.from({ length: 8 }, () => sized(size)), sized(last)]
+    const tooMuch = [...Array.from({ length: 8 }, () => sized(size)), sized(last + 1)]
+    await Promise.all([...first, ...exact, ...tooMuch].map((event) => ingest.take([event])))
+    const lengths = payloads(1).map((payload) => payload.length)
+    expect(lengths).toEqual([200, 200, FRAME_BYTES_MAX, FRAME_BYTES_MAX - last - 1, last + 1])
+  })
+
+  it('hear alike of a message that was lost, and later ones go on', async () => {
+    const { server, ingest } = await fakeIngest()
+    const [user] = usersOf(0, 1)
+    server.plan({ kind: 'publishLost' })
+    const answers = await Promise.all([1, 2, 3, 4].map((i) => ingest.take([pageView(`e${i}`, user!)])))
+    expect(answers.flatMap(kinds).filter((kind) => kind === 'unknown')).toHaveLength(1)
+    expect(kinds(await ingest.take([pageView('e5', user!)]))).toEqual(['taken'])
+    const ids = server.stored('hf_user-1_0').flatMap(({ payload }) => JSON.parse(Buffer.from(payload).toString()))
+    expect(ids.map(({ event_id }: { event_id: string }) => event_id)).toEqual(['e2', 'e3', 'e4', 'e5'])
   })
 })
 

@@ -1,5 +1,5 @@
 // Takes events of clients into the log, for whoever they talk to (sinks/event-intake.ts): judges each by the rules of the
-// graph's source, finds its partition, and publishes what belongs together in one message.
+// graph's source, finds its partition, and publishes what belongs together in one message (topology/group-publish.ts).
 // IN1: an event is published to the partition of its user, where its duplicates are.
 // IN2: the messages of one call to one partition are published one after the other; after one that the log does not have
 //      for sure, none follows, so what is there is the first part of the call (EI2).
@@ -8,17 +8,18 @@
 // Events are published as they were sent, byte for byte. How a message is opened again is in operators/arrival.ts.
 
 import { assert } from '../log/errors.ts'
-import { FRAME_BYTES_MAX, partitionOf } from '../log/frame.ts'
+import { partitionOf } from '../log/frame.ts'
 import type { Log, PublishResult } from '../log/log.ts'
 import type { Runtime } from '../log/runtime.ts'
 import { type Event, isRejected, parseEventBytes, type Rejected } from '../operators/event.ts'
 import type { ValidationSettings } from '../operators/validation.ts'
 import type { EventAnswer, EventIntake } from '../sinks/event-intake.ts'
+import { GroupPublisher, type Placed, splitForMessages } from './group-publish.ts'
 import { PLAIN_WRITER, type Plan, stageStream, stageSubject } from './plan.ts'
 
 /** Bytes under way: what a broker that stalls for some seconds makes a node hold, far below its memory. */
 export const UNDER_WAY_BYTES_MAX = 64 * 1024 * 1024
-/** Messages under way: as many as a broker acknowledges in a second or so when it syncs each of them. */
+/** Messages of calls under way, which may travel together: single events of more clients than there are connections. */
 export const UNDER_WAY_MESSAGES_MAX = 4_096
 
 export interface IngestOptions {
@@ -42,11 +43,10 @@ interface Share {
 }
 
 export class Ingest implements EventIntake {
-  readonly #log: Log
   readonly #runtime: IngestOptions['runtime']
   readonly #settings: ValidationSettings
   readonly #isLive: boolean
-  readonly #subjects: readonly string[]
+  readonly #publishers: readonly GroupPublisher[]
   readonly #streams: readonly string[]
   readonly #bytesMax: number
   readonly #messagesMax: number
@@ -56,12 +56,13 @@ export class Ingest implements EventIntake {
   constructor({ plan, log, runtime, underWayBytesMax, underWayMessagesMax }: IngestOptions) {
     const source = plan.stages[0]!
     assert(source.ingress?.name === 'validation', 'the first stage takes events')
-    this.#log = log
     this.#runtime = runtime
     this.#settings = source.ingress.settings as ValidationSettings
     this.#isLive = plan.clock === 'wall'
     const partitions = Array.from({ length: plan.partitions }, (_, p) => p)
-    this.#subjects = partitions.map((p) => stageSubject(plan.namespace, source.name, p, PLAIN_WRITER))
+    this.#publishers = partitions.map(
+      (p) => new GroupPublisher(log, stageSubject(plan.namespace, source.name, p, PLAIN_WRITER)),
+    )
     this.#streams = partitions.map((p) => stageStream(plan.namespace, source.name, p))
     this.#bytesMax = underWayBytesMax ?? UNDER_WAY_BYTES_MAX
     this.#messagesMax = underWayMessagesMax ?? UNDER_WAY_MESSAGES_MAX
@@ -97,12 +98,15 @@ export class Ingest implements EventIntake {
         answers[place] = { kind: 'refused', ...result }
         continue
       }
-      const partition = partitionOf(result.user, this.#subjects.length)
+      const partition = partitionOf(result.user, this.#publishers.length)
       const others = byPartition.get(partition)
       if (others === undefined) byPartition.set(partition, [{ bytes, place }])
       else others.push({ bytes, place })
     }
-    return [...byPartition].map(([partition, sound]) => ({ partition, messages: intoMessages(sound) }))
+    return [...byPartition].map(([partition, sound]) => ({
+      partition,
+      messages: splitForMessages(sound, ({ bytes }) => bytes.length),
+    }))
   }
 
   #judge(bytes: Uint8Array): Event | Refused {
@@ -116,14 +120,12 @@ export class Ingest implements EventIntake {
 
   /** Publishes the messages of one partition, one after the other (IN2). */
   async #publish({ partition, messages }: Share, answers: EventAnswer[]): Promise<void> {
-    let result: PublishResult | null = null
+    let placed: Placed | null = null
     for (const message of messages) {
-      if (result === null || result.kind === 'stored')
-        result = await this.#log.publish(
-          { subject: this.#subjects[partition]!, headers: null, payload: payloadOf(message) },
-          null,
-        )
-      for (const [index, { place }] of message.entries()) answers[place] = this.#answer(result, partition, index)
+      if (placed === null || placed.result.kind === 'stored')
+        placed = await this.#publishers[partition]!.publish(message.map(({ bytes }) => bytes))
+      const { result, first } = placed
+      for (const [i, { place }] of message.entries()) answers[place] = this.#answer(result, partition, first + i)
     }
   }
 
@@ -138,33 +140,4 @@ type Refused = Omit<Extract<EventAnswer, { kind: 'refused' }>, 'kind'>
 
 function isRefused(result: Event | Refused): result is Refused {
   return isRejected(result as Event | Rejected)
-}
-
-/** Bytes of an array beside its events and a comma for each: two brackets, and there is a comma less than events. */
-const ARRAY_BYTES = 1
-
-/** Events in their order, as many in a message as FRAME_BYTES_MAX allows: an event alone always fits. */
-function intoMessages(events: readonly Sound[]): Sound[][] {
-  const messages: Sound[][] = []
-  let bytes = Number.POSITIVE_INFINITY
-  for (const sound of events) {
-    if (bytes + sound.bytes.length + 1 > FRAME_BYTES_MAX) {
-      messages.push([])
-      bytes = ARRAY_BYTES
-    }
-    messages.at(-1)!.push(sound)
-    bytes += sound.bytes.length + 1
-  }
-  return messages
-}
-
-const OPEN = Buffer.from('[')
-const COMMA = Buffer.from(',')
-const CLOSE = Buffer.from(']')
-
-/** One event as it is, several as an array. */
-function payloadOf(message: readonly Sound[]): Uint8Array {
-  if (message.length === 1) return message[0]!.bytes
-  const parts = message.flatMap(({ bytes }, i) => [i === 0 ? OPEN : COMMA, bytes])
-  return Buffer.concat([...parts, CLOSE])
 }
