@@ -81,6 +81,13 @@ describe('what no route answers', () => {
     expect(answer.headers.get('allow')).toBe(allow)
   })
 
+  it('is answered before its body is read', async () => {
+    const { url } = await open()
+    const post = { method: 'POST', headers: { 'content-type': 'application/json' }, body: '{' }
+    expect(await outcome(await fetch(`${url}/nope`, post))).toBe('404 NOT_FOUND')
+    expect(await outcome(await fetch(`${url}/healthz`, post))).toBe('405 METHOD')
+  })
+
   it('keys are bytes, never paths: dots and encoded slashes stay in their segment, and long ones arrive', async () => {
     const { url } = await open({ more: [testRoutes] })
     for (const key of ['..%2f..%2fetc', 'a%00b', '%2e%2e%2f', 'x'.repeat(128), '%F0%9F%98%80'.repeat(32)]) {
@@ -194,7 +201,9 @@ describe('limits', () => {
 
   it('of an unused connection', async () => {
     const { url } = await open({ limits: { keepAliveMs: 200 } })
+    const started = performance.now()
     expect(statusIn(await rawExchange(url, 'GET /healthz HTTP/1.1\r\nHost: a\r\n\r\n'))).toBe(200)
+    expect(performance.now() - started).toBeLessThan(5_000)
   })
 
   it('of silence in the middle of an answer', async () => {
