@@ -187,6 +187,14 @@ describe('limits', () => {
     expect(statusIn(await rawExchange(url, `GET /healthz HTTP/1.1\r\nHost: a\r\n${lines}\r\n`))).toBe(431)
   })
 
+  it('of the bytes of headers', async () => {
+    const { url } = await open({ limits: { headerBytes: 2_000 } })
+    const get = (bytes: number) =>
+      `GET /healthz HTTP/1.1\r\nHost: a\r\nConnection: close\r\nX: ${'y'.repeat(bytes)}\r\n\r\n`
+    expect(statusIn(await rawExchange(url, get(1_800)))).toBe(200)
+    expect(statusIn(await rawExchange(url, get(2_100)))).toBe(431)
+  })
+
   it('of the time for headers, and for a body', async () => {
     const { url } = await open({ limits: { headersMs: 300, requestMs: 600 } })
     const [headers, body] = await Promise.all([
