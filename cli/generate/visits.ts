@@ -86,8 +86,9 @@ export class Visits {
   }
 
   #anonymousSession(startMs: number): void {
-    const { random } = this.#scene
-    const visitor = visitorOf(this.#scene.catalogue.person(0), random.below(DEVICES.length), null)
+    const { random, catalogue } = this.#scene
+    const somebody = catalogue.person(random.below(this.#options.users))
+    const visitor = visitorOf(somebody, somebody.device, null)
     let atMs = startMs
     for (let left = 1 + Math.floor(random.wait(VIEWS_MEAN)); left > 0; left--) {
       const text = this.#pageViewText(visitor, `e${this.#scene.nextEvent()}`, atMs)

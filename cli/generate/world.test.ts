@@ -101,6 +101,25 @@ test('one event in ten comes twice, by the same event_id or by the order alone',
   expect(doubled.length / bought).toBeGreaterThan(0.06)
 })
 
+test('which copy of a conversion is the duplicate depends on no order of arrival: same time, same user, a higher event_id', () => {
+  const first = new Map(events.map((event) => [event.order_id, event]))
+  const others = arrivals.flatMap(({ fact, text }) =>
+    fact?.is === 'duplicate' && fact.by === 'order_id' ? [text] : [],
+  )
+  expect(others.length).toBeGreaterThan(10)
+  for (const text of others) {
+    const second = JSON.parse(text) as Fields
+    const { event_id, event_time, user_id, click_id, advertiser_id } = first.get(second.order_id)!
+    expect(second).toMatchObject({
+      event_time,
+      advertiser_id,
+      ...(user_id ? { user_id } : {}),
+      ...(click_id ? { click_id } : {}),
+    })
+    expect(second.event_id > event_id).toBe(true)
+  }
+})
+
 test('every code of a dead letter is there; those of the future only where it is refused', () => {
   const codes = ['EVENT_FIELD_INVALID', 'EVENT_FIELD_MISSING', 'EVENT_JSON', 'EVENT_TOO_LARGE']
   expect(Object.keys(summary.malformed_by_code).sort()).toEqual(codes)
