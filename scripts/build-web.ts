@@ -3,16 +3,16 @@
 // BW2: a page is whole or not there: it is built beside and renamed, as two processes may build at once.
 
 import { createHash } from 'node:crypto'
-import { existsSync, globSync, mkdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs'
-import { dirname, join } from 'node:path'
+import { existsSync, globSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs'
+import { join } from 'node:path'
 
 const PROJECT_DIR = join(import.meta.dirname, '..')
 const SOURCE_DIR = join(PROJECT_DIR, 'web', 'dashboard')
 const PAGE_DIR = join(PROJECT_DIR, '.holdfast', 'web')
 /** Beside the page, of what it was built from. No route serves it. */
-const HASH_FILE = 'sources.sha256'
+export const HASH_FILE = 'sources.sha256'
 /** What the page is made of besides its own folder. */
-const OTHER_SOURCES = [
+export const OTHER_SOURCES = [
   'client/holdfast.ts',
   'client/transport.ts',
   'scripts/build-web.ts',
@@ -64,11 +64,11 @@ async function bundle(outDir: string): Promise<void> {
 }
 
 /** Of every byte that has a say in the page: sources, this script, the versions of the tools. */
-function sourcesHash(): string {
-  const own = globSync('web/dashboard/*', { cwd: PROJECT_DIR }).filter((path) => !/\.test\.ts$|tsconfig/.test(path))
+export function sourcesHash(projectDir = PROJECT_DIR): string {
+  const own = globSync('web/dashboard/*', { cwd: projectDir }).filter((path) => !/\.test\.ts$|tsconfig/.test(path))
   const hash = createHash('sha256')
   for (const path of [...own, ...OTHER_SOURCES].sort()) {
-    const bytes = readFileSync(join(PROJECT_DIR, path))
+    const bytes = readFileSync(join(projectDir, path))
     hash.update(`${path} ${bytes.length}\n`).update(bytes)
   }
   return hash.digest('hex')
@@ -80,13 +80,24 @@ function hashOf(pageDir: string): string | null {
 }
 
 function replace(pageDir: string, half: string, hash: string): void {
-  mkdirSync(dirname(pageDir), { recursive: true })
-  rmSync(pageDir, { recursive: true, force: true })
+  const former = `${half}.old`
   try {
+    // Moved and not deleted file by file: a node that looks now finds all of it, or nothing.
+    moveIfThere(pageDir, former)
     renameSync(half, pageDir)
   } catch (error) {
     // Another process was first, with the same page.
     if (hashOf(pageDir) !== hash) throw error
+  } finally {
+    rmSync(former, { recursive: true, force: true })
+  }
+}
+
+function moveIfThere(from: string, to: string): void {
+  try {
+    renameSync(from, to)
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code !== 'ENOENT') throw error
   }
 }
 

@@ -70,8 +70,10 @@ export interface PageDeps {
   readonly pageDir?: string
 }
 
+/** Registers the routes. Throws USAGE where the folder of the page holds something else. */
 export function pageRoutes(app: App, { pageDir = PAGE_DIR }: PageDeps = {}): void {
-  let known: BuiltPage | null = null
+  let known = loadPage(pageDir)
+  // Built after the node was started: found when it is asked for.
   const page = (): BuiltPage | null => {
     known ??= loadPage(pageDir)
     return known

@@ -7,8 +7,10 @@ import uPlot from 'uplot'
 import { HISTORY_S, type Point } from './rates.ts'
 import { shortText } from './text.ts'
 
-const HEIGHT_PX = 260
 const AXIS_WIDTH_PX = 56
+const AXIS_HEIGHT_PX = 30
+/** Seconds at first: who has just come sees lines, not a corner of them. Then it grows to HISTORY_S. */
+const FIRST_S = 60
 /** Events a second at the top of the scale when less happens: a single event is then no peak. */
 const SCALE_MIN = 10
 /** Share of the height that stays free above the highest peak. */
@@ -24,9 +26,9 @@ export function EventChart({ history }: { readonly history: readonly Point[] }):
   const box = useRef<HTMLDivElement>(null)
   const plot = useRef<uPlot | null>(null)
   useEffect(() => {
-    const made = new uPlot(options(box.current!.clientWidth), columns(history), box.current!)
+    const made = new uPlot(options(sizeOf(box.current!)), columns(history), box.current!)
     plot.current = made
-    const resized = new ResizeObserver(() => made.setSize({ width: box.current!.clientWidth, height: HEIGHT_PX }))
+    const resized = new ResizeObserver(() => made.setSize(sizeOf(box.current!)))
     resized.observe(box.current!)
     const dark = matchMedia('(prefers-color-scheme: dark)')
     const redraw = () => made.redraw()
@@ -39,7 +41,7 @@ export function EventChart({ history }: { readonly history: readonly Point[] }):
   }, [])
   useEffect(() => plot.current?.setData(columns(history)), [history])
   return h('section', { class: 'card chart', 'aria-labelledby': 'chart-title' }, [
-    h('h2', { id: 'chart-title' }, 'Events per second, last 5 minutes'),
+    h('h2', { id: 'chart-title' }, 'Events per second, last minutes'),
     h(
       'ul',
       { class: 'legend' },
@@ -47,6 +49,7 @@ export function EventChart({ history }: { readonly history: readonly Point[] }):
     ),
     h('div', {
       ref: box,
+      class: 'plot',
       role: 'img',
       'aria-label': 'Lines of events accepted, duplicates and dead letters per second',
     }),
@@ -62,20 +65,22 @@ function columns(history: readonly Point[]): uPlot.AlignedData {
   ]
 }
 
-function options(width: number): uPlot.Options {
+const sizeOf = ({ clientWidth, clientHeight }: HTMLElement) => ({ width: clientWidth, height: clientHeight })
+
+function options(size: { readonly width: number; readonly height: number }): uPlot.Options {
   const axis = {
     stroke: () => colorOf('--muted'),
     grid: { stroke: () => colorOf('--line'), width: 1 },
     ticks: { show: false },
   }
   return {
-    ...{ width, height: HEIGHT_PX, legend: { show: false }, cursor: { show: false } },
+    ...{ ...size, legend: { show: false }, cursor: { show: false } },
     scales: {
-      x: { time: true, range: (_, _min, last) => [(last ?? 0) - HISTORY_S, last ?? 0] },
+      x: { time: true, range: (_, first, last) => [last - Math.max(FIRST_S, Math.min(HISTORY_S, last - first)), last] },
       y: { range: (_, _min, highest) => [0, Math.max(SCALE_MIN, (highest ?? 0) * SCALE_HEADROOM)] },
     },
     axes: [
-      { ...axis, incrs: [60], values: (_, splits) => splits.map(minuteText) },
+      { ...axis, size: AXIS_HEIGHT_PX, incrs: [30, 60], values: (_, splits) => splits.map(clockText) },
       { ...axis, size: AXIS_WIDTH_PX, values: (_, splits) => splits.map(shortText) },
     ],
     series: [
@@ -87,7 +92,7 @@ function options(width: number): uPlot.Options {
   }
 }
 
-const MINUTE = new Intl.DateTimeFormat('en-GB', { hour: '2-digit', minute: '2-digit' })
-const minuteText = (atS: number): string => MINUTE.format(atS * 1_000)
+const CLOCK = new Intl.DateTimeFormat('en-GB', { hour: '2-digit', minute: '2-digit', second: '2-digit' })
+const clockText = (atS: number): string => CLOCK.format(atS * 1_000)
 
 const colorOf = (variable: string): string => getComputedStyle(document.documentElement).getPropertyValue(variable)

@@ -25,16 +25,14 @@ export interface Values {
   readonly watched: ReadonlyMap<string, Part<WatchedValue>>
 }
 
+type Reads = (readonly [string, Part<WatchedValue>])[]
+
 export type Look = Values | { readonly kind: 'no answer' } | { readonly kind: 'token' }
 
 export async function lookAt(client: HoldfastClient, rows: readonly Watched[]): Promise<Look> {
   try {
-    const [status, features, ...reads] = await Promise.all([
-      part(client.status()),
-      part(client.listFeatures().then((list) => list.features)),
-      ...grouped(rows).map((group) => readGroup(client, group)),
-    ])
-    return { kind: 'values', status, features, watched: new Map(reads.flat()) }
+    const [status, [features, watched]] = await Promise.all([part(client.status()), lookAtFeatures(client, rows)])
+    return { kind: 'values', status, features, watched }
   } catch (error) {
     if (error instanceof NoAnswer) return { kind: 'no answer' }
     if (error instanceof ApiError) return { kind: 'token' }
@@ -52,15 +50,32 @@ async function part<T>(asked: Promise<T>): Promise<Part<T>> {
   }
 }
 
-/** Rows of one feature and entity are one request. */
-function grouped(rows: readonly Watched[]): (readonly Watched[])[] {
-  return [...Map.groupBy(rows, ({ feature, entity }) => nameOf({ feature, entity, key: '' })).values()]
+/** The features first: a row of another one is known to have no value, and is not asked for once a second. */
+async function lookAtFeatures(
+  client: HoldfastClient,
+  rows: readonly Watched[],
+): Promise<readonly [Values['features'], Values['watched']]> {
+  const features = await part(client.listFeatures().then((list) => list.features))
+  if ('refusal' in features) return [features, new Map(rows.map((row) => [nameOf(row), features]))]
+  const known = new Set(features.answer.map(featureName))
+  const reads = await Promise.all(
+    grouped(rows).map(async (group) => (known.has(featureName(group[0]!)) ? readGroup(client, group) : unknown(group))),
+  )
+  return [features, new Map(reads.flat())]
 }
 
-async function readGroup(
-  client: HoldfastClient,
-  group: readonly Watched[],
-): Promise<(readonly [string, Part<WatchedValue>])[]> {
+const featureName = ({ feature, entity }: Pick<Watched, 'feature' | 'entity'>): string =>
+  nameOf({ feature, entity, key: '' })
+
+const unknown = (group: readonly Watched[]): Reads =>
+  group.map((row) => [nameOf(row), { refusal: 'this node has no such feature' }])
+
+/** Rows of one feature and entity are one request. */
+function grouped(rows: readonly Watched[]): (readonly Watched[])[] {
+  return [...Map.groupBy(rows, featureName).values()]
+}
+
+async function readGroup(client: HoldfastClient, group: readonly Watched[]): Promise<Reads> {
   const { feature, entity } = group[0]!
   const read = await part(client.readFeatures(feature, entity, { keys: group.map(({ key }) => key) }))
   return group.map((row, i) => [nameOf(row), 'answer' in read ? { answer: valueAt(read.answer, i) } : read])

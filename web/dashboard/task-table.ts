@@ -51,10 +51,15 @@ function cellsOf(task: Task, rate: TaskRate | null, nodeMs: number, seenMs: numb
     h('span', { class: `phase ${phase}` }, phase),
     rate === null ? '–' : rateText(rate.records),
     pending === 0 ? 'nothing' : `${countText(pending)} message${pending === 1 ? '' : 's'}`,
-    rate === null ? '–' : rate.lagS === null ? 'does not move' : durationText(rate.lagS * 1_000),
+    rate === null ? '–' : lagText(rate.lagS),
     watermarkText(watermark, seenMs),
     waitingText(task, nodeMs),
   ]
+}
+
+function lagText(lagS: number | null): string {
+  if (lagS === null) return 'does not move'
+  return lagS === 0 ? 'none' : durationText(lagS * 1_000)
 }
 
 /** By the clock of this page: nodes and browsers that show an age keep right time. */

@@ -18,9 +18,10 @@ export function rateText(perSecond: number): string {
   return countText(perSecond)
 }
 
-/** `0.4 s`, `12 s`, `10 min 3 s`, `5 h 12 min`, `266 days`. */
+/** `under 0.1 s`, `0.4 s`, `12 s`, `10 min 3 s`, `5 h 12 min`, `266 days`. */
 export function durationText(ms: number): string {
   const floor = (unit: number, below = Number.POSITIVE_INFINITY) => Math.floor((ms % below) / unit)
+  if (ms > 0 && ms < 100) return 'under 0.1 s'
   if (ms < 10 * SECOND_MS) return `${(Math.floor(ms / 100) / 10).toFixed(1)} s`
   if (ms < MINUTE_MS) return `${floor(SECOND_MS)} s`
   if (ms < HOUR_MS) return `${floor(MINUTE_MS)} min ${floor(SECOND_MS, MINUTE_MS)} s`

@@ -1,0 +1,253 @@
+// The live page in a real Chromium: what it shows, what it asks, and what it does when the node is away or wants a token.
+
+import { mkdtempSync, rmSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import type { Browser, BrowserContextOptions, Page } from 'playwright-core'
+import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest'
+import { buildWeb } from '../../scripts/build-web.ts'
+import { newToken, Tokens } from '../../sinks/http/auth.ts'
+import { WATCHED_MAX } from '../../web/dashboard/watch-list.ts'
+import { openBrowser } from './browser.ts'
+import { PAGE_NAMESPACE, PageNode, taskRow } from './page-node.ts'
+
+const browser: Browser | string = await openBrowser()
+const pageDir = mkdtempSync(join(tmpdir(), 'holdfast-dashboard-'))
+/** Milliseconds in which a page that looks once a second shows what changed. */
+const SEEN_MS = 8_000
+const WATCH = '?watch=page_views_1h/page/home'
+
+let node: PageNode
+const pages: Page[] = []
+/** Of all pages of a test: what the browser complained about, and whom it asked. */
+const complaints: string[] = []
+const hosts = new Set<string>()
+
+beforeAll(() => buildWeb({ pageDir, say: () => {} }))
+afterEach(async () => {
+  await Promise.all(pages.splice(0).map((page) => page.context().close()))
+  await node.close()
+  complaints.length = 0
+  hosts.clear()
+})
+afterAll(async () => {
+  if (typeof browser !== 'string') await browser.close()
+  rmSync(pageDir, { recursive: true })
+})
+
+/** A node on which something happens between any two looks. */
+async function openNode(tokens: Tokens | null = null): Promise<void> {
+  node = new PageNode()
+  node.values.set('page/home', 8_000)
+  let looks = 0
+  node.onLook = () => {
+    looks++
+    node.values.set('page/home', 8_000 + looks)
+    node.epoch = 10 * looks
+    const counts = {
+      records: 100 * looks,
+      accepted: 1_000_000 + 90 * looks,
+      duplicates: 8 * looks,
+      dead_letters: 2 * looks,
+    }
+    const since_ms = performance.now() - 75_000
+    node.tasks = [
+      taskRow('user', 0, { seq: looks, watermark: Date.now() - 603_000, counts }),
+      taskRow('page', 0, {
+        pending: 7,
+        waiting: { cause: 'room', on: 'hf_page_0', detail: 'the stream is full', since_ms },
+      }),
+      taskRow('page', 1, { phase: 'halted', pending: 1 }),
+    ]
+  }
+  await node.open(pageDir, tokens)
+}
+
+async function openPage(query: string, options: BrowserContextOptions = {}): Promise<Page> {
+  const context = await (browser as Browser).newContext({ locale: 'en-US', timezoneId: 'UTC', ...options })
+  const page = await context.newPage()
+  pages.push(page)
+  page.setDefaultTimeout(SEEN_MS)
+  page.on('console', (message) => message.type() === 'error' && complaints.push(message.text()))
+  page.on('pageerror', (error) => complaints.push(String(error)))
+  page.on('request', (request) => hosts.add(new URL(request.url()).origin))
+  await page.goto(`${node.url}/${query}`)
+  return page
+}
+
+const live = (page: Page) => page.getByRole('status').filter({ hasText: 'Live' }).waitFor()
+const number = async (page: Page, selector: string): Promise<number> =>
+  Number((await page.locator(selector).innerText()).replaceAll(',', ''))
+
+/** Until a number on the page is larger than it was. */
+async function rises(page: Page, selector: string): Promise<void> {
+  const before = await number(page, selector)
+  await expect.poll(() => number(page, selector), { timeout: SEEN_MS }).toBeGreaterThan(before)
+}
+
+describe.runIf(typeof browser !== 'string')('the live page', () => {
+  it('shows totals that rise, with their rates and a line, and asks nobody but its node', async () => {
+    await openNode()
+    const page = await openPage('')
+    await live(page)
+    const accepted = '[data-total=accepted] .big'
+    expect(await number(page, accepted)).toBeGreaterThan(1_000_000)
+    await rises(page, accepted)
+    await rises(page, '[data-total=duplicates] .big')
+    await rises(page, '[data-total=dead-letters] .big')
+    await page.locator('[data-total=accepted] .rate', { hasText: /^(8|9|10)\d? per second$/ }).waitFor()
+    // The canvas has something on it in the colour of the line.
+    const drawn = `(() => {
+      const canvas = document.querySelector('.chart canvas')
+      const { data } = canvas.getContext('2d').getImageData(0, 0, canvas.width, canvas.height)
+      let count = 0
+      for (let i = 0; i < data.length; i += 4) if (data[i] === 0x1f && data[i + 1] === 0x6f && data[i + 2] === 0x5c) count++
+      return count
+    })()`
+    await expect.poll(() => page.evaluate(drawn), { timeout: SEEN_MS }).toBeGreaterThan(20)
+    expect(complaints).toEqual([])
+    expect([...hosts]).toEqual([node.url])
+  })
+
+  it('shows of each task its phase, rate, lag, watermark, and what it waits for', async () => {
+    await openNode()
+    const page = await openPage('')
+    const cells = (task: string) => page.locator(`[data-task=${task}] td`)
+    await cells('user-0')
+      .filter({ hasText: /^(9|10)\d?$/ })
+      .waitFor()
+    const [phase, , behind, lag, watermark, waiting] = await cells('user-0').allInnerTexts()
+    expect([phase, behind, lag, watermark, waiting]).toEqual(['running', 'nothing', 'none', '10 min 3 s old', '–'])
+    expect((await cells('page-0').allInnerTexts()).slice(2)).toEqual([
+      ...['7 messages', 'does not move', 'none yet'],
+      expect.stringMatching(/^room, hf_page_0: the stream is full, for 1 min 1\d s$/),
+    ])
+    expect((await cells('page-1').allInnerTexts())[0]).toBe('halted')
+  })
+
+  it('shows watched values; the list is in the address and edited on the page', async () => {
+    await openNode()
+    const page = await openPage(`${WATCH},nothing/page/x,home`)
+    await rises(page, '[data-watched="page_views_1h/page/home"] .fresh')
+    await rises(page, '[data-watched="page_views_1h/page/home"] td:nth-of-type(3)')
+    await page.getByText('this node has no such feature').waitFor()
+    await page.getByText('Left out of the address: 1.').waitFor()
+
+    node.values.set('user/a/b,c', 41)
+    await page.getByLabel('Feature').selectOption('page_views_1h by user')
+    await page.getByLabel('Key').fill('a/b,c')
+    await page.getByRole('button', { name: 'Watch', exact: true }).click()
+    await page.getByRole('button', { name: 'Stop watching page x' }).click()
+    await page.locator('[data-watched="page_views_1h/user/a%2Fb%2Cc"] .fresh', { hasText: '41' }).waitFor()
+    expect(new URL(page.url()).search).toBe(`${WATCH},page_views_1h/user/a%2Fb%2Cc`)
+
+    await page.reload()
+    await page.locator('[data-watched="page_views_1h/user/a%2Fb%2Cc"] .fresh', { hasText: '41' }).waitFor()
+    expect(await page.locator('[data-watched]').count()).toBe(2)
+    expect(complaints).toEqual([])
+  })
+
+  it('refuses a key that the node would refuse, and more rows than it may have', async () => {
+    await openNode()
+    const rows = Array.from({ length: WATCHED_MAX - 1 }, (_, i) => `page_views_1h/page/p${i}`)
+    const page = await openPage(`?watch=${rows}`)
+    await page.getByLabel('Key').fill('é'.repeat(65))
+    await page.getByRole('button', { name: 'Watch', exact: true }).click()
+    expect(await page.locator('[data-watched]').count()).toBe(WATCHED_MAX - 1)
+    await page.getByLabel('Key').fill('é'.repeat(64))
+    await page.getByRole('button', { name: 'Watch', exact: true }).click()
+    await page.getByRole('button', { name: `At most ${WATCHED_MAX}`, disabled: true }).waitFor()
+    expect(await page.locator('[data-watched]').count()).toBe(WATCHED_MAX)
+  })
+
+  it('says that it cannot reach the node, keeps what it saw, and goes on when the node is back', async () => {
+    await openNode()
+    const page = await openPage(WATCH)
+    await live(page)
+    await node.close()
+    const note = page.getByRole('status').filter({ hasText: 'Cannot reach the node since' })
+    await note.waitFor()
+    const said = await note.innerText()
+    expect(await number(page, '[data-total=accepted] .big')).toBeGreaterThan(1_000_000)
+    await page.locator('[data-total=accepted] .rate', { hasText: 'rate not known' }).waitFor()
+    await page.waitForTimeout(2_100)
+    // What is read aloud does not change while nothing does.
+    expect(await note.innerText()).toBe(said)
+    await node.open(pageDir)
+    await live(page)
+    await rises(page, '[data-total=accepted] .big')
+    await rises(page, '[data-watched="page_views_1h/page/home"] .fresh')
+  })
+
+  it('asks once a second, and not at all while nobody sees it', async () => {
+    await openNode()
+    const page = await openPage(WATCH)
+    await live(page)
+    const asked = () => node.asked.filter((url) => url === '/v1/status').length
+    const atFirst = asked()
+    await page.waitForTimeout(3_000)
+    expect(asked() - atFirst).toBeGreaterThanOrEqual(2)
+    expect(asked() - atFirst).toBeLessThanOrEqual(4)
+    const see = (hidden: boolean) =>
+      page.evaluate(`Object.defineProperty(document, 'hidden', { value: ${hidden}, configurable: true })
+        document.dispatchEvent(new Event('visibilitychange'))`)
+    await see(true)
+    await page.waitForTimeout(500)
+    const whenHidden = asked()
+    await page.waitForTimeout(2_500)
+    expect(asked()).toBe(whenHidden)
+    await see(false)
+    await expect.poll(asked, { timeout: SEEN_MS }).toBeGreaterThan(whenHidden)
+  })
+
+  it.each([
+    ['a desk', 1280, 800],
+    ['a phone', 360, 740],
+  ])('fits the screen of %s, whatever the keys', async (_, width, height) => {
+    await openNode()
+    const page = await openPage(`${WATCH},page_views_1h/user/${'w'.repeat(128)}`, { viewport: { width, height } })
+    await page.locator('[data-watched] .fresh').first().waitFor()
+    expect(await page.evaluate('document.documentElement.scrollWidth')).toBeLessThanOrEqual(width)
+  })
+})
+
+describe.runIf(typeof browser !== 'string')('a node with tokens', () => {
+  const all = newToken(['read', 'metrics'], PAGE_NAMESPACE)
+  const reader = newToken(['read'], PAGE_NAMESPACE)
+  const openGuarded = () => openNode(Tokens.parse(`${all.line}\n${reader.line}`))
+
+  async function give(page: Page, token: string): Promise<void> {
+    await page.getByLabel('Token').fill(token)
+    await page.getByRole('button', { name: 'Show the node' }).click()
+  }
+
+  it('is asked with the token that was given once; it stays in the tab and out of the address', async () => {
+    await openGuarded()
+    const page = await openPage(WATCH)
+    await page.getByText('This node asks for a token').waitFor()
+    const asked = node.asked.length
+    await page.waitForTimeout(1_500)
+    expect(node.asked.length).toBe(asked)
+
+    await give(page, 'a token of somebody else')
+    await page.getByRole('alert').filter({ hasText: 'does not take this token' }).waitFor()
+    await give(page, all.token)
+    await rises(page, '[data-watched="page_views_1h/page/home"] .fresh')
+    await page.reload()
+    await live(page)
+    expect(page.url()).not.toContain(all.token)
+    expect(await page.evaluate('localStorage.length + document.cookie.length')).toBe(0)
+
+    await page.getByRole('button', { name: 'Forget token' }).click()
+    await page.getByText('This node asks for a token').waitFor()
+    expect(await page.evaluate('sessionStorage.length')).toBe(0)
+  })
+
+  it('shows what a token may see, and says what it may not', async () => {
+    await openGuarded()
+    const page = await openPage(WATCH)
+    await give(page, reader.token)
+    await page.getByText('Tasks and totals cannot be shown: the token does not have the scope "metrics".').waitFor()
+    await page.locator('[data-watched="page_views_1h/page/home"] .fresh', { hasText: '8,000' }).waitFor()
+  })
+})
