@@ -143,6 +143,8 @@ describe('parameters', () => {
   it.each([
     ['at', 'at=yesterday'],
     ['at', 'at=1.5'],
+    ['at', 'at=1767225600000.0'],
+    ['at', 'at=1.7672256e12'],
     ['at', 'at='],
     ['at', 'at=true'],
     ['at', 'at=1767225600'],
