@@ -3,10 +3,11 @@
 import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import type { Browser, BrowserContextOptions, Page } from 'playwright-core'
-import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest'
+import type { Browser, BrowserContext, BrowserContextOptions, Page } from 'playwright-core'
+import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { buildWeb } from '../../scripts/build-web.ts'
 import { newToken, Tokens } from '../../sinks/http/auth.ts'
+import type { StatusRow } from '../../sinks/status.ts'
 import { WATCHED_MAX } from '../../web/dashboard/watch-list.ts'
 import { openBrowser } from './browser.ts'
 import { PAGE_NAMESPACE, PageNode, taskRow } from './page-node.ts'
@@ -17,61 +18,69 @@ const pageDir = mkdtempSync(join(tmpdir(), 'holdfast-dashboard-'))
 const SEEN_MS = 8_000
 const WATCH = '?watch=page_views_1h/page/home'
 
-let node: PageNode
-const pages: Page[] = []
-/** Of all pages of a test: what the browser complained about, and whom it asked. */
-const complaints: string[] = []
-const hosts = new Set<string>()
+/** A node of its own for each test: they run side by side, as most of their time is waiting for the next look. */
+interface Stage {
+  readonly node: PageNode
+  readonly contexts: BrowserContext[]
+  /** What the browser complained about, and whom it asked. */
+  readonly complaints: string[]
+  readonly hosts: Set<string>
+}
+const stages: Stage[] = []
 
-beforeAll(() => buildWeb({ pageDir, say: () => {} }))
-afterEach(async () => {
-  await Promise.all(pages.splice(0).map((page) => page.context().close()))
-  await node.close()
-  complaints.length = 0
-  hosts.clear()
+beforeAll(async () => {
+  if (typeof browser === 'string') console.warn(browser)
+  await buildWeb({ pageDir, say: () => {} })
 })
 afterAll(async () => {
+  await Promise.all(stages.flatMap(({ contexts }) => contexts.map((context) => context.close())))
+  await Promise.all(stages.map(({ node }) => node.close()))
   if (typeof browser !== 'string') await browser.close()
   rmSync(pageDir, { recursive: true })
 })
 
 /** A node on which something happens between any two looks. */
-async function openNode(tokens: Tokens | null = null): Promise<void> {
-  node = new PageNode()
+async function openStage(tokens: Tokens | null = null): Promise<Stage> {
+  const node = new PageNode()
   node.values.set('page/home', 8_000)
   let looks = 0
   node.onLook = () => {
     looks++
     node.values.set('page/home', 8_000 + looks)
     node.epoch = 10 * looks
-    const counts = {
-      records: 100 * looks,
-      accepted: 1_000_000 + 90 * looks,
-      duplicates: 8 * looks,
-      dead_letters: 2 * looks,
-    }
-    const since_ms = performance.now() - 75_000
-    node.tasks = [
-      taskRow('user', 0, { seq: looks, watermark: Date.now() - 603_000, counts }),
-      taskRow('page', 0, {
-        pending: 7,
-        waiting: { cause: 'room', on: 'hf_page_0', detail: 'the stream is full', since_ms },
-      }),
-      taskRow('page', 1, { phase: 'halted', pending: 1 }),
-    ]
+    node.tasks = tasksAfter(looks)
   }
   await node.open(pageDir, tokens)
+  const stage = { node, contexts: [], complaints: [], hosts: new Set<string>() }
+  stages.push(stage)
+  return stage
 }
 
-async function openPage(query: string, options: BrowserContextOptions = {}): Promise<Page> {
+function tasksAfter(looks: number): StatusRow[] {
+  const counts = {
+    records: 100 * looks,
+    accepted: 1_000_000 + 90 * looks,
+    duplicates: 8 * looks,
+    dead_letters: 2 * looks,
+  }
+  const since_ms = performance.now() - 75_000
+  const waiting = { cause: 'room', on: 'hf_page_0', detail: 'the stream is full', since_ms }
+  return [
+    taskRow('user', 0, { seq: looks, watermark: Date.now() - 603_000, counts }),
+    taskRow('page', 0, { pending: 7, waiting }),
+    taskRow('page', 1, { phase: 'halted', pending: 1 }),
+  ]
+}
+
+async function openPage(stage: Stage, query: string, options: BrowserContextOptions = {}): Promise<Page> {
   const context = await (browser as Browser).newContext({ locale: 'en-US', timezoneId: 'UTC', ...options })
+  stage.contexts.push(context)
   const page = await context.newPage()
-  pages.push(page)
   page.setDefaultTimeout(SEEN_MS)
-  page.on('console', (message) => message.type() === 'error' && complaints.push(message.text()))
-  page.on('pageerror', (error) => complaints.push(String(error)))
-  page.on('request', (request) => hosts.add(new URL(request.url()).origin))
-  await page.goto(`${node.url}/${query}`)
+  page.on('console', (message) => message.type() === 'error' && stage.complaints.push(message.text()))
+  page.on('pageerror', (error) => stage.complaints.push(String(error)))
+  page.on('request', (request) => stage.hosts.add(new URL(request.url()).origin))
+  await page.goto(`${stage.node.url}/${query}`)
   return page
 }
 
@@ -85,10 +94,10 @@ async function rises(page: Page, selector: string): Promise<void> {
   await expect.poll(() => number(page, selector), { timeout: SEEN_MS }).toBeGreaterThan(before)
 }
 
-describe.runIf(typeof browser !== 'string')('the live page', () => {
+describe.concurrent.runIf(typeof browser !== 'string')('the live page', () => {
   it('shows totals that rise, with their rates and a line, and asks nobody but its node', async () => {
-    await openNode()
-    const page = await openPage('')
+    const stage = await openStage()
+    const page = await openPage(stage, '')
     await live(page)
     const accepted = '[data-total=accepted] .big'
     expect(await number(page, accepted)).toBeGreaterThan(1_000_000)
@@ -105,13 +114,13 @@ describe.runIf(typeof browser !== 'string')('the live page', () => {
       return count
     })()`
     await expect.poll(() => page.evaluate(drawn), { timeout: SEEN_MS }).toBeGreaterThan(20)
-    expect(complaints).toEqual([])
-    expect([...hosts]).toEqual([node.url])
+    expect(stage.complaints).toEqual([])
+    expect([...stage.hosts]).toEqual([stage.node.url])
   })
 
   it('shows of each task its phase, rate, lag, watermark, and what it waits for', async () => {
-    await openNode()
-    const page = await openPage('')
+    const stage = await openStage()
+    const page = await openPage(stage, '')
     const cells = (task: string) => page.locator(`[data-task=${task}] td`)
     await cells('user-0')
       .filter({ hasText: /^(9|10)\d?$/ })
@@ -126,14 +135,14 @@ describe.runIf(typeof browser !== 'string')('the live page', () => {
   })
 
   it('shows watched values; the list is in the address and edited on the page', async () => {
-    await openNode()
-    const page = await openPage(`${WATCH},nothing/page/x,home`)
+    const stage = await openStage()
+    const page = await openPage(stage, `${WATCH},nothing/page/x,home`)
     await rises(page, '[data-watched="page_views_1h/page/home"] .fresh')
     await rises(page, '[data-watched="page_views_1h/page/home"] td:nth-of-type(3)')
     await page.getByText('this node has no such feature').waitFor()
     await page.getByText('Left out of the address: 1.').waitFor()
 
-    node.values.set('user/a/b,c', 41)
+    stage.node.values.set('user/a/b,c', 41)
     await page.getByLabel('Feature').selectOption('page_views_1h by user')
     await page.getByLabel('Key').fill('a/b,c')
     await page.getByRole('button', { name: 'Watch', exact: true }).click()
@@ -144,13 +153,13 @@ describe.runIf(typeof browser !== 'string')('the live page', () => {
     await page.reload()
     await page.locator('[data-watched="page_views_1h/user/a%2Fb%2Cc"] .fresh', { hasText: '41' }).waitFor()
     expect(await page.locator('[data-watched]').count()).toBe(2)
-    expect(complaints).toEqual([])
+    expect(stage.complaints).toEqual([])
   })
 
   it('refuses a key that the node would refuse, and more rows than it may have', async () => {
-    await openNode()
+    const stage = await openStage()
     const rows = Array.from({ length: WATCHED_MAX - 1 }, (_, i) => `page_views_1h/page/p${i}`)
-    const page = await openPage(`?watch=${rows}`)
+    const page = await openPage(stage, `?watch=${rows}`)
     await page.getByLabel('Key').fill('é'.repeat(65))
     await page.getByRole('button', { name: 'Watch', exact: true }).click()
     expect(await page.locator('[data-watched]').count()).toBe(WATCHED_MAX - 1)
@@ -161,10 +170,10 @@ describe.runIf(typeof browser !== 'string')('the live page', () => {
   })
 
   it('says that it cannot reach the node, keeps what it saw, and goes on when the node is back', async () => {
-    await openNode()
-    const page = await openPage(WATCH)
+    const stage = await openStage()
+    const page = await openPage(stage, WATCH)
     await live(page)
-    await node.close()
+    await stage.node.close()
     const note = page.getByRole('status').filter({ hasText: 'Cannot reach the node since' })
     await note.waitFor()
     const said = await note.innerText()
@@ -173,17 +182,17 @@ describe.runIf(typeof browser !== 'string')('the live page', () => {
     await page.waitForTimeout(2_100)
     // What is read aloud does not change while nothing does.
     expect(await note.innerText()).toBe(said)
-    await node.open(pageDir)
+    await stage.node.open(pageDir)
     await live(page)
     await rises(page, '[data-total=accepted] .big')
     await rises(page, '[data-watched="page_views_1h/page/home"] .fresh')
   })
 
   it('asks once a second, and not at all while nobody sees it', async () => {
-    await openNode()
-    const page = await openPage(WATCH)
+    const stage = await openStage()
+    const page = await openPage(stage, WATCH)
     await live(page)
-    const asked = () => node.asked.filter((url) => url === '/v1/status').length
+    const asked = () => stage.node.asked.filter((url) => url === '/v1/status').length
     const atFirst = asked()
     await page.waitForTimeout(3_000)
     expect(asked() - atFirst).toBeGreaterThanOrEqual(2)
@@ -204,17 +213,19 @@ describe.runIf(typeof browser !== 'string')('the live page', () => {
     ['a desk', 1280, 800],
     ['a phone', 360, 740],
   ])('fits the screen of %s, whatever the keys', async (_, width, height) => {
-    await openNode()
-    const page = await openPage(`${WATCH},page_views_1h/user/${'w'.repeat(128)}`, { viewport: { width, height } })
+    const stage = await openStage()
+    const page = await openPage(stage, `${WATCH},page_views_1h/user/${'w'.repeat(128)}`, {
+      viewport: { width, height },
+    })
     await page.locator('[data-watched] .fresh').first().waitFor()
     expect(await page.evaluate('document.documentElement.scrollWidth')).toBeLessThanOrEqual(width)
   })
 })
 
-describe.runIf(typeof browser !== 'string')('a node with tokens', () => {
+describe.concurrent.runIf(typeof browser !== 'string')('a node with tokens', () => {
   const all = newToken(['read', 'metrics'], PAGE_NAMESPACE)
   const reader = newToken(['read'], PAGE_NAMESPACE)
-  const openGuarded = () => openNode(Tokens.parse(`${all.line}\n${reader.line}`))
+  const openGuarded = () => openStage(Tokens.parse(`${all.line}\n${reader.line}`))
 
   async function give(page: Page, token: string): Promise<void> {
     await page.getByLabel('Token').fill(token)
@@ -222,12 +233,12 @@ describe.runIf(typeof browser !== 'string')('a node with tokens', () => {
   }
 
   it('is asked with the token that was given once; it stays in the tab and out of the address', async () => {
-    await openGuarded()
-    const page = await openPage(WATCH)
+    const stage = await openGuarded()
+    const page = await openPage(stage, WATCH)
     await page.getByText('This node asks for a token').waitFor()
-    const asked = node.asked.length
+    const asked = stage.node.asked.length
     await page.waitForTimeout(1_500)
-    expect(node.asked.length).toBe(asked)
+    expect(stage.node.asked.length).toBe(asked)
 
     await give(page, 'a token of somebody else')
     await page.getByRole('alert').filter({ hasText: 'does not take this token' }).waitFor()
@@ -244,8 +255,8 @@ describe.runIf(typeof browser !== 'string')('a node with tokens', () => {
   })
 
   it('shows what a token may see, and says what it may not', async () => {
-    await openGuarded()
-    const page = await openPage(WATCH)
+    const stage = await openGuarded()
+    const page = await openPage(stage, WATCH)
     await give(page, reader.token)
     await page.getByText('Tasks and totals cannot be shown: the token does not have the scope "metrics".').waitFor()
     await page.locator('[data-watched="page_views_1h/page/home"] .fresh', { hasText: '8,000' }).waitFor()
