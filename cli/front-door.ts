@@ -10,6 +10,7 @@ import { Tokens } from '../sinks/http/auth.ts'
 import { healthRoutes, type NodeStatus } from '../sinks/http/health-routes.ts'
 import { ingestRoutes } from '../sinks/http/ingest-routes.ts'
 import { HttpMetrics } from '../sinks/http/metrics.ts'
+import { pageRoutes } from '../sinks/http/page-routes.ts'
 import { pixelRoutes } from '../sinks/http/pixel-routes.ts'
 import { readRoutes } from '../sinks/http/read-routes.ts'
 import { openHttpServer } from '../sinks/http/server.ts'
@@ -70,6 +71,7 @@ export async function openFrontDoor(options: FrontDoorOptions, parts: NodeParts)
     routes: [
       (app) => ingestRoutes(app, { intake, metrics }),
       (app) => pixelRoutes(app, pixels),
+      (app) => pageRoutes(app),
       (app) => readRoutes(app, { reads }),
       (app) => statusRoutes(app, { status: rows }),
       (app) => healthRoutes(app, { metrics, status: () => readiness(rows()) }),

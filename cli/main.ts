@@ -9,8 +9,7 @@ import { runtimeOf } from '../topology/kill-point.ts'
 import { RELEASE } from '../topology/plan.ts'
 import { DEFAULT_TUNING } from '../topology/task.ts'
 import { Interrupted } from './early-end.ts'
-import { TRAFFIC_DEFAULTS, traffic } from './generate/traffic.ts'
-import { writeFile } from './generate/write-file.ts'
+import { generateCommand } from './generate/generate-command.ts'
 import { auditLog, auditText, explain } from './inspect-commands.ts'
 import { runNode } from './node-command.ts'
 import { queryCommand } from './query-command.ts'
@@ -114,22 +113,7 @@ queryCommand(program)
 topCommand(program)
 tokenCommand(program)
 
-program
-  .command('generate')
-  .description(
-    'Write a file of plausible shop traffic: sessions, clicks, page views, purchases. The same options, the same bytes.',
-  )
-  .requiredOption('--out <file>', 'where to; .gz is packed')
-  .option('--events <n>', 'events', wholeNumber('--events', 0, 1e10), TRAFFIC_DEFAULTS.events)
-  .option('--users <n>', 'users', wholeNumber('--users', 1, 1e9), TRAFFIC_DEFAULTS.users)
-  .option('--pages <n>', 'pages', wholeNumber('--pages', 1, 1e7), TRAFFIC_DEFAULTS.pages)
-  .option('--days <n>', 'days that the events are spread over', wholeNumber('--days', 1, 3650), TRAFFIC_DEFAULTS.days)
-  .option('--seed <n>', 'another seed, other traffic', wholeNumber('--seed', 0, 2 ** 31), TRAFFIC_DEFAULTS.seed)
-  .action(async ({ out, ...options }) => {
-    await writeFile(out, traffic(options)).catch((error: Error) => {
-      throw new HoldfastError('USAGE', `cannot write ${out}: ${error.message}`)
-    })
-  })
+generateCommand(program.command('generate'))
 
 const planOptions = (command: Command): Command =>
   command

@@ -34,6 +34,8 @@ export interface NodeOptions {
   readonly threads: number
   /** null: no HTTP. */
   readonly http: FrontDoorOptions | null
+  /** Called with the URL of the front door when it is open. */
+  readonly onOpen?: (url: string) => void
 }
 
 /** Milliseconds between looks at quiet partitions: a tick a second moves windows as fast as anybody looks. */
@@ -103,6 +105,7 @@ async function live(
     await host.start()
     const door = options.http === null ? null : await openFrontDoor(options.http, { plan, host, log, runtime, say })
     describeNode(plan, url, door?.url ?? null, options, say)
+    if (door !== null) options.onOpen?.(door.url)
     end.whenRequested(stopped.resolve)
     const ticker = new Ticker(plan, host, log)
     const timer = setInterval(() => void ticker.tick(), TICK_MS)

@@ -61,7 +61,7 @@ describe('the client', () => {
     const wait = await world.views('ann', ['home', 'a/b?c', '..'])
     const one = await client.readFeature(FEATURE, 'page', 'a/b?c', { wait, timeout_ms: 5_000 })
     expect(one).toMatchObject({ key: 'a/b?c', value: 1 })
-    const many = await client.readFeatures(FEATURE, 'page', { keys: ['..', 'home', 'x'] })
+    const many = await client.readFeatures(FEATURE, 'page', { keys: ['..', 'home', 'x'], wait })
     expect(many.values.map(({ value }) => value)).toEqual([1, 1, 0])
     const { features } = await client.listFeatures()
     expect(features.map(({ entity }) => entity).sort()).toEqual(['page', 'user'])

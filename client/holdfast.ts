@@ -99,7 +99,7 @@ export interface PinSnapshotAnswer {
 }
 
 export interface StatusAnswer {
-  /** Monotonic clock of the node, milliseconds: for rates between two looks. */
+  /** Clock of the node, milliseconds since 1970, never set back: for rates between two looks. */
   readonly now_ms: number
   readonly tasks: readonly {
     readonly name: string

@@ -8,7 +8,7 @@ export interface StatusWaiting {
   /** The stream. */
   readonly on: string
   readonly detail: string
-  /** When the wait began, milliseconds on the node's monotonic clock. */
+  /** When the wait began, milliseconds since 1970, on the node's clock. */
   readonly since_ms: number
 }
 

@@ -29,7 +29,7 @@ const Row = Type.Object({
 })
 
 const StatusAnswer = Type.Object({
-  now_ms: Type.Number({ description: 'Monotonic clock of the node, milliseconds: for rates between two looks.' }),
+  now_ms: Type.Number({ description: 'Clock of the node, milliseconds since 1970, never set back: for rates between two looks.' }),
   tasks: Type.Array(Row),
 })
 
@@ -41,6 +41,6 @@ export function statusRoutes(app: App, { status }: StatusDeps): void {
   }
   app.get('/v1/status', { schema, config: { scope: 'metrics' } }, async (_, reply) => {
     reply.header('cache-control', 'no-store')
-    return { now_ms: performance.now(), tasks: [...status()] }
+    return { now_ms: performance.timeOrigin + performance.now(), tasks: [...status()] }
   })
 }

@@ -5,7 +5,7 @@ import { codeLines, importsOf, type Tree } from './tree.ts'
 
 /** Files that are started, not imported. */
 const ENTRY =
-  /^(cli\/(main|start)\.ts|cli\/bin\.mjs|bench\/main\.ts|test\/kill\/main\.ts|scripts\/[^/]+|[^/]+\.config\.ts|test\/reporter\.ts)$|\.(test|d)\.ts$/
+  /^(cli\/(main|start|live)\.ts|cli\/bin\.mjs|bench\/main\.ts|test\/kill\/main\.ts|scripts\/[^/]+|[^/]+\.config\.ts|test\/reporter\.ts)$|\.(test|d)\.ts$/
 const MARK = /\b(T[O]DO|FIX[M]E|X[X]X|H[A]CK)\b/
 const SWITCHED = /\b(it|test|describe|suite|bench)(\.\w+)*\.(only|skip|todo)\b/
 const CHAPTER = /^\s*(describe|suite)\b/
