@@ -47,7 +47,7 @@ function Seen({ state, values, watcher }: PageProps & { readonly values: Values 
       h(WatchTable, { watch, watched, features, seenMs, watcher }),
     ]),
     'answer' in status
-      ? h(TaskTable, { status: status.answer, rates: rates?.tasks ?? null, seenMs })
+      ? h(TaskTable, { status: status.answer, rates: rates?.tasks ?? null })
       : h('p', { class: 'card note' }, `Tasks and totals cannot be shown: ${status.refusal}.`),
   )
 }

@@ -9,13 +9,11 @@ interface TaskTableProps {
   readonly status: StatusAnswer
   /** By name; null: not known. */
   readonly rates: ReadonlyMap<string, TaskRate> | null
-  /** Milliseconds since 1970, of the look. */
-  readonly seenMs: number
 }
 
 const COLUMNS = ['Task', 'Phase', 'Records/s', 'Behind', 'Lag', 'Watermark', 'Waiting for']
 
-export function TaskTable({ status, rates, seenMs }: TaskTableProps): ComponentChild {
+export function TaskTable({ status, rates }: TaskTableProps): ComponentChild {
   const { tasks, now_ms } = status
   return h('section', { class: 'card', 'aria-labelledby': 'tasks-title' }, [
     h('h2', { id: 'tasks-title' }, 'Tasks'),
@@ -35,7 +33,7 @@ export function TaskTable({ status, rates, seenMs }: TaskTableProps): ComponentC
         tasks.map((task) =>
           h('tr', { key: task.name, role: 'row', 'data-task': task.name }, [
             h('th', { role: 'rowheader', scope: 'row' }, task.name),
-            cellsOf(task, rates?.get(task.name) ?? null, now_ms, seenMs).map((content, i) =>
+            cellsOf(task, rates?.get(task.name) ?? null, now_ms).map((content, i) =>
               h('td', { role: 'cell', 'data-label': COLUMNS[i + 1] }, content),
             ),
           ]),
@@ -45,14 +43,14 @@ export function TaskTable({ status, rates, seenMs }: TaskTableProps): ComponentC
   ])
 }
 
-function cellsOf(task: Task, rate: TaskRate | null, nodeMs: number, seenMs: number): ComponentChild[] {
+function cellsOf(task: Task, rate: TaskRate | null, nodeMs: number): ComponentChild[] {
   const { phase, pending, watermark } = task
   return [
     h('span', { class: `phase ${phase}` }, phase),
     rate === null ? '–' : rateText(rate.records),
     pending === 0 ? 'nothing' : `${countText(pending)} message${pending === 1 ? '' : 's'}`,
     rate === null ? '–' : lagText(rate.lagS),
-    watermarkText(watermark, seenMs),
+    watermarkText(watermark, nodeMs),
     waitingText(task, nodeMs),
   ]
 }
@@ -62,12 +60,12 @@ function lagText(lagS: number | null): string {
   return lagS === 0 ? 'none' : durationText(lagS * 1_000)
 }
 
-/** By the clock of this page: nodes and browsers that show an age keep right time. */
-function watermarkText(watermark: number | null, seenMs: number): ComponentChild {
+/** By the clock of the node: that of a browser may be another one. */
+function watermarkText(watermark: number | null, nodeMs: number): ComponentChild {
   if (watermark === null) return 'none yet'
-  const ageMs = seenMs - watermark
+  const ageMs = nodeMs - watermark
   const text = ageMs < 0 ? `${durationText(-ageMs)} ahead` : `${durationText(ageMs)} old`
-  return h('time', { datetime: new Date(watermark).toISOString(), title: timeText(watermark, seenMs) }, text)
+  return h('time', { datetime: new Date(watermark).toISOString(), title: timeText(watermark, nodeMs) }, text)
 }
 
 function waitingText({ waiting }: Task, nodeMs: number): string {
