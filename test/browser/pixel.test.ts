@@ -234,7 +234,10 @@ it('sends what nobody answered for once more when the page goes, also where noth
   await until(() => intake.given.length >= 1)
   intake.away = null
   await page.goto('about:blank')
-  expect(await taken(1)).toMatchObject([{ page_id: expect.stringMatching(/\/leaving$/) }])
+  const events = await taken(1)
+  expect(events[0]!.page_id).toMatch(/\/leaving$/)
+  // A request that the end of the page cut off may come again: by its id it is the same event.
+  expect(new Set(events.map(({ event_id }) => event_id)).size).toBe(1)
 })
 
 it('arrives from an origin that is not configured as one event, though the page may not read the answer', async () => {
