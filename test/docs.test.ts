@@ -130,7 +130,9 @@ describe('references', () => {
 
   it.each(PAGES)('%s names scripts and commands that exist', (page) => {
     const { scripts } = JSON.parse(textOf('package.json')) as { scripts: Record<string, string> }
-    const commands = [...textOf('cli/main.ts').matchAll(/\.command\('(\w+)'\)/g)].map(([, name]) => name!)
+    const files = readdirSync(join(PROJECT_DIR, 'cli')).filter((name) => name.endsWith('.ts'))
+    const cli = files.map((name) => textOf(`cli/${name}`)).join('\n')
+    const commands = [...cli.matchAll(/\.command\('(\w+)'\)/g)].map(([, name]) => name!)
     const text = textOf(page)
     for (const [, name] of text.matchAll(/npm run ([\w:]+)/g)) expect(Object.keys(scripts)).toContain(name)
     for (const [, name] of text.matchAll(/npx holdfast (\w+)/g)) expect(commands).toContain(name)
