@@ -81,14 +81,16 @@ describe('query', () => {
   it('exits with 2 for a time that cannot be asked for', async () => {
     const { code, stdout, stderr } = await ask([...FEATURE, 'page', 'x', '--at', '5'])
     expect([code, stdout]).toEqual([2, ''])
-    expect(stderr).toMatch(/^USAGE: at must be a whole number: milliseconds.*\n$/)
+    expect(stderr).toMatch(/^holdfast: at must be a whole number: milliseconds.*\n$/)
   })
 
   it('exits with 1 where nobody answers, or not in time, and says what to do', async () => {
-    const nobody = await ask([...FEATURE, 'page', 'x', '--url', 'http://127.0.0.1:1'])
+    const [nobody, late] = await Promise.all([
+      ask([...FEATURE, 'page', 'x', '--url', 'http://127.0.0.1:1']),
+      ask([...FEATURE, 'user', 'x', '--wait', 'doors_user-1_0:9999.0']),
+    ])
     expect([nobody.code, nobody.stdout]).toEqual([1, ''])
     expect(nobody.stderr).toMatch(/no answer from http:\/\/127\.0\.0\.1:1: .*holdfast node/)
-    const late = await ask([...FEATURE, 'user', 'x', '--wait', 'doors_user-1_0:9999.0'])
     expect(late.code).toBe(1)
     expect(late.stderr).toMatch(/not applied in time; the node has applied doors_user-1_0:/)
   })
@@ -102,8 +104,8 @@ describe('query', () => {
     const refused = await ask(args)
     expect(refused.code).toBe(2)
     expect(refused.stderr).toMatch(/give a token with --token-file or HOLDFAST_TOKEN/)
-    expect((await ask([...args, '--token-file', file])).code).toBe(0)
-    expect((await ask(args, { HOLDFAST_TOKEN: token })).code).toBe(0)
+    const admitted = await Promise.all([ask([...args, '--token-file', file]), ask(args, { HOLDFAST_TOKEN: token })])
+    expect(admitted.map(({ code }) => code)).toEqual([0, 0])
     await chmod(file, 0o644)
     const open = await ask([...args, '--token-file', file])
     expect([open.code, open.stderr]).toEqual([2, expect.stringMatching(/chmod 600/)])
@@ -173,21 +175,6 @@ describe('what top computes', () => {
   })
 })
 
-/** The two commands as the program runs them; errors end it as cli/main.ts ends them. */
-const PROGRAM = `
-  import { Command, CommanderError } from 'commander'
-  import { queryCommand } from '${join(import.meta.dirname, 'query-command.ts')}'
-  import { topCommand } from '${join(import.meta.dirname, 'top-command.ts')}'
-  const program = new Command('holdfast').exitOverride().configureOutput({ outputError: () => {} })
-  queryCommand(program)
-  topCommand(program)
-  try {
-    await program.parseAsync(JSON.parse(process.env.ARGS), { from: 'user' })
-  } catch (error) {
-    process.stderr.write(error.message + '\\n')
-    process.exitCode = error instanceof CommanderError || error.code === 'USAGE' ? 2 : 1
-  }`
-
 interface Ended {
   readonly code: number | null
   readonly stdout: string
@@ -201,9 +188,8 @@ function ask(
   lines = Number.POSITIVE_INFINITY,
 ): Promise<Ended> {
   const withUrl = args.includes('--url') ? args : [...args, '--url', server.url]
-  const child = spawn(process.execPath, ['--input-type=module', '-e', PROGRAM], {
-    cwd: import.meta.dirname,
-    env: { ...NODE_ENVIRONMENT, ...process.env, ...env, ARGS: JSON.stringify(withUrl) },
+  const child = spawn(process.execPath, [join(import.meta.dirname, 'main.ts'), ...withUrl], {
+    env: { ...NODE_ENVIRONMENT, ...process.env, ...env },
     stdio: ['ignore', 'pipe', 'pipe'],
     timeout: 20_000,
   })
