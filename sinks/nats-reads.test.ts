@@ -49,6 +49,8 @@ it('answers with the JSON of HTTP, for one key and for several', async () => {
   await serve()
   const server = await readServer(world)
   const wait = await world.views('ann', ['home', 'a/b', 'home'])
+  // Pages of both partitions: each is waited for where it is read.
+  await ask(PAGE, { keys: ['home', 'a/b'], wait })
   expect(await ask(PAGE, { key: 'home', wait })).toMatchObject({ key: 'home', value: 2 })
   // Pinned: frames without records move the newest on while nobody writes.
   const { snapshot } = (await world.reads.pin())!
