@@ -23,6 +23,8 @@ export class SnapshotGone extends Error {
   }
 }
 
+const NOTHING = new Uint8Array()
+
 /** What a snapshot knows of a keyed store. */
 export interface SnapshotStore {
   readonly id: number
@@ -82,15 +84,24 @@ export class ReadSnapshot {
   ): Promise<(V | undefined)[]> {
     const { id, codec, lowestBucket, packed } = this.#store(store)
     const writer = new KeyWriter()
-    const bytes = keys.map(([bucket, key]) =>
-      packed.has(bucket) ? writer.bucket(KIND.packed, id, bucket) : writer.keyed(id, bucket, key),
-    )
+    const bytes: Uint8Array[] = []
+    // A packed bucket holds many keys: it is read and decoded once, however many of them are asked for.
+    const packedAt = new Map<number, number>()
+    const places = keys.map(([bucket, key]) => {
+      if (!packed.has(bucket)) return bytes.push(writer.keyed(id, bucket, key)) - 1
+      const known = packedAt.get(bucket)
+      if (known !== undefined) return known
+      const place = bytes.push(writer.bucket(KIND.packed, id, bucket)) - 1
+      packedAt.set(bucket, place)
+      return place
+    })
     const values = await this.#reading(() => this.#backend.multiGet(bytes))
-    return values.map((value, i) => {
-      const [bucket, key] = keys[i]!
-      if (value === null || bucket < lowestBucket) return undefined
-      const own = packed.has(bucket) ? decodePacked(value).find(([name]) => name === key)?.[1] : value
-      return own === undefined ? undefined : decode<V>(codec, store, own)
+    const entries = new Map<number, ReadonlyMap<string, Uint8Array>>()
+    for (const [bucket, place] of packedAt) entries.set(bucket, new Map(decodePacked(values[place] ?? NOTHING)))
+    return keys.map(([bucket, key], i) => {
+      const inBucket = entries.get(bucket)
+      const own = inBucket === undefined ? values[places[i]!] : inBucket.get(key)
+      return own == null || bucket < lowestBucket ? undefined : decode<V>(codec, store, own)
     })
   }
 
