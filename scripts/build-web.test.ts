@@ -7,7 +7,7 @@ import { dirname, join } from 'node:path'
 import { promisify } from 'node:util'
 import { gzipSync } from 'node:zlib'
 import { afterAll, expect, it } from 'vitest'
-import { buildWeb, HASH_FILE, OTHER_SOURCES, sourcesHash } from './build-web.ts'
+import { buildWeb, HASH_FILE, OTHER_SOURCES, replacePage, sourcesHash } from './build-web.ts'
 
 const run = promisify(execFile)
 const PROJECT_DIR = join(import.meta.dirname, '..')
@@ -43,6 +43,22 @@ it('two processes that build at once leave one whole page', async () => {
   expect(readdirSync(pageDir).sort()).toEqual(['assets', 'index.html', HASH_FILE])
   expect(await buildWeb({ pageDir, say: () => {} })).toBe(false)
   expect(readdirSync(dir).filter((name) => name.startsWith('twice.'))).toEqual([])
+})
+
+it('what cannot be put in its place is no harm where another process put the same page there', () => {
+  const pageDir = join(dir, 'taken')
+  const half = `${pageDir}.half`
+  const obstruct = () => {
+    for (const path of [pageDir, half, `${half}.old`]) {
+      mkdirSync(path, { recursive: true })
+      writeFileSync(join(path, HASH_FILE), 'a hash')
+    }
+  }
+  obstruct()
+  expect(() => replacePage(pageDir, half, 'a hash')).not.toThrow()
+  obstruct()
+  expect(() => replacePage(pageDir, half, 'another')).toThrow('ENOTEMPTY')
+  rmSync(half, { recursive: true })
 })
 
 it('has little script, names no other host, and no script or style within the page', async () => {

@@ -35,7 +35,7 @@ export async function buildWeb({ say, pageDir = PAGE_DIR }: BuildOptions): Promi
   try {
     await bundle(half)
     writeFileSync(join(half, HASH_FILE), hash)
-    replace(pageDir, half, hash)
+    replacePage(pageDir, half, hash)
   } finally {
     rmSync(half, { recursive: true, force: true })
   }
@@ -79,7 +79,8 @@ function hashOf(pageDir: string): string | null {
   return existsSync(path) ? readFileSync(path, 'utf8') : null
 }
 
-function replace(pageDir: string, half: string, hash: string): void {
+/** Moves a page that is whole to its place. Throws where it cannot, and the page there is another one. */
+export function replacePage(pageDir: string, half: string, hash: string): void {
   const former = `${half}.old`
   try {
     // Moved and not deleted file by file: a node that looks now finds all of it, or nothing.

@@ -99,6 +99,28 @@ async function rises(page: Page, selector: string): Promise<void> {
   await exceeds(() => number(page, selector), before)
 }
 
+/** Keeps every rate of accepted events that the page shows from now on; returns how to ask for the highest. */
+async function watchRates(page: Page): Promise<() => Promise<number>> {
+  await page.locator('[data-total=accepted] .rate').waitFor()
+  await page.evaluate(`window.ratesSeen = [0]
+    new MutationObserver(() => {
+      const text = document.querySelector('[data-total=accepted] .rate')?.textContent ?? ''
+      if (/^[\\d,.]+ per second$/.test(text)) ratesSeen.push(Number(text.replace(' per second', '').replaceAll(',', '')))
+    }).observe(document.body, { subtree: true, childList: true, characterData: true })`)
+  return async () => Number(await page.evaluate('Math.max(...ratesSeen)'))
+}
+
+/** From now on the node has accepted so many events more: what it did while nobody looked. */
+function acceptMore(node: PageNode, more: number): void {
+  const { onLook } = node
+  node.onLook = () => {
+    onLook()
+    node.tasks = node.tasks.map((task) =>
+      task.stage === 'user' ? { ...task, counts: { ...task.counts, accepted: task.counts.accepted! + more } } : task,
+    )
+  }
+}
+
 describe.runIf(typeof browser !== 'string')('the live page', { concurrent: true }, () => {
   it('shows totals that rise, with their rates and a line, and asks nobody but its node', async () => {
     const stage = await openStage()
@@ -147,6 +169,7 @@ describe.runIf(typeof browser !== 'string')('the live page', { concurrent: true 
     await page.getByText('this node has no such feature').waitFor()
     await page.getByText('Left out of the address: 1.').waitFor()
 
+    const highestRate = await watchRates(page)
     stage.node.values.set('user/a/b,c', 41)
     await page.getByLabel('Feature').selectOption('page_views_1h by user')
     await page.getByLabel('Key').fill('a/b,c')
@@ -154,6 +177,12 @@ describe.runIf(typeof browser !== 'string')('the live page', { concurrent: true 
     await page.getByRole('button', { name: 'Stop watching page x' }).click()
     await page.locator('[data-watched="page_views_1h/user/a%2Fb%2Cc"] .fresh', { hasText: '41' }).waitFor()
     expect(new URL(page.url()).search).toBe(`${WATCH},page_views_1h/user/a%2Fb%2Cc`)
+
+    // A look out of turn, for the new row, is no burst of events.
+    await rises(page, '[data-watched="page_views_1h/page/home"] .fresh')
+    await rises(page, '[data-watched="page_views_1h/page/home"] .fresh')
+    expect(await highestRate()).toBeGreaterThan(0)
+    expect(await highestRate()).toBeLessThan(500)
 
     await page.reload()
     await page.locator('[data-watched="page_views_1h/user/a%2Fb%2Cc"] .fresh', { hasText: '41' }).waitFor()
@@ -187,9 +216,14 @@ describe.runIf(typeof browser !== 'string')('the live page', { concurrent: true 
     await page.waitForTimeout(2_100)
     // What is read aloud does not change while nothing does.
     expect(await note.innerText()).toBe(said)
+    const highestRate = await watchRates(page)
+    acceptMore(stage.node, 1_000_000)
     await stage.node.open(pageDir)
     await live(page)
-    await rises(page, '[data-total=accepted] .big')
+    await exceeds(highestRate, 0)
+    // What happened meanwhile was not all in one second.
+    expect(await highestRate()).toBeLessThan(500)
+    expect(await number(page, '[data-total=accepted] .big')).toBeGreaterThan(2_000_000)
     await rises(page, '[data-watched="page_views_1h/page/home"] .fresh')
   })
 
@@ -210,8 +244,12 @@ describe.runIf(typeof browser !== 'string')('the live page', { concurrent: true 
     const whenHidden = asked()
     await page.waitForTimeout(2_500)
     expect(asked()).toBe(whenHidden)
+    const highestRate = await watchRates(page)
+    acceptMore(stage.node, 1_000_000)
     await see(false)
     await exceeds(asked, whenHidden)
+    await exceeds(highestRate, 0)
+    expect(await highestRate()).toBeLessThan(500)
   })
 
   it.each([

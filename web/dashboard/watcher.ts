@@ -6,7 +6,7 @@
 import { HoldfastClient, type StatusAnswer } from '../../client/holdfast.ts'
 import { lookAt, type Values } from './look.ts'
 import { type Events, eventsOf, type Point, type Rates, ratesBetween, withPoint } from './rates.ts'
-import { formatWatchList, nameOf, parseWatchList, WATCHED_MAX, type Watched, type WatchList } from './watch-list.ts'
+import { formatWatchList, nameOf, parseWatchList, type Watched, type WatchList } from './watch-list.ts'
 
 /** Milliseconds between looks. */
 const LOOK_MS = 1_000
@@ -67,14 +67,13 @@ export class Watcher {
     }
   }
 
+  /** As the last row. */
   watch(row: Watched): void {
-    const { rows } = this.#state.watch
-    const others = rows.filter((other) => nameOf(other) !== nameOf(row))
-    if (others.length < WATCHED_MAX) this.#showRows([...others, row])
+    this.#showRows([...this.#othersThan(row), row])
   }
 
   unwatch(row: Watched): void {
-    this.#showRows(this.#state.watch.rows.filter((other) => nameOf(other) !== nameOf(row)))
+    this.#showRows(this.#othersThan(row))
   }
 
   /** null: none from now on. */
@@ -90,6 +89,10 @@ export class Watcher {
       rates: null,
     })
     this.#wake()
+  }
+
+  #othersThan(row: Watched): Watched[] {
+    return this.#state.watch.rows.filter((other) => nameOf(other) !== nameOf(row))
   }
 
   #showRows(rows: readonly Watched[]): void {
