@@ -29,7 +29,9 @@ const Row = Type.Object({
 })
 
 const StatusAnswer = Type.Object({
-  now_ms: Type.Number({ description: 'Clock of the node, milliseconds since 1970, never set back: for rates between two looks.' }),
+  now_ms: Type.Number({
+    description: 'Clock of the node, milliseconds since 1970, never set back: for rates between two looks.',
+  }),
   tasks: Type.Array(Row),
 })
 

@@ -56,7 +56,7 @@ interface Answer {
   events: { position?: string; error?: { code: string; field?: string } }[]
 }
 
-async function valueOf(entity: string, key: string, position?: string): Promise<number> {
+async function countOf(entity: string, key: string, position?: string): Promise<number> {
   const query = position === undefined ? '' : `?wait=${encodeURIComponent(position)}`
   const response = await fetch(`${url}/v1/features/page_views_1h/${entity}/${encodeURIComponent(key)}${query}`)
   const answer = (await response.json()) as { value: number }
@@ -75,10 +75,10 @@ describe('the front door', () => {
     expect([status, body.taken, body.refused]).toEqual([200, 3, 1])
     expect(body.events[2]!.error).toMatchObject({ code: 'EVENT_FIELD_MISSING', field: 'event_id' })
     const [ann, bob] = body.events as [{ position: string }, { position: string }]
-    expect(await valueOf('user', 'ann', ann.position)).toBe(1)
-    await valueOf('page', 'home', ann.position)
-    expect(await valueOf('page', 'home', bob.position)).toBe(2)
-    expect(await valueOf('user', 'nobody')).toBe(0)
+    expect(await countOf('user', 'ann', ann.position)).toBe(1)
+    await countOf('page', 'home', ann.position)
+    expect(await countOf('page', 'home', bob.position)).toBe(2)
+    expect(await countOf('user', 'nobody')).toBe(0)
   })
 
   it('answers over NATS what it answers over HTTP', async () => {
@@ -93,8 +93,8 @@ describe('the front door', () => {
     expect([response.status, response.headers.get('content-type')]).toEqual([200, 'image/gif'])
     expect((await response.arrayBuffer()).byteLength).toBe(43)
     const { body } = await post(view('g2', 'gif', { page_id: 'other' }))
-    expect(await valueOf('user', 'gif', body.events[0]!.position)).toBe(2)
-    expect(await valueOf('page', 'shelf', body.events[0]!.position)).toBe(1)
+    expect(await countOf('user', 'gif', body.events[0]!.position)).toBe(2)
+    expect(await countOf('page', 'shelf', body.events[0]!.position)).toBe(1)
   })
 
   it('says that it is ready, what its tasks do, and counts requests', async () => {
@@ -123,9 +123,9 @@ describe('the front door', () => {
   it('after a restart has what it had, and takes the same events as duplicates', async () => {
     await stop()
     await start()
-    expect(await valueOf('user', 'ann')).toBe(1)
+    expect(await countOf('user', 'ann')).toBe(1)
     const { body } = await post([view('e1', 'ann'), view('e3', 'ann')])
-    expect(await valueOf('user', 'ann', body.events[1]!.position)).toBe(2)
+    expect(await countOf('user', 'ann', body.events[1]!.position)).toBe(2)
     await stop()
     const audit = await holdfast(['audit', '--data-dir', join(work.path, 'data')])
     expect([audit.code, audit.stdout]).toEqual([0, expect.stringMatching(/no faults/)])
