@@ -24,7 +24,7 @@ export function Totals({ events, rates }: TotalsProps): ComponentChild {
       h('div', { class: `card total ${name}`, 'data-total': name }, [
         h('h2', null, label),
         h('p', { class: 'big' }, countText(events[of])),
-        h('p', { class: 'rate' }, rates === null ? 'rate not known yet' : `${rateText(rates[of])} per second`),
+        h('p', { class: 'rate' }, rates === null ? 'rate not known' : `${rateText(rates[of])} per second`),
         h('p', { class: 'hint' }, hint),
       ]),
     ),
