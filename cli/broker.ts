@@ -4,7 +4,15 @@ import { HoldfastError } from '../log/errors.ts'
 import { LogUnavailable } from '../log/log.ts'
 import { connectLog, type NatsLog } from '../log/nats-log.ts'
 import { type NatsServerHandle, startNatsServer } from '../log/nats-supervisor.ts'
+import { askPatiently, type OnWait } from '../log/patience.ts'
+import type { Runtime } from '../log/runtime.ts'
 import type { ThreadConnection } from '../topology/host-messages.ts'
+
+/**
+ * Milliseconds that a command which has reached its broker waits for it at the start. Our own server is back within one or
+ * two when something kills it; of another one that stays away a person wants to know.
+ */
+export const START_PATIENCE_MS = 30_000
 
 export interface Broker {
   readonly log: NatsLog
@@ -63,6 +71,28 @@ export async function openBroker({ nats, port, storeDir, name, mappings, say }: 
     await server?.stop()
     throw error
   }
+}
+
+/** Asks what a command must know before its tasks start, also where the broker goes away in that moment. */
+export async function askAtStart<T>(
+  { runtime, say, isGivenUp }: AskAtStart,
+  ask: () => Promise<T>,
+  patienceMs = START_PATIENCE_MS,
+): Promise<T> {
+  const until = runtime.now() + patienceMs
+  let isSaid = false
+  const onWait: OnWait = (_, __, detail) => {
+    if (!isSaid) say(`waiting for the broker: ${detail}`)
+    isSaid = true
+  }
+  return askPatiently({ runtime, onWait }, 'the streams', ask, () => isGivenUp() || runtime.now() >= until)
+}
+
+export interface AskAtStart {
+  readonly runtime: Runtime
+  readonly say: (line: string) => void
+  /** Whether somebody wants the command to end. */
+  readonly isGivenUp: () => boolean
 }
 
 /** A command says at once that nobody answers; what it is in the middle of waits for ever (log/patience.ts). */

@@ -14,7 +14,7 @@ import { CONTROL_WRITER, outputStream, type Plan, plainMapping, stageSubject } f
 import { ensureStreams, refuseTooSmall, streamSpecs, trimBytesFor } from '../topology/streams.ts'
 import { DEFAULT_TUNING } from '../topology/task.ts'
 import { ThreadedHost } from '../topology/threaded-host.ts'
-import { type Broker, openBroker } from './broker.ts'
+import { askAtStart, type Broker, openBroker } from './broker.ts'
 import { openNodeDirectory } from './data-directory.ts'
 import { EarlyEnd } from './early-end.ts'
 import { type FrontDoorOptions, openFrontDoor } from './front-door.ts'
@@ -86,7 +86,8 @@ async function live(
   end: EarlyEnd,
 ): Promise<void> {
   const streams = streamSettings(options)
-  await ensureStreams(log, streamSpecs(plan, streams))
+  const isGivenUp = (): boolean => end.requested
+  await askAtStart({ runtime, say, isGivenUp }, () => ensureStreams(log, streamSpecs(plan, streams)))
   const stopped = Promise.withResolvers<void>()
   const host: TaskHost = new ThreadedHost({
     graph: liveGraphOf(options),

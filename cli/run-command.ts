@@ -22,7 +22,7 @@ import { outputStream, type Plan, RELEASE } from '../topology/plan.ts'
 import { ensureStreams, firstUsed, refuseTooSmall, streamSpecs, trimBytesFor } from '../topology/streams.ts'
 import { DEFAULT_TUNING, type TaskStatus, type Waiting } from '../topology/task.ts'
 import { ThreadedHost } from '../topology/threaded-host.ts'
-import { type Broker, openBroker } from './broker.ts'
+import { type AskAtStart, askAtStart, type Broker, openBroker } from './broker.ts'
 import { DataDirectory, sha256OfFile } from './data-directory.ts'
 import { EarlyEnd } from './early-end.ts'
 import { ProgressDisplay } from './progress.ts'
@@ -85,8 +85,9 @@ export async function run(options: RunOptions, runtime: Runtime): Promise<Summar
       const specs = streamSpecs(plan, streamSettings(options))
       let isOurs = options.isFreshNamespace
       try {
-        await ensureStreams(broker.log, specs)
-        if (directory.starts === 0) await refuseOtherLog(broker.log, specs, namespace)
+        const start: AskAtStart = { runtime, say: sayerOf(options), isGivenUp: () => end.requested }
+        await askAtStart(start, () => ensureStreams(broker.log, specs))
+        if (directory.starts === 0) await askAtStart(start, () => refuseOtherLog(broker.log, specs, namespace))
         // In a namespace that somebody named, the streams are surely ours to delete only from here on.
         isOurs = true
         return await Promise.race([runOn(broker, directory, plan, options, runtime, startedAt, end), end.abandoned])
@@ -113,15 +114,19 @@ async function refuseOtherLog(log: Log, specs: readonly StreamSpec[], namespace:
 
 const streamSettings = ({ logBytes }: RunOptions) => ({ totalBytes: logBytes, replicas: 1 })
 
+function sayerOf({ quiet }: RunOptions): (line: string) => void {
+  return (line) => {
+    if (!quiet) process.stderr.write(`${line}\n`)
+  }
+}
+
 async function withBroker<T>(
-  { nats, quiet }: RunOptions,
+  options: RunOptions,
   { natsDir: storeDir }: DataDirectory,
   work: (broker: Broker) => Promise<T>,
 ): Promise<T> {
-  const say = (line: string) => {
-    if (!quiet) process.stderr.write(`${line}\n`)
-  }
-  const broker = await openBroker({ nats, storeDir, name: 'run', mappings: {}, say })
+  const say = sayerOf(options)
+  const broker = await openBroker({ nats: options.nats, storeDir, name: 'run', mappings: {}, say })
   try {
     return await work(broker)
   } finally {
