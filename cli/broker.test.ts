@@ -13,7 +13,8 @@ function asked(failures: number, error: Error = new LogUnavailable('timeout')) {
     if (seen.asked++ < failures) throw error
     return 'answer'
   }
-  const start = { runtime: realRuntime, say: (line: string) => seen.said.push(line), isGivenUp: () => false }
+  const end = { requested: false, throwIfRequested: () => {} }
+  const start = { runtime: realRuntime, say: (line: string) => seen.said.push(line), end }
   return { seen, ask, start }
 }
 
@@ -28,7 +29,11 @@ it('ends where the broker stays away, where somebody wants it to, and at once fo
   await expect(askAtStart(away.start, away.ask, 50)).rejects.toThrow(LogUnavailable)
   expect(away.seen.asked).toBeGreaterThan(2)
   const stopped = asked(Number.POSITIVE_INFINITY)
-  await expect(askAtStart({ ...stopped.start, isGivenUp: () => true }, stopped.ask)).rejects.toThrow(LogUnavailable)
+  const throwIfRequested = (): void => {
+    throw new Error('interrupted')
+  }
+  const end = { requested: true, throwIfRequested }
+  await expect(askAtStart({ ...stopped.start, end }, stopped.ask)).rejects.toThrow('interrupted')
   expect(stopped.seen.asked).toBe(1)
   const wrong = asked(1, new HoldfastError('SETTINGS_DROPPED', 'another server'))
   await expect(askAtStart(wrong.start, wrong.ask)).rejects.toThrow('another server')

@@ -7,6 +7,7 @@ import { type NatsServerHandle, startNatsServer } from '../log/nats-supervisor.t
 import { askPatiently, type OnWait } from '../log/patience.ts'
 import type { Runtime } from '../log/runtime.ts'
 import type { ThreadConnection } from '../topology/host-messages.ts'
+import type { EarlyEnd } from './early-end.ts'
 
 /**
  * Milliseconds that a command which has reached its broker waits for it at the start. Our own server is back within one or
@@ -75,7 +76,7 @@ export async function openBroker({ nats, port, storeDir, name, mappings, say }: 
 
 /** Asks what a command must know before its tasks start, also where the broker goes away in that moment. */
 export async function askAtStart<T>(
-  { runtime, say, isGivenUp }: AskAtStart,
+  { runtime, say, end }: AskAtStart,
   ask: () => Promise<T>,
   patienceMs = START_PATIENCE_MS,
 ): Promise<T> {
@@ -85,14 +86,19 @@ export async function askAtStart<T>(
     if (!isSaid) say(`waiting for the broker: ${detail}`)
     isSaid = true
   }
-  return askPatiently({ runtime, onWait }, 'the streams', ask, () => isGivenUp() || runtime.now() >= until)
+  try {
+    return await askPatiently({ runtime, onWait }, 'the streams', ask, () => end.requested || runtime.now() >= until)
+  } catch (error) {
+    end.throwIfRequested()
+    throw error
+  }
 }
 
 export interface AskAtStart {
   readonly runtime: Runtime
   readonly say: (line: string) => void
-  /** Whether somebody wants the command to end. */
-  readonly isGivenUp: () => boolean
+  /** Whether somebody wants the command to end; what it throws then. */
+  readonly end: Pick<EarlyEnd, 'requested' | 'throwIfRequested'>
 }
 
 /** A command says at once that nobody answers; what it is in the middle of waits for ever (log/patience.ts). */

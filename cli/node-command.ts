@@ -86,8 +86,7 @@ async function live(
   end: EarlyEnd,
 ): Promise<void> {
   const streams = streamSettings(options)
-  const isGivenUp = (): boolean => end.requested
-  await askAtStart({ runtime, say, isGivenUp }, () => ensureStreams(log, streamSpecs(plan, streams)))
+  await askAtStart({ runtime, say, end }, () => ensureStreams(log, streamSpecs(plan, streams)))
   const stopped = Promise.withResolvers<void>()
   const host: TaskHost = new ThreadedHost({
     graph: liveGraphOf(options),

@@ -85,7 +85,7 @@ export async function run(options: RunOptions, runtime: Runtime): Promise<Summar
       const specs = streamSpecs(plan, streamSettings(options))
       let isOurs = options.isFreshNamespace
       try {
-        const start: AskAtStart = { runtime, say: sayerOf(options), isGivenUp: () => end.requested }
+        const start: AskAtStart = { runtime, say: sayerOf(options), end }
         await askAtStart(start, () => ensureStreams(broker.log, specs))
         if (directory.starts === 0) await askAtStart(start, () => refuseOtherLog(broker.log, specs, namespace))
         // In a namespace that somebody named, the streams are surely ours to delete only from here on.
