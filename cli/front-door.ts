@@ -6,7 +6,6 @@ import { NO_WATERMARK } from '../log/frame.ts'
 import type { NatsLog } from '../log/nats-log.ts'
 import type { Runtime } from '../log/runtime.ts'
 import { admitWriters } from '../sinks/http/access-token.ts'
-import { Tokens } from '../sinks/http/auth.ts'
 import { healthRoutes, type NodeStatus } from '../sinks/http/health-routes.ts'
 import { ingestRoutes } from '../sinks/http/ingest-routes.ts'
 import { HttpMetrics } from '../sinks/http/metrics.ts'
@@ -16,6 +15,7 @@ import { readRoutes } from '../sinks/http/read-routes.ts'
 import { openHttpServer } from '../sinks/http/server.ts'
 import { statusRoutes } from '../sinks/http/status-routes.ts'
 import { taskMetrics } from '../sinks/http/task-metrics.ts'
+import { TokenFile } from '../sinks/http/token-file.ts'
 import { serveReads } from '../sinks/nats-reads.ts'
 import type { StatusRow } from '../sinks/status.ts'
 import { statusOf, type TaskHost } from '../topology/host.ts'
@@ -52,7 +52,7 @@ export interface FrontDoor {
 /** Opens it. Throws USAGE where it cannot listen there, or may not. */
 export async function openFrontDoor(options: FrontDoorOptions, parts: NodeParts): Promise<FrontDoor> {
   const { plan, host, log, runtime, say } = parts
-  const tokens = options.tokenFile === undefined ? null : Tokens.load(options.tokenFile)
+  const tokens = options.tokenFile === undefined ? null : new TokenFile(options.tokenFile, say)
   const metrics = new HttpMetrics()
   const intake = new Ingest({ plan, log, runtime })
   const reads = new HostReads({ plan, host, runtime })
@@ -87,6 +87,7 @@ export async function openFrontDoor(options: FrontDoorOptions, parts: NodeParts)
   return {
     url: server.url,
     close: async () => {
+      tokens?.close()
       await Promise.all([server.close(), overNats.stop()])
     },
   }

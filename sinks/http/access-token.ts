@@ -3,14 +3,14 @@
 // The answers are those of the door (auth.ts, AU2), and nothing of the token goes anywhere else (AU3).
 
 import type { FastifyRequest } from 'fastify'
-import { authorize, type Tokens, unauthorized } from './auth.ts'
+import { authorize, type TokenHolders, unauthorized } from './auth.ts'
 import { FailureLimit, HTTP_LIMITS } from './limits.ts'
 
 /** Throws 401, 403 or 429 where the caller may not write. */
 export type Admit = (request: FastifyRequest, accessToken: string | null) => void
 
 /** Admits holders of a token with the scope `write`; everybody where there are no tokens (the server is on loopback then). */
-export function admitWriters(tokens: Tokens | null, namespace: string): Admit {
+export function admitWriters(tokens: TokenHolders | null, namespace: string): Admit {
   const failures = new FailureLimit(HTTP_LIMITS)
   return (request, accessToken) => {
     if (tokens === null) return

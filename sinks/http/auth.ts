@@ -52,7 +52,28 @@ export function newToken(
   return { token, line: JSON.stringify(line) }
 }
 
-export class Tokens {
+/** Whoever knows tokens: those of one text, or of a file that changes (token-file.ts). */
+export interface TokenHolders {
+  /** Who sends this `Authorization` header; null: nobody whom we know, or no longer. */
+  holderOf(authorization: string | undefined, nowMs: number): Holder | null
+}
+
+/** The text of a token file. Throws USAGE where it cannot be read, or could be by others than its owner. */
+export function readTokenFile(path: string): string {
+  try {
+    const { mode, size } = statSync(path)
+    // Windows has no such modes.
+    if (process.platform !== 'win32' && (mode & 0o077) !== 0)
+      throw usage(`the token file ${path} can be used by others than its owner: chmod 600 ${path}`)
+    if (size > TOKEN_FILE_BYTES_MAX) throw usage(`the token file ${path} is too large for ${TOKENS_MAX} tokens`)
+    return readFileSync(path, 'utf8')
+  } catch (error) {
+    if (error instanceof HoldfastError) throw error
+    throw usage(`cannot read the token file ${path}: ${(error as NodeJS.ErrnoException).code}`)
+  }
+}
+
+export class Tokens implements TokenHolders {
   readonly #known: readonly Known[]
 
   private constructor(lines: readonly Known[]) {
@@ -61,17 +82,7 @@ export class Tokens {
 
   /** Reads a token file: one JSON object a line, or an array of them. Throws USAGE, without a word of what is in it. */
   static load(path: string): Tokens {
-    try {
-      const { mode, size } = statSync(path)
-      // Windows has no such modes.
-      if (process.platform !== 'win32' && (mode & 0o077) !== 0)
-        throw usage(`the token file ${path} can be used by others than its owner: chmod 600 ${path}`)
-      if (size > TOKEN_FILE_BYTES_MAX) throw usage(`the token file ${path} is too large for ${TOKENS_MAX} tokens`)
-      return Tokens.parse(readFileSync(path, 'utf8'))
-    } catch (error) {
-      if (error instanceof HoldfastError) throw error
-      throw usage(`cannot read the token file ${path}: ${(error as NodeJS.ErrnoException).code}`)
-    }
+    return Tokens.parse(readTokenFile(path))
   }
 
   /** The tokens in the text of a token file. */
@@ -82,7 +93,6 @@ export class Tokens {
     return new Tokens(lines)
   }
 
-  /** Who sends this `Authorization` header; null: nobody whom we know, or no longer. */
   holderOf(authorization: string | undefined, nowMs: number): Holder | null {
     const token = /^Bearer ([\w~+/.-]+=*)$/i.exec(authorization ?? '')?.[1]
     if (token === undefined || token.length < TOKEN_CHARACTERS_MIN || token.length > TOKEN_CHARACTERS_MAX) return null

@@ -12,7 +12,7 @@ import { Type, type TypeBoxTypeProvider } from '@fastify/type-provider-typebox'
 import { type FastifyReply, type FastifyRequest, fastify, LogController, type RouteOptions } from 'fastify'
 import { assert, HoldfastError } from '../../log/errors.ts'
 import type { App, RouteScope, Routes } from './app.ts'
-import { authorize, type Tokens, unauthorized } from './auth.ts'
+import { authorize, type TokenHolders, unauthorized } from './auth.ts'
 import { answerSocketError, errorAnswers, factsOf, HttpError, onError, sendError } from './errors.ts'
 import { FailureLimit, HTTP_LIMITS, type HttpLimits, RequestLimit, TIMEOUT_LOOK_MS } from './limits.ts'
 import { httpLogger, type LoggerOptions } from './logger.ts'
@@ -26,7 +26,7 @@ export interface HttpServerOptions {
   /** Of the node: a token of another one gets 403. */
   readonly namespace: string
   /** null: everything is allowed, on loopback. */
-  readonly tokens: Tokens | null
+  readonly tokens: TokenHolders | null
   /** Each runs in a context of its own. */
   readonly routes: readonly Routes[]
   readonly metrics: HttpMetrics
@@ -152,7 +152,7 @@ function isLoopback(host: string): boolean {
 
 /** Lets requests in or throws their answer (HS1), and counts those under way. */
 class Door {
-  readonly #tokens: Tokens | null
+  readonly #tokens: TokenHolders | null
   readonly #namespace: string
   readonly #metrics: HttpMetrics
   readonly #requests: RequestLimit
