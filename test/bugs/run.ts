@@ -1,5 +1,6 @@
-// The deliberate bugs of protocol.md, section 12: each is a patch of the real files, applied to a copy of the project; the
-// simulation of that copy has to find it. The unpatched copy has to survive.
+// The deliberate bugs of protocol.md, section 12, and the one of reliability.md, O8: each is a patch of the real files, applied
+// to a copy of the project; the simulation of that copy has to find it, or readers of a real node of that copy what only
+// they can see. The unpatched copy has to survive the simulation, and does the readers in test/kill/kill.test.ts.
 //
 //     node test/bugs/run.ts [--kills N] [--only NAME] [--json]
 //
@@ -11,6 +12,7 @@ import { cp, mkdtemp, readdir, readFile, rm, symlink } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { basename, dirname, join } from 'node:path'
 import { parseArgs, promisify } from 'node:util'
+import { hammerReads } from '../kill/reads.ts'
 import type { CampaignResult } from '../simulation/campaign.ts'
 
 const PROJECT_DIR = join(import.meta.dirname, '..', '..')
@@ -18,6 +20,10 @@ const NOT_COPIED = new Set(['node_modules', '.git', '.holdfast', 'out', 'dist', 
 /** Kills within which a bug has to be caught (reliability.md, O6), and those that the unpatched copy has to survive. */
 export const KILLS_TO_CATCH = 50
 export const KILLS_TO_SURVIVE = 200
+/** Bugs that readers of a real node see: the simulation has none. */
+export const READERS_SEE: ReadonlySet<string> = new Set(['snapshot-swapped-before-write'])
+/** Keys that readers read before a bug counts as missed: every commit under load shows it. */
+const READS_TO_CATCH = 50_000
 /** Milliseconds; a patched copy may run in circles. */
 const RUN_MS_MAX = 240_000
 const OUTPUT_BYTES_MAX = 64 * 1024 * 1024
@@ -75,8 +81,26 @@ export interface Verdict {
   readonly what: string
 }
 
-/** Runs the simulation of a copy until something is found, or for so many kills. */
+/** Runs the simulation of a copy, or readers of it, until something is found, or for so many kills. */
 export function judge(bug: Bug | null, killsMax: number): Promise<Verdict> {
+  return bug !== null && READERS_SEE.has(bug.name) ? judgeByReaders(bug) : judgeBySimulation(bug, killsMax)
+}
+
+function judgeByReaders(bug: Bug): Promise<Verdict> {
+  return withBug(bug, async (repo) => {
+    const workDir = await mkdtemp(join(tmpdir(), 'holdfast-bug-reads-'))
+    const options = { repo, reads: READS_TO_CATCH, kills: 0, seed: 1, workDir, stopAtFinding: true, onKill: () => {} }
+    try {
+      const { findings, kills } = await hammerReads(options)
+      const caughtBy = [...new Set(findings.map(({ oracle }) => oracle))]
+      return { bug: bug.name, caughtBy, kills, trials: 1, what: findings[0]?.text ?? '' }
+    } finally {
+      await rm(workDir, { recursive: true, force: true })
+    }
+  })
+}
+
+function judgeBySimulation(bug: Bug | null, killsMax: number): Promise<Verdict> {
   return withBug(bug, async (dir) => {
     const { kills, trials, failed } = await simulate(dir, killsMax)
     const [first] = failed

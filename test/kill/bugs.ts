@@ -1,11 +1,11 @@
 // The deliberate bugs of protocol.md, section 12, against real processes: each patch of test/bugs/ in a copy of the project,
 // killed until an oracle speaks. The twin and the oracles are those of the unpatched project.
 // What needs a second owner, a standby, retention, a log that lies, or an operator that one `run` has not got, is left to
-// the simulation (test/bugs/run.ts).
+// the simulation, and what only readers see to them (test/bugs/run.ts).
 
 import { mkdir } from 'node:fs/promises'
 import { join } from 'node:path'
-import { type Bug, bugs, judge, KILLS_TO_CATCH, withBug } from '../bugs/run.ts'
+import { type Bug, bugs, judge, KILLS_TO_CATCH, READERS_SEE, withBug } from '../bugs/run.ts'
 import { type CampaignOptions, campaign } from './campaign.ts'
 import { POINTS, TUNINGS } from './scenario.ts'
 import { type Finding, undisturbed } from './trial.ts'
@@ -39,17 +39,18 @@ export async function catchBugs(
   const verdicts: BugVerdict[] = []
   for (const bug of await bugs()) {
     if (only !== null && bug.name !== only) continue
-    const isReal = everywhere || REAL.has(bug.name)
-    const verdict = isReal ? await catchWithKills(options, bug) : await catchInSimulation(bug)
+    const isReal = !READERS_SEE.has(bug.name) && (everywhere || REAL.has(bug.name))
+    const verdict = isReal ? await catchWithKills(options, bug) : await catchOtherwise(bug)
     verdicts.push(verdict)
     onVerdict(verdict)
   }
   return verdicts
 }
 
-async function catchInSimulation(bug: Bug): Promise<BugVerdict> {
+async function catchOtherwise(bug: Bug): Promise<BugVerdict> {
   const { caughtBy, kills, what } = await judge(bug, KILLS_TO_CATCH)
-  return { bug: bug.name, by: 'simulation', oracle: caughtBy.join(', '), kills, what }
+  const by = READERS_SEE.has(bug.name) ? 'real processes' : 'simulation'
+  return { bug: bug.name, by, oracle: caughtBy.join(', '), kills, what }
 }
 
 function catchWithKills(options: BugOptions, bug: Bug): Promise<BugVerdict> {

@@ -13,6 +13,7 @@ import { writeInput } from './input.ts'
 import { killLiveNode } from './live.ts'
 import { OutsideBroker } from './outside-broker.ts'
 import { HoldfastProcess } from './process.ts'
+import { hammerReads, vacuous } from './reads.ts'
 import type { Blow, Scenario } from './scenario.ts'
 import { scenarioOf, TUNINGS } from './scenario.ts'
 import { type Arena, tryOut, undisturbed } from './trial.ts'
@@ -73,6 +74,18 @@ describe('holdfast node, killed under plain clients', () => {
     expect(report.kills).toBe(3)
     expect(report.accepted).toBeGreaterThan(0)
     expect(report.duplicates + report.accepted + report.deadLetters).toBe(report.published)
+  })
+})
+
+describe('holdfast node, killed under readers', () => {
+  it('shows whole commits only, never goes back, and keeps what was waited for (O8)', async () => {
+    const reads = 10_000
+    const options = { repo: REPO, reads, kills: 2, seed: 8, workDir: join(workDir, 'reads'), stopAtFinding: false }
+    const report = await hammerReads({ ...options, onKill: () => {} })
+    expect(report.findings).toEqual([])
+    expect(vacuous(report)).toEqual([])
+    expect(report.kills).toBe(2)
+    expect(report.reads).toBeGreaterThanOrEqual(reads)
   })
 })
 

@@ -1,6 +1,7 @@
-// npm run test:kill -- [--kills N] [--seed N] [--lines N] [--partitions P] [--only PART] [--case I] [--lanes N]
-// PART: points or random (kills of `run`), live (kills of `node`), broker (kills of the broker), bugs (deliberate ones, those
-// that need it in the simulation) or all-bugs (all of them by kills of `run`). Without it `run` and `node` are killed.
+// npm run test:kill -- [--kills N] [--seed N] [--lines N] [--partitions P] [--only PART] [--case I] [--lanes N] [--reads N]
+// PART: points or random (kills of `run`), live (kills of `node`), reads (kills of `node` under readers, who read N keys),
+// broker (kills of the broker), bugs (deliberate ones, those that need it in the simulation) or all-bugs (all of them by kills
+// of `run`). Without it `run` and `node` are killed.
 //
 // Kills real processes and compares with a run that nobody disturbed. Exit 1 on any difference, with the command that
 // repeats the case. What a case is: scenario.ts; how it is judged: trial.ts and twin.ts.
@@ -16,12 +17,14 @@ import { catchBugs } from './bugs.ts'
 import { type CampaignReport, campaign, failureText } from './campaign.ts'
 import { writeInput } from './input.ts'
 import { killLiveNode } from './live.ts'
+import type { ReadCount } from './readers.ts'
+import { hammerReads, vacuous } from './reads.ts'
 import { type Hits, type Kind, POINTS, RANDOM_KINDS, TUNINGS } from './scenario.ts'
 import { type Arena, undisturbed, type Verdict } from './trial.ts'
 import { differences, type Traces } from './twin.ts'
 
 const REPO = resolve(import.meta.dirname, '../..')
-const PARTS = ['points', 'random', 'live', 'broker', 'bugs', 'all-bugs']
+const PARTS = ['points', 'random', 'live', 'reads', 'broker', 'bugs', 'all-bugs']
 
 interface Options {
   readonly kills: number
@@ -32,6 +35,7 @@ interface Options {
   readonly case: number | null
   readonly lanes: number
   readonly bug: string | null
+  readonly reads: number
 }
 
 function parseOptions(): Options {
@@ -45,6 +49,7 @@ function parseOptions(): Options {
       only: { type: 'string' },
       case: { type: 'string' },
       bug: { type: 'string' },
+      reads: { type: 'string', default: '1000000' },
     },
   })
   const { kills, seed, lines, partitions, lanes } = values
@@ -57,6 +62,7 @@ function parseOptions(): Options {
     lanes: wholeNumber('lanes', lanes),
     only: values.only,
     bug: values.bug ?? null,
+    reads: wholeNumber('reads', values.reads),
     case: values.case === undefined ? null : wholeNumber('case', values.case),
   }
 }
@@ -86,6 +92,7 @@ async function main(): Promise<boolean> {
 
 function partOf(only: string | undefined): (options: Options, workDir: string) => Promise<boolean> {
   if (only === 'live') return live
+  if (only === 'reads') return reads
   if (only === 'broker') return broker
   if (only === 'bugs' || only === 'all-bugs') return deliberateBugs
   return only === undefined ? runAndNode : killsOfRun
@@ -141,6 +148,19 @@ async function live({ kills, seed, partitions }: Options, workDir: string): Prom
   for (const { oracle, text } of findings) console.log(`FAILED ${oracle}: ${text}`)
   console.log(`live: ${JSON.stringify({ ...report, findings: findings.length, seed })}`)
   return findings.length === 0
+}
+
+async function reads({ kills, seed, reads }: Options, workDir: string): Promise<boolean> {
+  const onKill = (count: number, { keys, requests }: ReadCount) => {
+    if (count % 5 === 0) console.log(`  ${count} kills, ${keys} keys read in ${requests} requests`)
+  }
+  const options = { repo: REPO, reads, kills, seed, workDir, stopAtFinding: false, onKill }
+  const { findings, ...report } = await hammerReads(options)
+  for (const { oracle, text } of findings) console.log(`FAILED ${oracle}: ${text}`)
+  const missing = vacuous({ ...report, findings })
+  for (const what of missing) console.log(`O6: nothing of ${what}`)
+  console.log(`reads: ${JSON.stringify({ ...report, findings: findings.length, seed })}`)
+  return findings.length + missing.length === 0
 }
 
 async function broker({ kills, seed }: Options): Promise<boolean> {

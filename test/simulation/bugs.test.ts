@@ -1,10 +1,11 @@
-// The deliberate bugs of protocol.md, section 12: each patch applies to the files as they are, and the simulation catches
-// each within as many kills as reliability.md allows. A simulation that misses one of them proves too little.
+// The deliberate bugs of protocol.md, section 12, and of reliability.md, O8: each patch applies to the files as they are, and
+// the simulation (for O8 the readers of a real node) catches each within as many kills as reliability.md allows. Tests
+// that miss one of them prove too little.
 
 import { expect, it } from 'vitest'
 import { bugs, judge, KILLS_TO_CATCH } from '../bugs/run.ts'
 
-/** The list of protocol.md, section 12. */
+/** The list of protocol.md, section 12, and the swap of O8. */
 const NAMES = [
   'chain-not-compared',
   'generation-ignored',
@@ -15,6 +16,7 @@ const NAMES = [
   'operator-reads-the-clock',
   'outputs-operator-by-operator',
   'position-outside-the-batch',
+  'snapshot-swapped-before-write',
   'standby-ahead-of-its-owner',
   'timers-after-the-slice',
 ]
