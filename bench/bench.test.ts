@@ -81,6 +81,32 @@ it('starts a new process on a state of many keys', async () => {
   expect(await readdir(dir)).toEqual(['bench.json'])
 })
 
+it('measures the front door of a node with the load in another process, and the CPU of all three', async () => {
+  const { stdout, results } = await bench('--quick', '--only', 'door', '--threads', '2')
+  const cells: { readonly name: string; readonly offeredPerSecond: number | null; readonly done: number }[] =
+    results.door
+  expect(cells.map(({ name, offeredPerSecond }) => [name.split(',')[0], offeredPerSecond !== null])).toEqual([
+    ['ingest', false],
+    ['publish to readable by user', true],
+    ['publish to readable by page', true],
+    ['point reads', false],
+    ['reads of 100 keys', false],
+    ['point reads over NATS', false],
+    ['point reads', true],
+    ['reads of 100 keys', true],
+    ['point reads', true],
+    ['point reads', true],
+  ])
+  for (const cell of cells) {
+    expect(cell).toMatchObject({ done: expect.any(Number), p99Ms: expect.any(Number) })
+    expect(cell.done).toBeGreaterThan(0)
+  }
+  expect(results.door[0].nodeCpuSeconds).toBeGreaterThan(0)
+  expect(results.door[0].clientCpuSeconds).toBeGreaterThan(0)
+  expect(stdout).toMatch(/publish to readable by page, beside 20,000 events\/s +50 /)
+  expect(await readdir(dir)).toEqual(['bench.json'])
+})
+
 it.each([
   [['--only', 'everything'], /--only.*invalid/],
   [['--cell', 'shop-10d-7'], /--cell.*invalid/],

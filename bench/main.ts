@@ -13,6 +13,8 @@ import { PARTITIONS_MAX } from '../topology/dsl.ts'
 import { tasksOf } from '../topology/host.ts'
 import type { Plan } from '../topology/plan.ts'
 import type { ChildOptions } from './child.ts'
+import { type DoorCell, doorCells } from './door-cells.ts'
+import { doorText } from './door-report.ts'
 import { type Machine, machine } from './machine.ts'
 import { benchPlan } from './plan.ts'
 import { machineText, restartText, throughputText, withSection } from './report.ts'
@@ -20,7 +22,7 @@ import { type RestartCell, restartCells } from './restart-cells.ts'
 import { stateCosts } from './state-costs.ts'
 import { CELL_NAMES, type ThroughputCell, throughputCells } from './throughput-cells.ts'
 
-const PARTS = ['throughput', 'restart', 'state'] as const
+const PARTS = ['throughput', 'restart', 'door', 'state'] as const
 type Part = (typeof PARTS)[number]
 
 interface Options {
@@ -46,18 +48,23 @@ interface Size {
   readonly samples: number
   readonly keys: readonly number[]
   readonly eventsAfter: number
+  /** Of each measurement of the front door. */
+  readonly doorSeconds: number
 }
 
 const WHOLE: Size = {
-  parts: ['throughput', 'restart'],
+  parts: ['throughput', 'restart', 'door'],
   framedEvents: 1_000_000,
   singleEvents: 400_000,
   samples: 3,
   keys: [1_000_000],
   eventsAfter: 100_000,
+  doorSeconds: 6,
 }
 /** Of throughput. On two cores two of them are no faster: what a second thread adds the server and RocksDB lack. */
 const PARTITIONS_DEFAULT = 1
+/** Of the front door, as the third issue asks for. */
+const DOOR_PARTITIONS = 2
 /** Ten million keys take longer to build than everything else together. */
 const KEYS_LARGE = 10_000_000
 /** Says whether the bench works, not how fast Holdfast is: most of its time is start and warm-up. */
@@ -68,12 +75,14 @@ const QUICK: Size = {
   samples: 1,
   keys: [50_000],
   eventsAfter: 10_000,
+  doorSeconds: 0.2,
 }
 
 interface Results {
   readonly machine: Machine
   readonly throughput?: readonly ThroughputCell[]
   readonly restart?: readonly RestartCell[]
+  readonly door?: readonly DoorCell[]
 }
 
 const EXIT = { failed: 1, usage: 2, interrupted: 130 } as const
@@ -144,12 +153,18 @@ async function bench(options: Options, child: ChildOptions, directory: string): 
   const restart = parts.includes('restart')
     ? await restartCells({ ...child, directory, keys, eventsAfter, threads: threadsOf(benchPlan(1)) })
     : undefined
+  const door = parts.includes('door')
+    ? await doorCells({
+        ...{ ...child, directory, profile, partitions: DOOR_PARTITIONS, seconds: size.doorSeconds },
+        threads: threadsOf(benchPlan(DOOR_PARTITIONS)),
+      })
+    : undefined
   if (parts.includes('state')) await stateCosts(child.signal)
-  return { machine: on, ...(throughput && { throughput }), ...(restart && { restart }) }
+  return { machine: on, ...(throughput && { throughput }), ...(restart && { restart }), ...(door && { door }) }
 }
 
-function textOf({ machine: on, throughput, restart }: Results): string {
-  const tables = [throughput && throughputText(throughput), restart && restartText(restart)]
+function textOf({ machine: on, throughput, restart, door }: Results): string {
+  const tables = [throughput && throughputText(throughput), restart && restartText(restart), door && doorText(door)]
   return [machineText(on), ...tables.filter((text) => text !== undefined)].join('\n\n')
 }
 
