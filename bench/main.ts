@@ -12,17 +12,18 @@ import { HoldfastError } from '../log/errors.ts'
 import { PARTITIONS_MAX } from '../topology/dsl.ts'
 import { tasksOf } from '../topology/host.ts'
 import type { Plan } from '../topology/plan.ts'
+import { type CapacityCell, capacityCells } from './capacity-cells.ts'
 import type { ChildOptions } from './child.ts'
 import { type DoorCell, doorCells } from './door-cells.ts'
 import { doorText } from './door-report.ts'
 import { type Machine, machine } from './machine.ts'
 import { benchPlan } from './plan.ts'
-import { machineText, restartText, throughputText, withSection } from './report.ts'
+import { capacityText, machineText, restartText, throughputText, withSection } from './report.ts'
 import { type RestartCell, restartCells } from './restart-cells.ts'
 import { stateCosts } from './state-costs.ts'
 import { CELL_NAMES, type ThroughputCell, throughputCells } from './throughput-cells.ts'
 
-const PARTS = ['throughput', 'restart', 'door', 'state'] as const
+const PARTS = ['throughput', 'restart', 'door', 'state', 'capacity'] as const
 type Part = (typeof PARTS)[number]
 
 interface Options {
@@ -83,6 +84,7 @@ interface Results {
   readonly throughput?: readonly ThroughputCell[]
   readonly restart?: readonly RestartCell[]
   readonly door?: readonly DoorCell[]
+  readonly capacity?: readonly CapacityCell[]
 }
 
 const EXIT = { failed: 1, usage: 2, interrupted: 130 } as const
@@ -97,7 +99,10 @@ const program = new Command('npm run bench --')
   .option('--quick', 'a small run, under a minute')
   .option('--large', 'restart with 10,000,000 keys as well; many minutes more')
   .addOption(
-    new Option('--only <part>', 'one part (state, microseconds per operation, is asked for by name)').choices(PARTS),
+    new Option(
+      '--only <part>',
+      'one part (state, microseconds per operation, and capacity are asked for by name)',
+    ).choices(PARTS),
   )
   .addOption(new Option('--cell <names...>', 'of throughput only these inputs').choices(CELL_NAMES))
   .option('--events <n>', 'events of an input (default 1,000,000 in frames, 400,000 single)', number('--events'))
@@ -159,12 +164,29 @@ async function bench(options: Options, child: ChildOptions, directory: string): 
         threads: threadsOf(benchPlan(DOOR_PARTITIONS)),
       })
     : undefined
+  const capacity = parts.includes('capacity')
+    ? await capacityCells({
+        ...{ ...child, directory, events: options.events ?? size.singleEvents },
+        threads: threadsOf(benchPlan(1)),
+      })
+    : undefined
   if (parts.includes('state')) await stateCosts(child.signal)
-  return { machine: on, ...(throughput && { throughput }), ...(restart && { restart }), ...(door && { door }) }
+  return {
+    machine: on,
+    ...(throughput && { throughput }),
+    ...(restart && { restart }),
+    ...(door && { door }),
+    ...(capacity && { capacity }),
+  }
 }
 
-function textOf({ machine: on, throughput, restart, door }: Results): string {
-  const tables = [throughput && throughputText(throughput), restart && restartText(restart), door && doorText(door)]
+function textOf({ machine: on, throughput, restart, door, capacity }: Results): string {
+  const tables = [
+    throughput && throughputText(throughput),
+    restart && restartText(restart),
+    door && doorText(door),
+    capacity && capacityText(capacity),
+  ]
   return [machineText(on), ...tables.filter((text) => text !== undefined)].join('\n\n')
 }
 

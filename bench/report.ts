@@ -1,5 +1,6 @@
 // The figures of a bench as text for people; the JSON file holds every sample.
 
+import type { CapacityCell } from './capacity-cells.ts'
 import type { Machine } from './machine.ts'
 import type { Sample } from './meter.ts'
 import type { RestartCell, RestartSample } from './restart-cells.ts'
@@ -101,6 +102,17 @@ export function restartText(cells: readonly RestartCell[]): string {
     [n(keys), 'starts on it', String(threads), ...restartRow(eventsAfter, restart)],
   ])
   return table(heads, rows, 2)
+}
+
+/** What topology/capacity.ts says beside what runs left. */
+export function capacityText(cells: readonly CapacityCell[]): string {
+  const rows = cells.flatMap(({ task: { perMessage }, comparisons }) =>
+    comparisons.map(({ what, unit, promised, measured }) => [
+      ...[perMessage === 1 ? 'single' : `frames of ${perMessage}`, what, unit],
+      ...[promised, measured, promised / measured].map((value) => value.toFixed(2)),
+    ]),
+  )
+  return table(['messages', 'capacity of', 'in', 'by the model', 'measured', 'ratio'], rows, 3)
 }
 
 const n = (value: number): string => value.toLocaleString('en-US')

@@ -8,6 +8,7 @@ import { PARTITIONS_MAX } from '../topology/dsl.ts'
 import { runtimeOf } from '../topology/kill-point.ts'
 import { RELEASE } from '../topology/plan.ts'
 import { DEFAULT_TUNING } from '../topology/task.ts'
+import { capacityCommand } from './capacity-command.ts'
 import { Interrupted } from './early-end.ts'
 import { generateCommand } from './generate/generate-command.ts'
 import { auditLog, auditText, explain } from './inspect-commands.ts'
@@ -112,6 +113,7 @@ program
 queryCommand(program)
 topCommand(program)
 tokenCommand(program)
+capacityCommand(program)
 
 generateCommand(program.command('generate'))
 

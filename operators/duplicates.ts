@@ -26,14 +26,16 @@ export interface DuplicatesSettings {
   readonly orderHorizonMs: number
 }
 
+/** What contract.md says, section 2. */
+export const DUPLICATES_DEFAULT: DuplicatesSettings = {
+  horizonMs: 7 * DAY_MS,
+  horizonMsByType: {},
+  orderHorizonMs: 90 * DAY_MS,
+}
+
 /** Counts `accepted` and `duplicates`, and keeps the highest accepted event time as `as_of`. */
 export function duplicates(given: Partial<DuplicatesSettings> = {}): Operator<Event, Event> {
-  const settings: DuplicatesSettings = {
-    horizonMs: 7 * DAY_MS,
-    horizonMsByType: {},
-    orderHorizonMs: 90 * DAY_MS,
-    ...given,
-  }
+  const settings: DuplicatesSettings = { ...DUPLICATES_DEFAULT, ...given }
   check(settings)
   const horizonsMs = horizonsOf(settings)
   const { orderHorizonMs } = settings

@@ -5,13 +5,14 @@ import { join } from 'node:path'
 import { expect, it } from 'vitest'
 import { holdfast, PROJECT_DIR } from './command.ts'
 
-const COMMANDS = ['run', 'node', 'generate', 'query', 'top', 'token', 'explain', 'audit']
+const COMMANDS = ['run', 'node', 'generate', 'query', 'top', 'token', 'capacity', 'explain', 'audit']
 /** Where a command's options are declared, if not in cli/main.ts. */
 const FILES: Readonly<Record<string, readonly string[]>> = {
   generate: ['generate/generate-command.ts'],
   query: ['query-command.ts', 'node-client.ts'],
   top: ['top-command.ts', 'node-client.ts'],
   token: ['token-command.ts'],
+  capacity: ['capacity-command.ts'],
 }
 
 /** Options as they are declared, by command; those of planOptions belong to two. */

@@ -1,0 +1,41 @@
+// The coefficients of topology/capacity.ts against a real nats-server store and real RocksDB: what it promises in bytes is what a
+// small run leaves, within a quarter. CPU and memory are only printed (npm run bench -- --only capacity).
+
+import { mkdtemp, rm } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { expect, it } from 'vitest'
+import { promisesFor } from './capacity-cells.ts'
+import { type Weighing, weigh } from './capacity-run.ts'
+
+const TOLERANCE = 0.25
+
+/** Of each kind of bytes: what was promised to what a run left. */
+async function ratiosOf(world: Omit<Weighing, 'directory'>): Promise<Record<string, number>> {
+  const directory = await mkdtemp(join(tmpdir(), 'holdfast-capacity-'))
+  try {
+    const weights = await weigh({ ...world, directory })
+    return Object.fromEntries(
+      promisesFor(world, weights).map(({ what, promised, measured }) => [what, promised / measured]),
+    )
+  } finally {
+    await rm(directory, { recursive: true, force: true })
+  }
+}
+
+const HOUR_MS = 3_600_000
+
+it.each([
+  ['many keys, in messages of 100', { events: 40_000, users: 10_000, pages: 40_000, spanMs: HOUR_MS, perMessage: 100 }],
+  [
+    'few keys with many panes, single',
+    { events: 30_000, users: 2_000, pages: 600, spanMs: 3 * HOUR_MS, perMessage: 1 },
+  ],
+])('%s: log and state are as large as promised', { timeout: 60_000 }, async (_, world) => {
+  const ratios = await ratiosOf({ ...world, partitions: 2, threads: 2 })
+  expect(Object.keys(ratios)).toEqual(['input', 'hop to pages', 'accepted events', 'state of users', 'state of pages'])
+  for (const [what, ratio] of Object.entries(ratios)) {
+    expect(ratio, what).toBeGreaterThan(1 - TOLERANCE)
+    expect(ratio, what).toBeLessThan(1 + TOLERANCE)
+  }
+})
