@@ -102,8 +102,9 @@ function refuseSettings(error: unknown): never {
 /** What each task of a node is doing, stage by stage. */
 export function rowsOf(plan: Plan, host: TaskHost): StatusRow[] {
   return plan.stages.flatMap((stage) =>
-    statusOf(host, stage.name).map(({ name, phase, epoch, seq, pending, watermark, waiting, tally }, partition) => ({
-      ...{ name, stage: stage.name, partition, phase, epoch, seq, pending },
+    statusOf(host, stage.name).map(({ watermark, waiting, tally, lagMs, readableMs, ...task }, partition) => ({
+      ...{ name: task.name, stage: stage.name, partition, phase: task.phase },
+      ...{ epoch: task.epoch, seq: task.seq, pending: task.pending, lag_ms: lagMs, readable_ms: readableMs },
       watermark: watermark === NO_WATERMARK ? null : watermark,
       waiting:
         waiting === null

@@ -1,6 +1,6 @@
 // `holdfast top`: what each task of a running node is doing, again and again. Rates are taken between two looks.
-// TC1: how far a task is behind is said in messages, which the node counts, and in seconds at the rate at which it is
-//      catching up; where it does not move there is no such number, and none is shown.
+// TC1: how far a task is behind is said in messages that it has not read, and in seconds: the age of the oldest message
+//      that is not readable yet. Both come from the node; a task that stands still grows older there.
 
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { Command } from 'commander'
@@ -12,6 +12,10 @@ import { tableLines } from './text-table.ts'
 /** Milliseconds between looks: not so often that looking costs anything, and while somebody still watches. */
 const INTERVAL_MS = { min: 100, default: 1_000, max: 60_000 }
 const CLEAR_SCREEN = '\x1b[H\x1b[J'
+
+const HELP = `
+BEHIND: messages of its stream that a task has not read.  LAG: how long the oldest message that is not readable yet has been
+in the stream.  P99: of 100 messages of the last minute 99 were readable so long after their stream had them.`
 
 interface TopOptions extends NodeChoice {
   /** Milliseconds. */
@@ -27,8 +31,10 @@ export interface TopRow {
   readonly records_per_s: number
   /** Messages in its stream that it has not applied. */
   readonly behind: number
-  /** Seconds to apply those at the present rate; null: it does not move. */
-  readonly lag_s: number | null
+  /** Age of the oldest message that is not readable yet, seconds; 0: there is none. */
+  readonly lag_s: number
+  /** Of 100 messages 99 were readable so many milliseconds after the log had them; null: nothing came lately. */
+  readonly readable_p99_ms: number | null
   /** Milliseconds of event time. */
   readonly watermark: number | null
   readonly waiting_for: string | null
@@ -41,6 +47,7 @@ export function topCommand(program: Command): void {
     program.command('top').description('Watch the tasks of a running node: rate, lag, watermark, what each waits for.'),
   )
     .option('--interval <ms>', 'milliseconds between looks', wholeNumber('--interval', min, max), INTERVAL_MS.default)
+    .addHelpText('after', HELP)
     .option('--once', 'print one table, of one interval, and end')
     .option('--json', 'print a line of JSON for each interval')
     .action(async (options: TopOptions) => {
@@ -80,25 +87,20 @@ export function rowsBetween(before: StatusAnswer, now: StatusAnswer): TopRow[] {
   const seconds = (now.now_ms - before.now_ms) / 1_000
   const former = new Map(before.tasks.map((task) => [task.name, task]))
   return now.tasks.map((task) => {
-    const { name, phase, pending, watermark, waiting, seq, counts } = task
-    const { seq: formerSeq, counts: formerCounts } = former.get(name) ?? task
+    const { name, phase, pending, lag_ms, readable_ms, watermark, waiting, counts } = task
+    const { counts: formerCounts } = former.get(name) ?? task
     const perSecond = (count: number) => (seconds > 0 ? Math.max(0, count) / seconds : 0)
-    const messagesPerS = perSecond(seq - formerSeq)
     return {
       task: name,
       phase,
       records_per_s: Math.round(perSecond((counts.records ?? 0) - (formerCounts.records ?? 0))),
       behind: pending,
-      lag_s: lagS(pending, messagesPerS),
+      lag_s: lag_ms / 1_000,
+      readable_p99_ms: readable_ms?.p99 ?? null,
       watermark,
       waiting_for: waiting === null ? null : waitText(waiting, now.now_ms),
     }
   })
-}
-
-function lagS(behind: number, messagesPerS: number): number | null {
-  if (behind === 0) return 0
-  return messagesPerS === 0 ? null : Math.round((10 * behind) / messagesPerS) / 10
 }
 
 type Waiting = NonNullable<StatusAnswer['tasks'][number]['waiting']>
@@ -109,13 +111,14 @@ function waitText({ cause, on, detail, since_ms }: Waiting, nowMs: number): stri
 
 /** The rows for a person. */
 export function topText(rows: readonly TopRow[]): string {
-  const head = ['TASK', 'PHASE', 'RECORDS/S', 'BEHIND', 'LAG', 'WATERMARK', 'WAITING FOR']
-  const cells = rows.map(({ task, phase, records_per_s, behind, lag_s, watermark, waiting_for }) => [
+  const head = ['TASK', 'PHASE', 'RECORDS/S', 'BEHIND', 'LAG', 'P99', 'WATERMARK', 'WAITING FOR']
+  const cells = rows.map(({ task, phase, records_per_s, behind, lag_s, readable_p99_ms, watermark, waiting_for }) => [
     task,
     phase,
     records_per_s,
     behind,
-    lag_s === null ? 'does not move' : `${lag_s.toFixed(1)} s`,
+    `${lag_s.toFixed(1)} s`,
+    readable_p99_ms === null ? '-' : `${readable_p99_ms} ms`,
     watermark === null ? 'none' : new Date(watermark).toISOString(),
     waiting_for ?? '-',
   ])

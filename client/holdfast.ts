@@ -80,6 +80,46 @@ export interface ReadFeaturesAnswer {
   }[]
 }
 
+export interface TopFeaturesQuery {
+  /** How many keys, 1 to 100: those with the largest values. The answer may be up to a second old. */
+  readonly top: number
+}
+
+export interface TopFeaturesAnswer {
+  readonly feature: string
+  readonly entity: string
+  /** Length of the window, milliseconds. */
+  readonly window_ms: number
+  readonly mode: 'panes' | 'exact'
+  /** Length of a pane, milliseconds. */
+  readonly pane_ms: number
+  /** The largest first. */
+  readonly values: readonly {
+    readonly key: string
+    /** The count in the window. 0 for a key that nobody has seen. */
+    readonly value: number
+    /** Place in snapshots of the one that the value is from. */
+    readonly snapshot: number
+  }[]
+  /** Each once, however many values are from it. */
+  readonly snapshots: readonly {
+    /** The event time that the value is for; null where nothing has been applied yet. */
+    readonly at: number | null
+    /** Highest event time or tick that has been applied. */
+    readonly as_of: number | null
+    /** The watermark: nothing at or before it is expected any more. */
+    readonly complete_through: number | null
+    /** <stream>:<seq>.<index> of the last record in the snapshot. */
+    readonly applied_through: string
+    /** Number of the commit that the snapshot shows. */
+    readonly epoch: number
+  }[]
+  /** Entries of the state that were looked at. */
+  readonly scanned: number
+  /** false: there are more entries than one scan looks at; the list may miss keys, and values be too small. */
+  readonly complete: boolean
+}
+
 export interface ListFeaturesAnswer {
   readonly features: readonly {
     readonly feature: string
@@ -113,6 +153,16 @@ export interface StatusAnswer {
     readonly seq: number
     /** Messages in the stream behind it. */
     readonly pending: number
+    /** Milliseconds that the oldest message which is not readable yet has been in the stream. */
+    readonly lag_ms: number
+    /** Milliseconds from the stream to being readable, over the last 30 to 60 seconds; null: nothing came. */
+    readonly readable_ms: {
+      readonly p50: number
+      readonly p99: number
+      readonly max: number
+      /** Messages that these are of. */
+      readonly count: number
+    } | null
     /** Milliseconds of event time. */
     readonly watermark: number | null
     readonly waiting: {
@@ -158,6 +208,15 @@ export class HoldfastClient {
       path: `/v1/features/${segment(feature)}/${segment(entity)}`,
       body,
     })) as ReadFeaturesAnswer
+  }
+
+  /** The keys with the largest values of a feature. Throws ApiError, NoAnswer. */
+  async topFeatures(feature: string, entity: string, query: TopFeaturesQuery): Promise<TopFeaturesAnswer> {
+    return (await this.#transport.ask({
+      method: 'GET',
+      path: `/v1/features/${segment(feature)}/${segment(entity)}`,
+      query,
+    })) as TopFeaturesAnswer
   }
 
   /** The features of the node. Throws ApiError, NoAnswer. */

@@ -33,7 +33,7 @@ export const DUPLICATES_DEFAULT: DuplicatesSettings = {
   orderHorizonMs: 90 * DAY_MS,
 }
 
-/** Counts `accepted` and `duplicates`, and keeps the highest accepted event time as `as_of`. */
+/** Counts `accepted`, of them `conversions`, and `duplicates`, and keeps the highest accepted event time as `as_of`. */
 export function duplicates(given: Partial<DuplicatesSettings> = {}): Operator<Event, Event> {
   const settings: DuplicatesSettings = { ...DUPLICATES_DEFAULT, ...given }
   check(settings)
@@ -69,14 +69,17 @@ export function duplicates(given: Partial<DuplicatesSettings> = {}): Operator<Ev
     process(batch, ctx) {
       const seenIds = ctx.seen('ids')
       const seenOrders = ctx.seen('orders')
+      let conversions = 0
       const fresh = batch.filter(({ value: event, watermark }) => {
         if (isDuplicate(event, seenIds, seenOrders)) return false
         seenIds.add(event.user, event.type, event.id, event.time, watermark)
         const order = orderOf(event)
         if (order !== null) seenOrders.add(event.user, ORDER, order, event.time, watermark)
         ctx.highest('as_of', event.time)
+        if (isConversion(event)) conversions++
         return true
       })
+      if (conversions > 0) ctx.count('conversions', conversions)
       ctx.count('accepted', fresh.length)
       ctx.count('duplicates', batch.length - fresh.length)
       return fresh
@@ -91,6 +94,9 @@ export function duplicates(given: Partial<DuplicatesSettings> = {}): Operator<Ev
 export function isRefund({ type, fields }: Event): boolean {
   return type === 'conversion' && (fields.refund_of != null || (fields.value ?? 0) < 0)
 }
+
+/** A purchase; what takes one back is none. */
+const isConversion = (event: Event): boolean => event.type === 'conversion' && !isRefund(event)
 
 const ORDER = 'order'
 /** The unit separator of ASCII. No id holds a control character, so two ids joined by it are never two others. */

@@ -76,10 +76,25 @@ export type ReadOutcome =
   /** A task that has the key is not up. */
   | { readonly kind: 'unavailable'; readonly why: string }
 
+export type TopOutcome =
+  | {
+      readonly kind: 'top'
+      readonly info: FeatureInfo
+      /** The largest first. */
+      readonly values: readonly KeyRead[]
+      /** Entries of the state that were looked at. */
+      readonly scanned: number
+      /** false: there are more entries than one scan looks at; then there may be larger values, and these may be too small. */
+      readonly complete: boolean
+    }
+  | Extract<ReadOutcome, { kind: 'unknown_feature' | 'snapshot_gone' | 'unavailable' }>
+
 export interface FeatureReads {
   readonly features: readonly FeatureInfo[]
   /** Values in the order of the keys. */
   read(ask: ReadAsk): Promise<ReadOutcome>
+  /** The k keys with the largest values, now; as it was asked for before, for a moment. */
+  top(feature: string, entity: string, k: number): Promise<TopOutcome>
   /** Keeps the newest snapshot of every task for a bounded time; its name and how long, milliseconds. null: too many. */
   pin(): Promise<{ readonly snapshot: string; readonly forMs: number } | null>
   /** Whether there was such a pin. */

@@ -6,7 +6,16 @@
 import { Compile } from 'typebox/compile'
 import { ID_BYTES_MAX, utf8Text } from '../operators/event.ts'
 import { type LogPosition, parsePosition, type ReadAsk } from './feature-reads.ts'
-import { BatchBody, KEYS_MAX, PointBody, ReadOptions, WAIT_MS_DEFAULT, WAIT_MS_MAX } from './read-schemas.ts'
+import {
+  BatchBody,
+  KEYS_MAX,
+  PointBody,
+  ReadOptions,
+  TOP_MAX,
+  TopQuery,
+  WAIT_MS_DEFAULT,
+  WAIT_MS_MAX,
+} from './read-schemas.ts'
 
 export type RefusalCode = 'BAD_BODY' | 'BAD_PARAMETER' | 'TOO_MANY_KEYS'
 
@@ -18,11 +27,12 @@ export interface Refusal {
 
 const CONTROL = /[\u0000-\u001f\u007f]/
 /** Parameters that are numbers, and how a number is spelt in a URL: no sign, no fraction, nothing that rounds. */
-const NUMBERS = ['at', 'timeout_ms'] as const
+const NUMBERS = ['at', 'timeout_ms', 'top'] as const
 const DIGITS = /^\d{1,15}$/
 
 const optionsCheck = Compile(ReadOptions)
 const batchCheck = Compile(BatchBody)
+const topCheck = Compile(TopQuery)
 const pointCheck = Compile(PointBody)
 
 /** In words what each parameter may be. */
@@ -32,10 +42,11 @@ const RULES: ReadonlyMap<string, string> = new Map([
   ['at', 'a whole number: milliseconds since 1970, in the years 2000 to 2100'],
   ['snapshot', 'the name of a pinned snapshot'],
   ['wait', '<stream>:<seq>.<index>, as an ingest answer or applied_through gives it'],
+  ['top', `a whole number of keys from 1 to ${TOP_MAX}`],
   ['timeout_ms', `a whole number of milliseconds from 0 to ${WAIT_MS_MAX}`],
 ])
 
-export function isRefusal(result: ReadAsk | Refusal): result is Refusal {
+export function isRefusal(result: object): result is Refusal {
   return 'code' in result
 }
 
@@ -56,6 +67,12 @@ export function askOfQuery(
   const options = withNumbers(query)
   if (!optionsCheck.Check(options)) return faultOf(optionsCheck.Errors(options))
   return askOf(feature, entity, [key], options)
+}
+
+/** How many of the largest a URL asks for. */
+export function topOfQuery(query: Readonly<Record<string, unknown>>): TopQuery | Refusal {
+  const asked = withNumbers(query)
+  return topCheck.Check(asked) ? asked : faultOf(topCheck.Errors(asked))
 }
 
 /** A read of several keys by a body that was parsed. */

@@ -4,9 +4,16 @@
 //      help at the moment, never for what a client sent.
 
 import { SNAPSHOT_PIN_MS_MAX } from '../state/read-snapshot.ts'
-import { type FeatureInfo, type KeyRead, positionText, type ReadOutcome, type SnapshotFacts } from './feature-reads.ts'
+import {
+  type FeatureInfo,
+  type KeyRead,
+  positionText,
+  type ReadOutcome,
+  type SnapshotFacts,
+  type TopOutcome,
+} from './feature-reads.ts'
 import type { Refusal } from './read-ask.ts'
-import type { BatchAnswer, ErrorBody, PointAnswer, SnapshotOfAnswer } from './read-schemas.ts'
+import type { BatchAnswer, ErrorBody, PointAnswer, SnapshotOfAnswer, TopAnswer } from './read-schemas.ts'
 
 export interface Failure {
   readonly status: number
@@ -45,6 +52,15 @@ export function batchAnswer(outcome: ReadOutcome): Answer<BatchAnswer> {
     return { key: read.key, value: read.value, snapshot }
   })
   return { status: 200, body: { ...describeFeature(outcome.info), values, snapshots: snapshots.map(snapshotOf) } }
+}
+
+/** For the largest. */
+export function topAnswer(outcome: TopOutcome): Answer<TopAnswer> {
+  if (outcome.kind !== 'top') return failureOf(outcome)
+  const { info, values, scanned, complete } = outcome
+  const said = batchAnswer({ kind: 'read', info, values })
+  if ('error' in said) return said
+  return { status: 200, body: { ...said.body, scanned, complete } }
 }
 
 /** A feature as JSON says it. */

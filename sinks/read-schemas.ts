@@ -100,19 +100,44 @@ export type PointAnswer = Static<typeof PointAnswer>
 export const SnapshotOfAnswer = Type.Object(FACTS)
 export type SnapshotOfAnswer = Static<typeof SnapshotOfAnswer>
 
-export const BatchAnswer = Type.Object({
-  ...INFO,
-  values: Type.Array(
+const values = (order: string) =>
+  Type.Array(
     Type.Object({
       key: Type.String(),
       value: Value,
       snapshot: Type.Integer({ description: 'Place in snapshots of the one that the value is from.' }),
     }),
-    { description: 'In the order of the keys.' },
-  ),
-  snapshots: Type.Array(SnapshotOfAnswer, { description: 'Each once, however many values are from it.' }),
-})
+    { description: order },
+  )
+const Snapshots = Type.Array(SnapshotOfAnswer, { description: 'Each once, however many values are from it.' })
+
+export const BatchAnswer = Type.Object({ ...INFO, values: values('In the order of the keys.'), snapshots: Snapshots })
 export type BatchAnswer = Static<typeof BatchAnswer>
+
+/** Keys of a list of the largest: what a person reads, and what a task hands to another thread in one piece. */
+export const TOP_MAX = 100
+export const TopQuery = Type.Object(
+  {
+    top: Type.Integer({
+      ...{ minimum: 1, maximum: TOP_MAX },
+      description: `How many keys, 1 to ${TOP_MAX}: those with the largest values. The answer may be up to a second old.`,
+    }),
+  },
+  { additionalProperties: false },
+)
+export type TopQuery = Static<typeof TopQuery>
+
+export const TopAnswer = Type.Object({
+  ...INFO,
+  values: values('The largest first.'),
+  snapshots: Snapshots,
+  scanned: Type.Integer({ description: 'Entries of the state that were looked at.' }),
+  complete: Type.Boolean({
+    description:
+      'false: there are more entries than one scan looks at; the list may miss keys, and values be too small.',
+  }),
+})
+export type TopAnswer = Static<typeof TopAnswer>
 
 export const PinAnswer = Type.Object({
   snapshot: Type.String({ description: 'For the parameter of that name.' }),

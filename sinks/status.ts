@@ -12,6 +12,15 @@ export interface StatusWaiting {
   readonly since_ms: number
 }
 
+/** From the broker's timestamp of a message to its being readable, over the last 30 to 60 seconds. */
+export interface StatusReadable {
+  readonly p50: number
+  readonly p99: number
+  readonly max: number
+  /** Messages that these are of. */
+  readonly count: number
+}
+
 export interface StatusRow {
   readonly name: string
   readonly stage: string
@@ -23,6 +32,9 @@ export interface StatusRow {
   readonly seq: number
   /** Messages in the stream behind it. */
   readonly pending: number
+  /** Milliseconds that the oldest message which is not readable yet has been in the stream; 0: there is none. */
+  readonly lag_ms: number
+  readonly readable_ms: StatusReadable | null
   /** Milliseconds of event time; null: none yet. */
   readonly watermark: number | null
   readonly waiting: StatusWaiting | null

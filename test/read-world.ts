@@ -3,6 +3,7 @@
 import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import { rowsOf } from '../cli/front-door.ts'
 import { partitionOf } from '../log/frame.ts'
 import type { NatsLog } from '../log/nats-log.ts'
 import { realRuntime } from '../log/runtime.ts'
@@ -16,7 +17,7 @@ import { statusRoutes } from '../sinks/http/status-routes.ts'
 import type { StatusRow } from '../sinks/status.ts'
 import { openRocksBackend } from '../state/rocks-backend.ts'
 import { LATENESS_MS_DEFAULT, pageViewGraph } from '../topology/graph.ts'
-import { Host, tasksOf } from '../topology/host.ts'
+import { Host } from '../topology/host.ts'
 import { HostReads } from '../topology/host-reads.ts'
 import { PLAIN_WRITER, type Plan, stageStream, stageSubject } from '../topology/plan.ts'
 import { ensureStreams, streamSpecs } from '../topology/streams.ts'
@@ -93,13 +94,7 @@ export class ReadWorld {
   }
 
   status(): StatusRow[] {
-    const places = tasksOf(this.plan)
-    return this.host.status().map(({ name, phase, epoch, seq, pending, watermark, waiting, tally }) => {
-      const { stage, partition } = places.find((place) => place.name === name)!
-      const waits = waiting === null ? null : { ...waiting, since_ms: waiting.sinceMs }
-      const facts = { epoch, seq, pending, watermark: Number.isSafeInteger(watermark) ? watermark : null }
-      return { name, stage: stage.name, partition, phase, ...facts, waiting: waits, counts: tally.counts }
-    })
+    return rowsOf(this.plan, this.host)
   }
 }
 

@@ -9,6 +9,7 @@ import {
   type Panes,
   type WindowedCount,
 } from '../operators/windowed-count.ts'
+import { compareUtf8 } from '../state/key-layout.ts'
 import type { ReadSnapshot } from '../state/read-snapshot.ts'
 import type { NodePlan, Plan } from './plan.ts'
 
@@ -64,6 +65,48 @@ export async function valuesOf(
 /** The earliest time, milliseconds, for which a snapshot can still say the value of a feature. */
 export function earliestAt(snapshot: ReadSnapshot, { store, windowMs, operator }: FeaturePlan): number {
   return heldFrom(operator.layout, snapshot.lowestBucket(store), windowMs)
+}
+
+/** A key and its value. */
+export type Counted = readonly [key: string, value: number]
+
+export interface TopCounts {
+  /** The k largest, largest first; equal ones by key. */
+  readonly top: readonly Counted[]
+  /** Entries of the state that were looked at. */
+  readonly scanned: number
+  /** false: entriesMax ended the scan. Then there may be larger ones, and values may be too small. */
+  readonly complete: boolean
+}
+
+/** The k keys with the largest values at T. Looks at entriesMax entries at most, the newest bucket first. Throws SnapshotGone. */
+export async function topAt(
+  snapshot: ReadSnapshot,
+  { store, windowMs, operator }: FeaturePlan,
+  T: number,
+  { k, entriesMax }: { readonly k: number; readonly entriesMax: number },
+): Promise<TopCounts> {
+  const counts = new Map<string, number>()
+  let scanned = 0
+  let complete = true
+  for (const wanted of bucketsFor(operator.layout, T, windowMs).reverse()) {
+    for await (const [, key, panes] of snapshot.scan<Panes>(store, wanted, wanted + 1)) {
+      if (scanned === entriesMax) {
+        complete = false
+        break
+      }
+      scanned++
+      const count = countAt(operator.layout, (bucket) => (bucket === wanted ? panes : undefined), T, windowMs)
+      if (count !== 0) counts.set(key, (counts.get(key) ?? 0) + count)
+    }
+    if (!complete) break
+  }
+  return { top: largest(counts, k), scanned, complete }
+}
+
+/** The k largest of some counts. */
+export function largest(counts: Iterable<Counted>, k: number): Counted[] {
+  return [...counts].sort(([a, x], [b, y]) => y - x || compareUtf8(a, b)).slice(0, k)
 }
 
 /** Every key with a value other than zero at T, in the order of (bucket, key). `snapshot`: of one task of the feature's stage. */

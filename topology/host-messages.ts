@@ -7,7 +7,7 @@ import type { NatsLogOptions } from '../log/nats-log.ts'
 import type { CommitRecord } from './commit-record.ts'
 import type { FeatureValue } from './features.ts'
 import type { GraphOptions } from './graph.ts'
-import type { FeatureName, TaskRead, TaskReadOutcome } from './host.ts'
+import type { FeatureName, TaskRead, TaskReadOutcome, TaskTop, TaskTopOutcome } from './host.ts'
 import type { TaskStatus, TaskTuning } from './task.ts'
 
 /** How a thread reaches the broker: as the main one does. */
@@ -35,6 +35,7 @@ export interface Questions {
   /** Ends a cursor before its end. */
   done: { ask: number; answer: null }
   read: { ask: TaskRead; answer: TaskReadOutcome }
+  top: { ask: TaskTop; answer: TaskTopOutcome }
   pin: { ask: string; answer: null }
   unpin: { ask: string; answer: boolean }
   close: { ask: null; answer: null }

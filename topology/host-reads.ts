@@ -2,13 +2,16 @@
 // HR1: a key is asked of the one task that has its partition; keys of one task are answered from one snapshot.
 // HR2: read-your-writes follows the log: a stage has applied a record's consequences when it has applied the number that
 //      the stage before it had published to it when that one had applied the record.
+// HR3: one scan for the largest values at a time, and each answer serves everybody for TOP_SHARED_MS.
 // What a snapshot can be asked is in topology/features.ts; routes and formats are in sinks/.
 
 import { randomUUID } from 'node:crypto'
 import { assert } from '../log/errors.ts'
 import { partitionOf } from '../log/frame.ts'
 import type { Runtime } from '../log/runtime.ts'
-import type { FeatureReads, KeyRead, LogPosition, ReadAsk, ReadOutcome } from '../sinks/feature-reads.ts'
+import type { FeatureReads, KeyRead, LogPosition, ReadAsk, ReadOutcome, TopOutcome } from '../sinks/feature-reads.ts'
+import { TOP_MAX } from '../sinks/read-schemas.ts'
+import { compareUtf8 } from '../state/key-layout.ts'
 import { SNAPSHOT_PIN_MS_MAX } from '../state/read-snapshot.ts'
 import type { CommitRecord } from './commit-record.ts'
 import { type FeaturePlan, featuresOf } from './features.ts'
@@ -19,6 +22,10 @@ import { type Plan, stageStream, stageSubject, taskName } from './plan.ts'
 export const PINS_MAX = 16
 /** Reads that wait at once: each looks every LOOK_MS, and together they may take a few percent of a core. */
 export const WAITS_MAX = 64
+/** Entries of a task's state that a scan for the largest looks at: some tenths of a second beside its other work. */
+export const TOP_ENTRIES_MAX = 200_000
+/** Milliseconds for which such a list is given to whoever asks: people watch it, and each would else pay for a scan. */
+const TOP_SHARED_MS = 1_000
 /** Milliseconds between looks at how far a task is: below the few that a commit takes. */
 const LOOK_MS = 2
 
@@ -39,18 +46,26 @@ export interface HostReadsOptions {
   readonly plan: Plan
   readonly host: TaskHost
   readonly runtime: Runtime
+  /** For tests; TOP_ENTRIES_MAX. */
+  readonly topEntriesMax?: number
 }
 
 export class HostReads implements FeatureReads {
   readonly features: FeatureReads['features']
   readonly #o: HostReadsOptions
+  readonly #entriesMax: number
   readonly #plans: readonly FeaturePlan[]
   /** Until when each pin holds, milliseconds. */
   readonly #pins = new Map<string, number>()
   #waits = 0
+  /** By feature: the last list of the largest, and when it was asked for. */
+  readonly #tops = new Map<FeaturePlan, { readonly atMs: number; readonly list: Promise<TopOutcome> }>()
+  /** HR3: the scan that is under way, or was. */
+  #scan: Promise<unknown> = Promise.resolve()
 
   constructor(options: HostReadsOptions) {
     this.#o = options
+    this.#entriesMax = options.topEntriesMax ?? TOP_ENTRIES_MAX
     this.#plans = featuresOf(options.plan)
     this.features = this.#plans.map(({ feature, entity, windowMs, operator }) => {
       return { feature, entity, windowMs, mode: operator.mode, paneMs: operator.layout.paneMs }
@@ -78,6 +93,44 @@ export class HostReads implements FeatureReads {
     if (bad !== undefined) return bad.outcome as Exclude<TaskReadOutcome, { kind: 'read' }>
     const values = new Map(reads.flatMap(({ keys, outcome }) => keyReads(keys, outcome)))
     return { kind: 'read', info: this.features[index]!, values: ask.keys.map((key) => values.get(key)!) }
+  }
+
+  async top(feature: string, entity: string, k: number): Promise<TopOutcome> {
+    const plan = this.#plans.find((one) => one.feature === feature && one.entity === entity)
+    if (plan === undefined) return { kind: 'unknown_feature' }
+    const now = this.#o.runtime.now()
+    let known = this.#tops.get(plan)
+    if (known === undefined || now - known.atMs >= TOP_SHARED_MS) {
+      const list = this.#scan.then(() => this.#largest(plan))
+      this.#scan = list.catch(() => {})
+      known = { atMs: now, list }
+      this.#tops.set(plan, known)
+    }
+    const outcome = await known.list
+    return outcome.kind === 'top' ? { ...outcome, values: outcome.values.slice(0, k) } : outcome
+  }
+
+  /** The TOP_MAX largest of all tasks that have the feature, each from one snapshot. */
+  async #largest(plan: FeaturePlan): Promise<TopOutcome> {
+    const { stage, store } = plan
+    const parts = await Promise.all(
+      Array.from({ length: this.#o.plan.partitions }, (_, partition) => {
+        const ask = { feature: { stage, store }, k: TOP_MAX, entriesMax: this.#entriesMax }
+        return this.#o.host.top({ task: taskName(stage, partition), ...ask })
+      }),
+    )
+    const values: KeyRead[] = []
+    let scanned = 0
+    let complete = true
+    for (const part of parts) {
+      if (part.kind !== 'top') return part
+      for (const [key, value] of part.top) values.push({ key, value, at: part.at, facts: part.facts })
+      scanned += part.scanned
+      complete &&= part.complete
+    }
+    values.sort((a, b) => b.value - a.value || compareUtf8(a.key, b.key))
+    const info = this.features[this.#plans.indexOf(plan)]!
+    return { kind: 'top', info, values: values.slice(0, TOP_MAX), scanned, complete }
   }
 
   async pin(): Promise<{ readonly snapshot: string; readonly forMs: number } | null> {

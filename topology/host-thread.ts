@@ -64,6 +64,7 @@ class HostThread {
     start: () => this.#start(),
     commitOf: (task) => this.#running.commitOf(task),
     read: (ask) => this.#running.read(ask),
+    top: (ask) => this.#running.top(ask),
     pin: async (name) => {
       await this.#running.pin(name)
       return null

@@ -11,7 +11,16 @@ import type { SnapshotFacts } from '../sinks/feature-reads.ts'
 import type { Backend } from '../state/backend.ts'
 import { type ReadSnapshot, SNAPSHOT_PIN_MS_MAX, SnapshotGone } from '../state/read-snapshot.ts'
 import { type CommitRecord, parseCommitRecord } from './commit-record.ts'
-import { earliestAt, type FeaturePlan, type FeatureValue, featuresOf, valuesAt, valuesOf } from './features.ts'
+import {
+  earliestAt,
+  type FeaturePlan,
+  type FeatureValue,
+  featuresOf,
+  type TopCounts,
+  topAt,
+  valuesAt,
+  valuesOf,
+} from './features.ts'
 import { type Plan, type StagePlan, taskName } from './plan.ts'
 import { type Role, Task, type TaskStatus, type TaskTuning } from './task.ts'
 
@@ -37,6 +46,9 @@ export interface TaskRead {
   readonly snapshot: string | null
 }
 
+/** A read that a task cannot answer. */
+export type NoRead = { readonly kind: 'snapshot_gone' } | { readonly kind: 'unavailable'; readonly why: string }
+
 export type TaskReadOutcome =
   | {
       readonly kind: 'read'
@@ -45,8 +57,20 @@ export type TaskReadOutcome =
       readonly facts: SnapshotFacts
     }
   | { readonly kind: 'not_held'; readonly heldFrom: number }
-  | { readonly kind: 'snapshot_gone' }
-  | { readonly kind: 'unavailable'; readonly why: string }
+  | NoRead
+
+/** A read of the keys of one task that have the largest values, at the highest time that its newest snapshot knows. */
+export interface TaskTop {
+  readonly task: string
+  readonly feature: FeatureName
+  readonly k: number
+  /** Entries of the state that are looked at, at most. */
+  readonly entriesMax: number
+}
+
+export type TaskTopOutcome =
+  | (TopCounts & { readonly kind: 'top'; readonly at: number | null; readonly facts: SnapshotFacts })
+  | NoRead
 
 /** Tasks that run, seen from a command. Tasks are named as taskName() does. */
 export interface TaskHost {
@@ -70,6 +94,8 @@ export interface TaskHost {
   commitOf(task: string): Promise<CommitRecord | null>
   /** Values of keys, all from one snapshot. */
   read(ask: TaskRead): Promise<TaskReadOutcome>
+  /** The keys of one task with the largest values, from one snapshot. */
+  top(ask: TaskTop): Promise<TaskTopOutcome>
   /** Keeps the newest snapshot of every task under a name, for SNAPSHOT_PIN_MS_MAX at most. */
   pin(name: string): Promise<void>
   /** Whether there was such a pin. */
@@ -207,7 +233,26 @@ export class Host implements TaskHost {
     }
   }
 
-  async read({ task: name, feature, keys, at, snapshot: pin }: TaskRead): Promise<TaskReadOutcome> {
+  read({ task: name, feature, keys, at, snapshot: pin }: TaskRead): Promise<TaskReadOutcome> {
+    return this.#reading(name, feature, pin, (...from) => this.#readFrom(...from, keys, at))
+  }
+
+  top({ task: name, feature, k, entriesMax }: TaskTop): Promise<TaskTopOutcome> {
+    return this.#reading(name, feature, null, async (snapshot, task, plan): Promise<TaskTopOutcome> => {
+      const facts = factsOf(commitIn(snapshot), task.stream, this.#o.plan.latenessMs)
+      if (facts.asOf === null) return { kind: 'top', top: [], scanned: 0, complete: true, at: null, facts }
+      const counts = await topAt(snapshot, plan, facts.asOf, { k, entriesMax })
+      return { kind: 'top', ...counts, at: facts.asOf, facts }
+    })
+  }
+
+  /** Reads from one snapshot of a task: the newest, or a pinned one. */
+  async #reading<T>(
+    name: string,
+    feature: FeatureName,
+    pin: string | null,
+    read: (snapshot: ReadSnapshot, task: Task, plan: FeaturePlan) => Promise<T>,
+  ): Promise<T | NoRead> {
     const hosted = this.#hosted.find(({ task }) => task.name === name)
     const phase = hosted?.task.status().phase ?? 'opening'
     if (hosted === undefined || phase === 'opening' || phase === 'halted')
@@ -217,7 +262,7 @@ export class Host implements TaskHost {
     const snapshot = pin === null ? hosted.task.snapshot() : this.#pins.get(pin)?.snapshots.get(name)?.retain()
     if (snapshot === undefined) return { kind: 'snapshot_gone' }
     try {
-      return await this.#readFrom(snapshot, hosted.task, plan, keys, at)
+      return await read(snapshot, hosted.task, plan)
     } catch (error) {
       if (error instanceof SnapshotGone) return { kind: 'snapshot_gone' }
       throw error

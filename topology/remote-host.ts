@@ -6,7 +6,7 @@
 import { Worker } from 'node:worker_threads'
 import type { CommitRecord } from './commit-record.ts'
 import type { FeaturePlan, FeatureValue } from './features.ts'
-import type { HaltedTask, TaskHost, TaskRead, TaskReadOutcome } from './host.ts'
+import type { HaltedTask, TaskHost, TaskRead, TaskReadOutcome, TaskTop, TaskTopOutcome } from './host.ts'
 import {
   errorOf,
   type FromThread,
@@ -119,6 +119,10 @@ export class RemoteHost implements TaskHost {
 
   read(ask: TaskRead): Promise<TaskReadOutcome> {
     return this.#ask('read', ask)
+  }
+
+  top(ask: TaskTop): Promise<TaskTopOutcome> {
+    return this.#ask('top', ask)
   }
 
   async pin(name: string): Promise<void> {

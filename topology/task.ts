@@ -35,6 +35,7 @@ import {
   parseCommitRecord,
 } from './commit-record.ts'
 import { type Control, type Drain, decodeControl, withControl } from './control.ts'
+import { Freshness, type ReadableMs } from './freshness.ts'
 import { InputTrim, TRIM_BYTES } from './input-trim.ts'
 import { Intake, type Opened, type WriterCursor } from './intake.ts'
 import { OrderBuffer } from './order-buffer.ts'
@@ -117,6 +118,10 @@ export interface TaskStatus {
   readonly seq: number
   /** Messages in the stream behind it. */
   readonly pending: number
+  /** Milliseconds that the oldest message which is not readable yet has been in the stream; 0: there is none. */
+  readonly lagMs: number
+  /** From a message's place in the log to a snapshot that has it, lately; null: nothing, or a plan without a wall clock. */
+  readonly readableMs: ReadableMs | null
   readonly watermark: number
   readonly waiting: Waiting | null
   readonly tally: TallyJson
@@ -161,6 +166,8 @@ export class Task {
   #owner: Owner = { generation: 0, instance: '' }
   #reader: LogReader | null = null
   readonly #trim: InputTrim
+  /** Of `clock: wall`: the times of a file say nothing about how fast we are. */
+  readonly #freshness: Freshness | null
   #fingerprint = ''
   #generation = 0
   #published: Readonly<Record<string, Published>> = {}
@@ -198,6 +205,7 @@ export class Task {
     this.name = taskName(stage.name, partition)
     this.stream = stageStream(plan.namespace, stage.name, partition)
     this.#trim = new InputTrim(options.log, options.backend, this.stream, options.tuning.trimBytes)
+    this.#freshness = plan.clock === 'wall' ? new Freshness() : null
     this.#destinations = [
       ...stage.exchanges.flatMap((exchange) =>
         Array.from({ length: plan.partitions }, (_, p) => exchangeDestination(plan, exchange.stage, p, this.name)),
@@ -243,6 +251,7 @@ export class Task {
   }
 
   status(): TaskStatus {
+    const now = this.#o.runtime.now()
     return {
       name: this.name,
       phase: this.#phase,
@@ -251,6 +260,8 @@ export class Task {
       generation: this.#owner.generation,
       seq: this.#position.seq,
       pending: this.#reader?.pending ?? 0,
+      lagMs: this.#freshness?.waitingMs(now) ?? 0,
+      readableMs: this.#freshness?.readableMs(now) ?? null,
       watermark: this.#watermark,
       waiting: this.#waiting,
       tally: this.#tally?.toJSON() ?? { counts: {}, highs: {} },
@@ -444,6 +455,7 @@ export class Task {
     this.#slice.push(plainArrival(arrival, placeNumber(message.seq, 0), this.#slice.length))
     this.#reach(message, null, 1)
     this.#trim.applied(payload.length)
+    this.#freshness?.applied(message.timeMs)
     return true
   }
 
@@ -466,6 +478,7 @@ export class Task {
     if (this.#stopping) return
     this.#reach(message, opened, opened.count)
     this.#trim.applied(message.payload.length)
+    this.#freshness?.applied(message.timeMs)
     if (opened.kind === 'numbered') await this.#runSlice()
   }
 
@@ -693,6 +706,7 @@ export class Task {
       const { texts, count } = outgoing[i]!
       return numbering.take(texts, this.#watermark, covered, count)
     })
+    this.#freshness?.cut()
     this.#uncommitted = 0
     this.#epoch++
     const record = {
@@ -722,6 +736,7 @@ export class Task {
     await written
     runtime.killPoint('K7')
     this.#state.publishSnapshot(cut)
+    this.#freshness?.readable(runtime.now())
     this.#published = destinations
     this.#fingerprint = record.fingerprint
     if (!this.#publishes) return

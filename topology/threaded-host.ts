@@ -11,7 +11,16 @@ import { openRocksBackend } from '../state/rocks-backend.ts'
 import type { CommitRecord } from './commit-record.ts'
 import type { FeaturePlan, FeatureValue } from './features.ts'
 import { type GraphOptions, pageViewGraph } from './graph.ts'
-import { type HaltedTask, Host, type TaskHost, type TaskRead, type TaskReadOutcome, tasksOf } from './host.ts'
+import {
+  type HaltedTask,
+  Host,
+  type TaskHost,
+  type TaskRead,
+  type TaskReadOutcome,
+  type TaskTop,
+  type TaskTopOutcome,
+  tasksOf,
+} from './host.ts'
 import type { ThreadConnection } from './host-messages.ts'
 import { RemoteHost, type RemoteHostOptions } from './remote-host.ts'
 import type { TaskStatus, TaskTuning } from './task.ts'
@@ -114,6 +123,10 @@ export class ThreadedHost implements TaskHost {
 
   read(ask: TaskRead): Promise<TaskReadOutcome> {
     return this.#hostOf(ask.task).read(ask)
+  }
+
+  top(ask: TaskTop): Promise<TaskTopOutcome> {
+    return this.#hostOf(ask.task).top(ask)
   }
 
   async pin(name: string): Promise<void> {

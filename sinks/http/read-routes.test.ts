@@ -3,15 +3,16 @@
 import { once } from 'node:events'
 import { type IncomingMessage, request } from 'node:http'
 import { text } from 'node:stream/consumers'
+import { setTimeout as sleep } from 'node:timers/promises'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { partitionOf } from '../../log/frame.ts'
 import { realRuntime } from '../../log/runtime.ts'
 import { ReadWorld, readServer, WORLD_START_MS } from '../../test/read-world.ts'
 import { LATENESS_MS_DEFAULT } from '../../topology/graph.ts'
-import { Host } from '../../topology/host.ts'
+import { Host, type TaskTop } from '../../topology/host.ts'
 import { HostReads, PINS_MAX, WAITS_MAX } from '../../topology/host-reads.ts'
 import { DEFAULT_TUNING } from '../../topology/task.ts'
-import { KEYS_MAX } from '../read-schemas.ts'
+import { KEYS_MAX, type TopAnswer } from '../read-schemas.ts'
 import type { App } from './app.ts'
 import type { HttpServer } from './server.ts'
 
@@ -333,4 +334,78 @@ it('at: the value for another time; 422 with the earliest one for a time that is
   const { held_from } = tooEarly.json.error
   expect((await get(`${USER}/tom?at=${held_from}`)).status).toBe(200)
   expect((await get(`${USER}/tom?at=${held_from - 1}`)).status).toBe(422)
+})
+
+describe('the largest', () => {
+  const T = WORLD_START_MS + 60 * HOUR_MS
+  const top = (n: unknown, url?: string) => get(`${PAGE}?top=${n}`, url)
+  /** Until a list is made anew: an answer serves for a second. */
+  const listed = async (url: string, holds: (json: TopAnswer) => boolean): Promise<TopAnswer> => {
+    for (;;) {
+      const { json } = await top(100, url)
+      if (holds(json)) return json
+      await sleep(50)
+    }
+  }
+
+  it('come first, of all tasks, each with its snapshot; equal ones by key', async () => {
+    const views = ['b', 'a', 'c', 'c', 'c', 'b', 'a', 'd']
+    await world.views('first', views, T - 90 * 60_000)
+    const wait = await world.views('tops', [...views, 'd', 'd', 'd', 'd'], T)
+    await get(`${PAGE}/d?wait=${wait}`)
+    const own = await readServer(
+      world,
+      null,
+      new HostReads({ plan: world.plan, host: world.host, runtime: realRuntime }),
+    )
+    const { values, snapshots, scanned, complete } = await listed(own.url, ({ values: [first] }) => first?.value === 5)
+    expect(values.map(({ key, value }) => `${key} ${value}`).slice(0, 2)).toEqual(['d 5', 'c 3'])
+    expect(values.filter(({ key }) => key === 'a' || key === 'b').map(({ key }) => key)).toEqual(['a', 'b'])
+    expect(complete).toBe(true)
+    expect(scanned).toBeGreaterThanOrEqual(values.length)
+    for (const { key, value, snapshot } of values) {
+      const point = await get(`${PAGE}/${key}?at=${snapshots[snapshot]!.at}`)
+      expect([key, point.json.value]).toEqual([key, value])
+    }
+    expect((await top(2, own.url)).json.values).toEqual(values.slice(0, 2))
+    await own.close()
+  })
+
+  it('are looked for among a bounded number of entries, and the answer says when that was not all', async () => {
+    const options = { plan: world.plan, host: world.host, runtime: realRuntime, topEntriesMax: 1 }
+    const reads = new HostReads(options)
+    const outcome = await reads.top('page_views_1h', 'page', 10)
+    expect(outcome).toMatchObject({ kind: 'top', complete: false, scanned: 2 })
+  })
+
+  it('are looked for once, however many ask, and one list at a time', async () => {
+    let [underWay, most, scans] = [0, 0, 0]
+    const host = Object.create(world.host, {
+      top: {
+        value: async (ask: TaskTop) => {
+          scans++
+          most = Math.max(most, ++underWay)
+          await sleep(5)
+          underWay--
+          return world.host.top(ask)
+        },
+      },
+    })
+    const reads = new HostReads({ plan: world.plan, host, runtime: realRuntime })
+    const entities = ['page', 'user', 'page', 'user', 'page']
+    await Promise.all(entities.map((entity) => reads.top('page_views_1h', entity, 3)))
+    expect([scans, most]).toEqual([4, 2])
+  })
+
+  it.each([
+    ['0', 400, 'BAD_PARAMETER'],
+    ['101', 400, 'BAD_PARAMETER'],
+    ['1.5', 400, 'BAD_PARAMETER'],
+    ['1&at=5', 400, 'BAD_PARAMETER'],
+  ])('?top=%s is refused', async (asked, status, code) => expect(await top(asked)).toMatchObject(failure(status, code)))
+
+  it('without a number are refused, and so is a feature that is none', async () => {
+    expect(await get(PAGE)).toMatchObject(failure(400, 'BAD_PARAMETER', { field: 'top' }))
+    expect(await get('/v1/features/nothing/page?top=1')).toMatchObject(failure(404, 'UNKNOWN_FEATURE'))
+  })
 })

@@ -8,7 +8,7 @@ import { type TSchema, Type } from 'typebox'
 import { assert } from '../../log/errors.ts'
 import { ID_BYTES_MAX } from '../../operators/event.ts'
 import type { FeatureReads, ReadAsk, ReadOutcome } from '../feature-reads.ts'
-import { askOfBatch, askOfQuery, isRefusal, parseBody, type Refusal } from '../read-ask.ts'
+import { askOfBatch, askOfQuery, isRefusal, parseBody, type Refusal, topOfQuery } from '../read-ask.ts'
 import {
   type Answer,
   batchAnswer,
@@ -17,6 +17,7 @@ import {
   pointAnswer,
   refusalAnswer,
   TOO_MANY_PINS,
+  topAnswer,
   UNKNOWN_SNAPSHOT,
 } from '../read-format.ts'
 import {
@@ -31,6 +32,8 @@ import {
   PointParams,
   READ_BODY_BYTES_MAX,
   ReadOptions,
+  TopAnswer,
+  TopQuery,
 } from '../read-schemas.ts'
 import type { App } from './app.ts'
 
@@ -60,6 +63,7 @@ export function readRoutes(app: App, deps: ReadDeps): void {
   app.addContentTypeParser<Buffer>('application/json', asBytes, (_, bytes, done) => done(null, parseBody(bytes)))
   pointRoute(app, deps)
   batchRoute(app, deps)
+  topRoute(app, deps)
   listRoute(app, deps)
   pinRoutes(app, deps)
 }
@@ -94,6 +98,25 @@ function batchRoute(app: App, { reads }: ReadDeps): void {
     { schema, config: READ, bodyLimit: READ_BODY_BYTES_MAX, validatorCompiler: checkedInHandler },
     async ({ params: { feature, entity }, body }, reply) => {
       return answer(reply, reads, askOfBatch(feature, entity, body), batchAnswer)
+    },
+  )
+}
+
+function topRoute(app: App, { reads }: ReadDeps): void {
+  const schema = {
+    operationId: 'topFeatures',
+    summary: 'The keys with the largest values of a feature',
+    params: FeatureParams,
+    querystring: TopQuery,
+    response: { 200: TopAnswer, ...failures(400, 404, 410, 503) },
+  }
+  app.get<{ Params: { feature: string; entity: string }; Querystring: Record<string, unknown> }>(
+    '/v1/features/:feature/:entity',
+    { schema, config: READ, validatorCompiler: checkedInHandler },
+    async ({ params: { feature, entity }, query }, reply) => {
+      const ask = topOfQuery(query)
+      if (isRefusal(ask)) return fail(reply, refusalAnswer(ask))
+      return tell(reply, topAnswer(await reads.top(feature, entity, ask.top)))
     },
   )
 }
@@ -139,7 +162,10 @@ async function answer<Body>(
   format: (outcome: ReadOutcome) => Answer<Body>,
 ): Promise<FastifyReply> {
   if (isRefusal(ask)) return fail(reply, refusalAnswer(ask))
-  const said = format(await reads.read(ask))
+  return tell(reply, format(await reads.read(ask)))
+}
+
+function tell<Body>(reply: FastifyReply, said: Answer<Body>): FastifyReply {
   if ('error' in said) return fail(reply, said)
   return reply.header('cache-control', 'no-store').send(said.body)
 }

@@ -15,6 +15,13 @@ const Waiting = Type.Object({
   since_ms: Type.Number({ description: 'When the wait began, milliseconds on the clock of now_ms.' }),
 })
 
+const Readable = Type.Object({
+  p50: Type.Integer(),
+  p99: Type.Integer(),
+  max: Type.Integer(),
+  count: Type.Integer({ description: 'Messages that these are of.' }),
+})
+
 const Row = Type.Object({
   name: Type.String(),
   stage: Type.String(),
@@ -23,6 +30,14 @@ const Row = Type.Object({
   epoch: Type.Integer({ description: 'Number of the last commit.' }),
   seq: Type.Integer({ description: 'Sequence of the last message that was applied.' }),
   pending: Type.Integer({ description: 'Messages in the stream behind it.' }),
+  lag_ms: Type.Integer({
+    description: 'Milliseconds that the oldest message which is not readable yet has been in the stream.',
+  }),
+  readable_ms: Type.Unsafe<StatusRow['readable_ms']>({
+    ...Readable,
+    type: ['object', 'null'],
+    description: 'Milliseconds from the stream to being readable, over the last 30 to 60 seconds; null: nothing came.',
+  }),
   watermark: Type.Unsafe<number | null>({ type: ['integer', 'null'], description: 'Milliseconds of event time.' }),
   waiting: Type.Unsafe<StatusRow['waiting']>({ ...Waiting, type: ['object', 'null'] }),
   counts: Type.Record(Type.String(), Type.Integer(), { description: 'Counters since the state of the task began.' }),

@@ -67,7 +67,7 @@ function tasksAfter(looks: number): StatusRow[] {
   const waiting = { cause: 'room', on: 'hf_page_0', detail: 'the stream is full', since_ms }
   return [
     taskRow('user', 0, { seq: looks, watermark: Date.now() - 603_000, counts }),
-    taskRow('page', 0, { pending: 7, waiting }),
+    taskRow('page', 0, { pending: 7, lag_ms: 75_000, readable_ms: { p50: 4, p99: 12, max: 80, count: 90 }, waiting }),
     taskRow('page', 1, { phase: 'halted', pending: 1 }),
   ]
 }
@@ -152,10 +152,10 @@ describe.runIf(typeof browser !== 'string')('the live page', { concurrent: true 
     await cells('user-0')
       .filter({ hasText: /^(9|10)\d?$/ })
       .waitFor()
-    const [phase, , behind, lag, watermark, waiting] = await cells('user-0').allInnerTexts()
+    const [phase, , behind, lag, , watermark, waiting] = await cells('user-0').allInnerTexts()
     expect([phase, behind, lag, watermark, waiting]).toEqual(['running', 'nothing', 'none', '10 min 3 s old', '–'])
     expect((await cells('page-0').allInnerTexts()).slice(2)).toEqual([
-      ...['7 messages', 'does not move', 'none yet'],
+      ...['7 messages', '1 min 15 s', '12 ms', 'none yet'],
       expect.stringMatching(/^room, hf_page_0: the stream is full, for 1 min 1\d s$/),
     ])
     expect((await cells('page-1').allInnerTexts())[0]).toBe('halted')

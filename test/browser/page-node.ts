@@ -70,6 +70,17 @@ export class PageNode {
         }))
         return { kind: 'read', info, values }
       },
+      top: async (feature, entity, k) => {
+        const info = features.find((one) => one.feature === feature && one.entity === entity)
+        if (info === undefined) return { kind: 'unknown_feature' }
+        const appliedThrough = { stream: 'hf_user_0', seq: this.epoch, index: 0 }
+        const facts = { asOf: this.asOf, completeThrough: this.asOf - 600_000, appliedThrough, epoch: this.epoch }
+        const values = [...this.values]
+          .filter(([name]) => name.startsWith(`${entity}/`))
+          .sort(([, a], [, b]) => b - a)
+          .map(([name, value]) => ({ key: name.slice(entity.length + 1), value, at: this.asOf, facts }))
+        return { kind: 'top', info, values: values.slice(0, k), scanned: values.length, complete: true }
+      },
       pin: async () => null,
       unpin: async () => false,
     }
@@ -80,6 +91,7 @@ export class PageNode {
 export function taskRow(stage: string, partition: number, more: Partial<StatusRow> = {}): StatusRow {
   return {
     ...{ name: `${stage}-${partition}`, stage, partition, phase: 'running', epoch: 1, seq: 0, pending: 0 },
+    ...{ lag_ms: 0, readable_ms: null },
     ...{ watermark: null, waiting: null, counts: {} },
     ...more,
   }

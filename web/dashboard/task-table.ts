@@ -2,16 +2,16 @@
 
 import { type ComponentChild, h } from 'preact'
 import type { StatusAnswer } from '../../client/holdfast.ts'
-import type { Task, TaskRate } from './rates.ts'
+import type { Task } from './rates.ts'
 import { countText, durationText, rateText, timeText } from './text.ts'
 
 interface TaskTableProps {
   readonly status: StatusAnswer
-  /** By name; null: not known. */
-  readonly rates: ReadonlyMap<string, TaskRate> | null
+  /** Records a second, by name; null: not known. */
+  readonly rates: ReadonlyMap<string, number> | null
 }
 
-const COLUMNS = ['Task', 'Phase', 'Records/s', 'Behind', 'Lag', 'Watermark', 'Waiting for']
+const COLUMNS = ['Task', 'Phase', 'Records/s', 'Behind', 'Lag', 'P99', 'Watermark', 'Waiting for']
 
 export function TaskTable({ status, rates }: TaskTableProps): ComponentChild {
   const { tasks, now_ms } = status
@@ -43,21 +43,17 @@ export function TaskTable({ status, rates }: TaskTableProps): ComponentChild {
   ])
 }
 
-function cellsOf(task: Task, rate: TaskRate | null, nodeMs: number): ComponentChild[] {
-  const { phase, pending, watermark } = task
+function cellsOf(task: Task, rate: number | null, nodeMs: number): ComponentChild[] {
+  const { phase, pending, lag_ms, readable_ms, watermark } = task
   return [
     h('span', { class: `phase ${phase}` }, phase),
-    rate === null ? '–' : rateText(rate.records),
+    rate === null ? '–' : rateText(rate),
     pending === 0 ? 'nothing' : `${countText(pending)} message${pending === 1 ? '' : 's'}`,
-    rate === null ? '–' : lagText(rate.lagS),
+    lag_ms === 0 ? 'none' : durationText(lag_ms),
+    readable_ms === null ? '–' : `${countText(readable_ms.p99)} ms`,
     watermarkText(watermark, nodeMs),
     waitingText(task, nodeMs),
   ]
-}
-
-function lagText(lagS: number | null): string {
-  if (lagS === null) return 'does not move'
-  return lagS === 0 ? 'none' : durationText(lagS * 1_000)
 }
 
 /** By the clock of the node: that of a browser may be another one. */
