@@ -5,7 +5,6 @@ import { HoldfastError } from '../log/errors.ts'
 import { NO_WATERMARK } from '../log/frame.ts'
 import type { NatsLog } from '../log/nats-log.ts'
 import type { Runtime } from '../log/runtime.ts'
-import { admitWriters } from '../sinks/http/access-token.ts'
 import { healthRoutes, type NodeStatus } from '../sinks/http/health-routes.ts'
 import { ingestRoutes } from '../sinks/http/ingest-routes.ts'
 import { HttpMetrics } from '../sinks/http/metrics.ts'
@@ -58,9 +57,8 @@ export async function openFrontDoor(options: FrontDoorOptions, parts: NodeParts)
   const reads = new HostReads({ plan, host, runtime })
   const rows = (): readonly StatusRow[] => rowsOf(plan, host)
   taskMetrics(metrics, rows)
-  const { pixels: advertisers, corsOrigins: origins, ...others } = options.config
-  const settings = { advertisers, origins, ...others }
-  const pixels = { intake, metrics, settings, admit: admitWriters(tokens, plan.namespace), now: () => Date.now() }
+  const { pixels: advertisers, corsOrigins, trustedProxies, ...others } = options.config
+  const pixels = { intake, metrics, settings: { advertisers, ...others }, now: () => Date.now() }
   const server = await openHttpServer({
     host: options.host,
     port: options.port,
@@ -68,9 +66,11 @@ export async function openFrontDoor(options: FrontDoorOptions, parts: NodeParts)
     tokens,
     metrics,
     version: RELEASE,
+    corsOrigins,
+    trustedProxies,
     routes: [
       (app) => ingestRoutes(app, { intake, metrics }),
-      (app) => pixelRoutes(app, pixels),
+      (app, admission) => pixelRoutes(app, pixels, admission),
       (app) => pageRoutes(app),
       (app) => readRoutes(app, { reads }),
       (app) => statusRoutes(app, { status: rows }),

@@ -18,6 +18,7 @@ const ConfigSchema = Type.Object(graphFields, { additionalProperties: false })
 const HttpSchema = Type.Object(
   {
     corsOrigins: Type.Optional(Type.Array(Type.String(), { maxItems: 1_000 })),
+    trustedProxies: Type.Optional(Type.Array(Type.String(), { maxItems: 1_000 })),
     pixels: Type.Optional(Type.Record(Type.String(), Type.String())),
     keepClientInfo: Type.Optional(Type.Boolean()),
     botNetworks: Type.Optional(Type.Array(Type.String(), { maxItems: 100_000 })),
@@ -35,7 +36,13 @@ export type Config = Required<Static<typeof ConfigSchema>>
 export type HttpConfig = Required<Static<typeof HttpSchema>>
 
 export const CONFIG_DEFAULT: Config = { anonymous: 'reject', latenessMs: LATENESS_MS_DEFAULT }
-export const HTTP_CONFIG_DEFAULT: HttpConfig = { corsOrigins: [], pixels: {}, keepClientInfo: false, botNetworks: [] }
+export const HTTP_CONFIG_DEFAULT: HttpConfig = {
+  corsOrigins: [],
+  trustedProxies: [],
+  pixels: {},
+  keepClientInfo: false,
+  botNetworks: [],
+}
 
 const GIB = 1024 ** 3
 /**
@@ -75,7 +82,7 @@ const FIELDS: Readonly<Record<keyof typeof compiled, Readonly<Record<string, str
   run: GRAPH_FIELDS,
   node: {
     ...GRAPH_FIELDS,
-    http: 'an object with corsOrigins ["https://shop.example"], pixels {"pixel": "advertiser"}, keepClientInfo true or false, botNetworks ["192.0.2.0/24"]',
+    http: 'an object with corsOrigins ["https://shop.example"], trustedProxies ["10.0.0.0/8"], pixels {"pixel": "advertiser"}, keepClientInfo true or false, botNetworks ["192.0.2.0/24"]',
   },
 }
 

@@ -6,7 +6,9 @@ import { fileURLToPath } from 'node:url'
 import swagger from '@fastify/swagger'
 import type { TypeBoxTypeProvider } from '@fastify/type-provider-typebox'
 import fastify from 'fastify'
+import { Admission } from '../sinks/http/admission.ts'
 import type { App, Routes } from '../sinks/http/app.ts'
+import { HTTP_LIMITS } from '../sinks/http/limits.ts'
 import { KEY_SEGMENT_CHARS, readRoutes } from '../sinks/http/read-routes.ts'
 import { statusRoutes } from '../sinks/http/status-routes.ts'
 
@@ -61,7 +63,8 @@ export async function documentOf(...routes: readonly Routes[]): Promise<OpenApi>
     routerOptions: { maxParamLength: KEY_SEGMENT_CHARS },
   }).withTypeProvider<TypeBoxTypeProvider>()
   await app.register(swagger, { openapi: { openapi: '3.1.0', info: { title: 'Holdfast', version: '1' } } })
-  for (const route of routes) await app.register(async (scope) => route(scope as App))
+  const nobody = new Admission(null, '', HTTP_LIMITS)
+  for (const route of routes) await app.register(async (scope) => route(scope as App, nobody))
   await app.ready()
   const document = app.swagger() as unknown as OpenApi
   await app.close()

@@ -13,6 +13,8 @@ import type {
   RawServerDefault,
 } from 'fastify'
 
+import type { Admission } from './admission.ts'
+
 export const SCOPES = ['read', 'write', 'erase', 'metrics'] as const
 /** What a token may do. */
 export type Scope = (typeof SCOPES)[number]
@@ -34,5 +36,8 @@ export type App = FastifyInstance<
   TypeBoxTypeProvider
 >
 
-/** Registers routes; what they need besides the app is bound before: `(app) => ingestRoutes(app, { intake, metrics })`. */
-export type Routes = (app: App) => void
+/**
+ * Registers routes; what they need besides the app is bound before: `(app) => ingestRoutes(app, { intake, metrics })`.
+ * `admission`: the server's, for routes that find a token elsewhere than in the header.
+ */
+export type Routes = (app: App, admission: Admission) => void

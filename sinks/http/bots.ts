@@ -2,7 +2,7 @@
 // BT1: only the mark goes on; the two facts it was made of stay here (pixel-event.ts, PX4).
 // Not here: what becomes of marked events. Operators decide (contract.md, section 1: count, mark or drop).
 
-import { BlockList, isIP, isIPv4 } from 'node:net'
+import { networkList } from './addresses.ts'
 
 /** Characters of a user agent that are looked at: real ones have 80 to 300, and a server's call may carry any length. */
 export const USER_AGENT_CHARS_MAX = 1024
@@ -28,23 +28,9 @@ export type BotMark = (client: Client) => boolean
  * in; each is written as `192.0.2.0/24` or `2001:db8::/32`. Throws a RangeError for anything else.
  */
 export function botMark(networks: readonly string[]): BotMark {
-  const list = new BlockList()
-  for (const network of networks) addNetwork(list, network)
+  const isListed = networkList(networks)
   return ({ userAgent, ip }) => {
     if (userAgent !== null && PROGRAM.test(userAgent.slice(0, USER_AGENT_CHARS_MAX))) return true
-    return ip !== null && isListed(list, ip)
+    return ip !== null && isListed(ip)
   }
-}
-
-function addNetwork(list: BlockList, network: string): void {
-  const [, address = '', bits = ''] = /^([\da-f.:]+)\/(\d{1,3})$/i.exec(network) ?? []
-  const family = isIP(address)
-  if (family === 0 || Number(bits) > (family === 4 ? 32 : 128)) throw new RangeError(`no network: ${network}`)
-  list.addSubnet(address, Number(bits), family === 4 ? 'ipv4' : 'ipv6')
-}
-
-function isListed(list: BlockList, ip: string): boolean {
-  // A socket that listens on both families shows IPv4 clients like this.
-  const address = ip.startsWith('::ffff:') && isIPv4(ip.slice(7)) ? ip.slice(7) : ip
-  return isIP(address) !== 0 && list.check(address, isIPv4(address) ? 'ipv4' : 'ipv6')
 }

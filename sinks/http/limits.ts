@@ -138,9 +138,14 @@ export class FailureLimit {
 
   /** Counts a failure; throws 429 where there were too many. */
   failed(address: string, nowMs: number): void {
+    this.refuseSpent(address, nowMs)
+    this.#buckets.of(address, nowMs).tokens--
+  }
+
+  /** Throws 429 where there were too many failures already. */
+  refuseSpent(address: string, nowMs: number): void {
     const client = this.#buckets.of(address, nowMs)
     if (client.tokens < 1) throw tooMany('too many requests without a valid token', this.#buckets.waitS(client))
-    client.tokens--
   }
 }
 

@@ -75,11 +75,9 @@ export interface PixelSettings {
   readonly keepClientInfo: boolean
   /** Networks of programs, as `192.0.2.0/24`. */
   readonly botNetworks: readonly string[]
-  /** Pages that may read the answers, as `https://shop.example`. */
-  readonly origins: readonly string[]
 }
 
-export const PIXEL_SETTINGS: PixelSettings = { advertisers: {}, keepClientInfo: false, botNetworks: [], origins: [] }
+export const PIXEL_SETTINGS: PixelSettings = { advertisers: {}, keepClientInfo: false, botNetworks: [] }
 
 /** What mapping needs of the settings, ready to be used. */
 export interface PixelMapping {

@@ -5,21 +5,23 @@ import { join } from 'node:path'
 import { Script } from 'node:vm'
 import { afterEach, describe, expect, it } from 'vitest'
 import { FakeLogServer } from '../../log/fake-log.ts'
+import { rawExchange, statusIn } from '../../test/abuse/door.ts'
 import { RecordingIntake } from '../../test/browser/recording-intake.ts'
 import { pageViewGraph } from '../../topology/graph.ts'
 import { Ingest } from '../../topology/ingest.ts'
 import { ensureStreams, streamSpecs } from '../../topology/streams.ts'
 import type { EventIntake } from '../event-intake.ts'
-import { admitWriters } from './access-token.ts'
-import type { App } from './app.ts'
+import type { Routes } from './app.ts'
+
 import { newToken, Tokens } from './auth.ts'
 import { CONVERSIONS_MAX } from './conversions-api.ts'
+import { ingestRoutes } from './ingest-routes.ts'
 import { HTTP_LIMITS } from './limits.ts'
 import { HttpMetrics } from './metrics.ts'
 import { COLLECT_BODY_BYTES_MAX, COLLECT_EVENTS_MAX } from './pixel-body.ts'
 import { GIF, PIXEL_SETTINGS, type PixelSettings, pixelRoutes } from './pixel-routes.ts'
 import { SCRIPT_BYTES_MAX, stripped } from './pixel-script.ts'
-import { type HttpServer, openHttpServer } from './server.ts'
+import { type HttpServer, type HttpServerOptions, openHttpServer } from './server.ts'
 
 const NOW = Date.UTC(2026, 0, 2)
 const SHOP = 'https://shop.example'
@@ -40,14 +42,18 @@ interface Door {
 
 async function open(
   intake: EventIntake,
-  some: Partial<PixelSettings> = {},
+  some: Partial<PixelSettings & Pick<HttpServerOptions, 'corsOrigins'>> = {},
   tokens: Tokens | null = null,
 ): Promise<Door> {
   const metrics = new HttpMetrics()
-  const settings = { ...PIXEL_SETTINGS, ...some }
-  const deps = { intake, metrics, settings, admit: admitWriters(tokens, 'test'), now: () => NOW }
-  const routes = [(app: App) => pixelRoutes(app, deps)]
-  server = await openHttpServer({ port: 0, namespace: 'test', tokens, routes, metrics, version: 'test' })
+  const { corsOrigins = [], ...settings } = { ...PIXEL_SETTINGS, ...some }
+  const deps = { intake, metrics, settings, now: () => NOW }
+  const routes: Routes[] = [
+    (app, admission) => pixelRoutes(app, deps, admission),
+    (app) => ingestRoutes(app, { intake, metrics }),
+  ]
+  const common = { port: 0, namespace: 'test', metrics, version: 'test' }
+  server = await openHttpServer({ ...common, tokens, routes, corsOrigins })
   const { url } = server
   const textOf = (body: unknown) =>
     typeof body === 'string' || body instanceof Uint8Array ? body : JSON.stringify(body)
@@ -277,6 +283,38 @@ describe('the Conversions API', () => {
     for (let i = 0; i < HTTP_LIMITS.failuresPerMinute; i++) expect((await call(door, { data: [] })).status).toBe(401)
     expect((await call(door, { data: [] })).status).toBe(429)
   })
+
+  it('counts failures in one limit, wherever the token stood; a valid one in the header passes', async () => {
+    const { token, line } = newToken(['write'], 'test')
+    const door = await open(new RecordingIntake(), {}, Tokens.parse(line))
+    const wrong = [
+      () => call(door, { data: [], access_token: `${token}x` }),
+      () => call(door, { data: [] }, `?access_token=${token}x`),
+      () => door.post('/v1/events', '', { authorization: `Bearer ${token}x` }),
+      () => door.post('/v1/shop-1/events', '', { authorization: `Bearer ${token}x` }),
+    ]
+    for (let i = 0; i < HTTP_LIMITS.failuresPerMinute; i++) expect((await wrong[i % wrong.length]!()).status).toBe(401)
+    for (const ask of wrong) expect((await ask()).status).toBe(429)
+    const authorization = `Bearer ${token}`
+    const good = await door.post('/v1/shop-1/events', { data: [event('a')] }, { ...JSON_TYPE, authorization })
+    expect(good.status).toBe(200)
+  })
+
+  it('reads no body for a wrong token in the header or the query, nor for an address that failed too often', async () => {
+    const { token, line } = newToken(['write'], 'test')
+    const door = await open(new RecordingIntake(), {}, Tokens.parse(line))
+    // The body is promised and never sent: who waits for it answers 408 much later.
+    const bodiless = async (path: string, header = '') => {
+      const head = `POST ${path} HTTP/1.1\r\nHost: a\r\nConnection: close\r\n${header}`
+      return statusIn(
+        await rawExchange(server!.url, `${head}Content-Type: application/json\r\nContent-Length: 9\r\n\r\n`),
+      )
+    }
+    expect(await bodiless('/v1/shop-1/events', `Authorization: Bearer ${token}x\r\n`)).toBe(401)
+    expect(await bodiless(`/v1/shop-1/events?access_token=${token}x`)).toBe(401)
+    for (let i = 2; i < HTTP_LIMITS.failuresPerMinute; i++) expect((await call(door, { data: [] })).status).toBe(401)
+    expect(await bodiless('/v1/shop-1/events')).toBe(429)
+  })
 })
 
 const deepText = (value: unknown): string => {
@@ -292,7 +330,7 @@ describe('origins', () => {
   const allowed = ({ headers }: Response) => headers.get('access-control-allow-origin')
 
   it('that are configured may read answers and ask before they send JSON', async () => {
-    const { post } = await open(new RecordingIntake(), { origins: [SHOP] })
+    const { post } = await open(new RecordingIntake(), { corsOrigins: [SHOP] })
     const answer = await post('/v1/collect', '{', { origin: SHOP, 'content-type': 'text/plain' })
     expect([allowed(answer), answer.headers.get('vary')]).toEqual([SHOP, 'Origin'])
     expect(answer.headers.get('access-control-expose-headers')).toContain('holdfast-error')
@@ -312,7 +350,7 @@ describe('origins', () => {
     '*',
     '',
   ])('that are not get nothing: %s', async (origin) => {
-    const { post } = await open(new RecordingIntake(), { origins: [SHOP] })
+    const { post } = await open(new RecordingIntake(), { corsOrigins: [SHOP] })
     const answer = await post('/v1/collect', { e: 'Lead', uid: 'u', px: 'p' }, { origin })
     // Nothing is asked of who only sends.
     expect([answer.status, allowed(answer)]).toEqual([204, null])
@@ -330,7 +368,7 @@ describe('origins', () => {
   it.each(['*', 'null', 'shop.example', `${SHOP}/`, `${SHOP}/path`, 'HTTPS://shop.example', 'https://*.example', ''])(
     'are refused at start when they are none: %s',
     async (origin) => {
-      await expect(open(new RecordingIntake(), { origins: [origin] })).rejects.toThrow(/no origin/)
+      await expect(open(new RecordingIntake(), { corsOrigins: [origin] })).rejects.toThrow(/no origin/)
     },
   )
 })

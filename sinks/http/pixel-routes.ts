@@ -3,16 +3,16 @@
 // PR2: what is answered with 503 may be sent again: event_ids make that safe. What was refused is refused for good: 400, or
 //      501 for what is not acted on yet. An image is answered with an image in any case; Holdfast-Error names the code.
 // PR3: the answer to a page holds nothing that was sent and asks for no token: whoever sees a page can send its pixel.
-// Mapping is in pixel-event.ts and conversions-api.ts, which origins may read the answers in cors.ts.
+// Mapping is in pixel-event.ts and conversions-api.ts; who may call, and which origins may read the answers, in server.ts.
 
 import { Type } from '@fastify/type-provider-typebox'
 import type { FastifyReply, FastifyRequest } from 'fastify'
 import { utf8Text } from '../../operators/event.ts'
 import type { EventAnswer, EventIntake } from '../event-intake.ts'
-import type { Admit } from './access-token.ts'
+import { addressOf } from './addresses.ts'
+import type { Admission } from './admission.ts'
 import type { App } from './app.ts'
 import { CONVERSIONS_MAX, conversionEvent, conversionFault } from './conversions-api.ts'
-import { corsHook } from './cors.ts'
 import { errorAnswers, HttpError, RETRY_AFTER_S, sendError } from './errors.ts'
 import type { HttpMetrics } from './metrics.ts'
 import { COLLECT_BODY_BYTES_MAX, formEvents, jsonEvents, queryEvent } from './pixel-body.ts'
@@ -32,16 +32,14 @@ export interface PixelDeps {
   readonly intake: EventIntake
   readonly metrics: Pick<HttpMetrics, 'events'>
   readonly settings: PixelSettings
-  /** Who may call the Conversions API. */
-  readonly admit: Admit
   /** Milliseconds since 1970: the time of an event that names none. */
   now(): number
 }
 
 export { PIXEL_SETTINGS, type PixelSettings } from './pixel-event.ts'
 
-/** Dependencies of a handler: with the settings ready for use. */
-type Handling = Omit<PixelDeps, 'settings'> & { readonly mapping: PixelMapping }
+/** Dependencies of a handler: with the settings ready for use, and who may call the Conversions API. */
+type Handling = Omit<PixelDeps, 'settings'> & { readonly mapping: PixelMapping; readonly admission: Admission }
 
 /** One transparent pixel, 43 bytes. */
 export const GIF = Buffer.from('R0lGODlhAQABAIAAAAAAAP///yH5BAEAAAAALAAAAAABAAEAAAICRAEAOw==', 'base64')
@@ -76,25 +74,19 @@ const ConversionsBody = Type.Object(
   },
   { additionalProperties: true },
 )
-/** For pages that send application/json; corsHook answers before the route. */
-const PREFLIGHT = {
-  summary: 'Asks which origins may send JSON',
-  response: { 204: Type.Null({ description: 'See the headers.' }), ...errorAnswers(403) },
-}
 const Received = Type.Object({
   events_received: Type.Integer({ description: 'Events that the log has.' }),
   messages: Type.Array(Type.String({ description: 'data[<index>].<field>: <code>' })),
 })
 
 /**
- * Registers the routes, in a context of their own. Throws a RangeError where a setting is no origin or no network.
+ * Registers the routes, in a context of their own. Throws a RangeError where a setting is no network.
  */
-export function pixelRoutes(app: App, deps: PixelDeps): void {
+export function pixelRoutes(app: App, deps: PixelDeps, admission: Admission): void {
   app.removeAllContentTypeParsers()
   for (const type of ['application/json', 'text/plain', 'application/x-www-form-urlencoded'])
     app.addContentTypeParser(type, { parseAs: 'buffer' }, async (_: unknown, body: Buffer) => body)
-  app.addHook('onRequest', corsHook(deps.settings.origins))
-  const handling = { ...deps, mapping: pixelMapping(deps.settings) }
+  const handling = { ...deps, mapping: pixelMapping(deps.settings), admission }
   imageRoute(app, handling)
   collectRoute(app, handling)
   scriptRoute(app)
@@ -141,9 +133,6 @@ function collectRoute(app: App, { intake, metrics, mapping, now }: Handling): vo
     validatorCompiler: JUDGED_LATER,
     bodyLimit: COLLECT_BODY_BYTES_MAX,
   }
-  app.options('/v1/collect', { config: PUBLIC, schema: PREFLIGHT }, async (_, reply: FastifyReply) => {
-    return reply.code(204).header('allow', 'OPTIONS, POST').send()
-  })
   app.post('/v1/collect', options, async (request: FastifyRequest, reply: FastifyReply) => {
     const read = /^application\/x-www-form-urlencoded\b/i.test(contentType(request)) ? formEvents : jsonEvents
     const events = read(bodyOf(request), arrivalOf(request, now()), mapping)
@@ -171,7 +160,7 @@ function scriptRoute(app: App): void {
   })
 }
 
-function conversionsRoute(app: App, { intake, metrics, mapping, admit }: Handling): void {
+function conversionsRoute(app: App, { intake, metrics, mapping, admission }: Handling): void {
   const schema = {
     summary: "Takes the body of Meta's Conversions API",
     description:
@@ -181,10 +170,16 @@ function conversionsRoute(app: App, { intake, metrics, mapping, admit }: Handlin
     body: ConversionsBody,
     response: { 200: Received, 400: Received, 501: Received, 503: Received, ...errorAnswers(401, 403, 413) },
   }
-  const options = { config: PUBLIC, schema, validatorCompiler: JUDGED_LATER }
+  // AM2: the body is read where it is needed to find the token, or when one was found.
+  const onRequest = (request: FastifyRequest, _reply: FastifyReply, done: () => void) => {
+    if (isTokenBefore(request)) admission.admit(request, 'write', queryToken(request))
+    else admission.refuseSpent(request)
+    done()
+  }
+  const options = { config: PUBLIC, schema, validatorCompiler: JUDGED_LATER, onRequest }
   app.post('/v1/:pixel_id/events', options, async (request: FastifyRequest, reply: FastifyReply) => {
-    const { body, token } = conversionsBody(request)
-    admit(request, token)
+    const body = conversionsBody(request)
+    if (!isTokenBefore(request)) admission.admit(request, 'write', textIn(body?.access_token))
     const data = conversionsIn(body)
     const { pixel_id: pixelId } = request.params as { pixel_id: string }
     const events = data.map((entry) =>
@@ -208,18 +203,22 @@ function messageOf(answer: EventAnswer, index: number, entry: unknown): string[]
   return [`data[${index}]: ${codeOf(answer)} (send it again)`]
 }
 
-/** The body, null where it is none that can be mapped, and the token beside or in it. */
-function conversionsBody(request: FastifyRequest): { body: Record<string, unknown> | null; token: string | null } {
-  const inQuery = new URLSearchParams(queryOf(request)).get('access_token')
+const queryToken = (request: FastifyRequest): string | null => new URLSearchParams(queryOf(request)).get('access_token')
+
+const isTokenBefore = (request: FastifyRequest): boolean =>
+  request.headers.authorization !== undefined || queryToken(request) !== null
+
+const textIn = (value: unknown): string | null => (typeof value === 'string' ? value : null)
+
+/** The body; null where it is none that can be mapped. */
+function conversionsBody(request: FastifyRequest): Record<string, unknown> | null {
   let value: unknown = null
   try {
     value = JSON.parse(utf8Text(bodyOf(request)) ?? '')
   } catch {
     // Said after the token was asked for.
   }
-  const isObject = typeof value === 'object' && value !== null && !Array.isArray(value)
-  const inBody = objectOf(value).access_token
-  return { body: isObject ? objectOf(value) : null, token: inQuery ?? (typeof inBody === 'string' ? inBody : null) }
+  return typeof value === 'object' && value !== null && !Array.isArray(value) ? objectOf(value) : null
 }
 
 /** Throws 400 and 413. */
@@ -262,8 +261,8 @@ const FIELDS: ReadonlySet<string | null> = new Set(PIXEL_PARAMETERS.map(([, fiel
 
 // --- requests
 
-function arrivalOf({ headers, ip }: FastifyRequest, nowMs: number): Arrival {
-  return { nowMs, userAgent: headers['user-agent'] ?? null, ip }
+function arrivalOf(request: FastifyRequest, nowMs: number): Arrival {
+  return { nowMs, userAgent: request.headers['user-agent'] ?? null, ip: addressOf(request) }
 }
 
 function queryOf({ url }: FastifyRequest): string {

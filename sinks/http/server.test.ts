@@ -326,6 +326,94 @@ describe('tokens', () => {
   })
 })
 
+describe('behind a proxy', () => {
+  const { token, line } = newToken(['read'], NAMESPACE)
+  const wrong = (url: string, forwarded: string) =>
+    fetch(`${url}/v1/things/a`, { headers: { authorization: `Bearer ${token}x`, 'x-forwarded-for': forwarded } })
+  const statuses = async (url: string, ...forwarded: string[]) => {
+    const found: number[] = []
+    for (const from of forwarded) found.push((await wrong(url, from)).status)
+    return found
+  }
+  const options = { tokens: Tokens.parse(line), limits: { failuresPerMinute: 2 }, more: [testRoutes] }
+
+  it('each client has a limit of its own, and what it writes into the header itself does not count', async () => {
+    const { url } = await open({ ...options, trustedProxies: ['127.0.0.0/8', '10.0.0.0/8'] })
+    expect(await statuses(url, '203.0.113.1', '203.0.113.1', '203.0.113.1', '203.0.113.2')).toEqual([
+      401, 401, 429, 401,
+    ])
+    // The proxy adds who asked to what was there.
+    expect(await statuses(url, '198.51.100.1, 203.0.113.2, 10.1.1.1', '198.51.100.2, 203.0.113.2')).toEqual([401, 429])
+  })
+
+  it('no proxy is trusted that is not configured', async () => {
+    for (const trustedProxies of [[], ['10.0.0.0/8']]) {
+      const { url } = await open({ ...options, trustedProxies })
+      expect(await statuses(url, '203.0.113.1', '203.0.113.2', '203.0.113.3')).toEqual([401, 401, 429])
+    }
+  })
+
+  it('public routes are limited by the client as well', async () => {
+    const { url } = await open({ trustedProxies: ['127.0.0.0/8'], limits: { perSecond: 1 } })
+    const look = async (from: string) =>
+      (await fetch(`${url}/healthz`, { headers: { 'x-forwarded-for': from } })).status
+    expect([await look('203.0.113.1'), await look('203.0.113.1'), await look('203.0.113.2')]).toEqual([200, 429, 200])
+  })
+
+  it('what is no network is refused at start', async () => {
+    await expect(open({ trustedProxies: ['all'] })).rejects.toThrow(/no network: all/)
+  })
+})
+
+describe('pages of another origin', () => {
+  const SHOP = 'https://shop.example'
+  const { token, line } = newToken(['read'], NAMESPACE)
+  const asks = {
+    origin: SHOP,
+    'access-control-request-method': 'GET',
+    'access-control-request-headers': 'authorization',
+  }
+  const preflight = (url: string, path: string, headers: Record<string, string> = asks) =>
+    fetch(url + path, { method: 'OPTIONS', headers })
+  const opened = (more: Partial<DoorOptions> = {}) =>
+    open({ tokens: Tokens.parse(line), corsOrigins: [SHOP], more: [testRoutes], ...more })
+
+  it('that are configured are told what they may ask before there is a token, and read with one', async () => {
+    const { url } = await opened()
+    const asked = await preflight(url, '/v1/things/a')
+    expect([asked.status, asked.headers.get('access-control-allow-origin')]).toEqual([204, SHOP])
+    expect(asked.headers.get('access-control-allow-headers')).toContain('authorization')
+    expect(asked.headers.get('access-control-allow-methods')).toBe('DELETE, GET, HEAD, OPTIONS')
+    expect(asked.headers.get('access-control-allow-credentials')).toBeNull()
+    const headers = { origin: SHOP, authorization: `Bearer ${token}` }
+    const read = await fetch(`${url}/v1/things/a`, { headers })
+    expect([read.status, read.headers.get('access-control-allow-origin')]).toEqual([200, SHOP])
+    expect(read.headers.get('vary')).toBe('Origin')
+  })
+
+  it('read errors too: what a token lacks, and when to ask again', async () => {
+    const { url } = await opened({ limits: { failuresPerMinute: 1 } })
+    for (const expected of [401, 429]) {
+      const { status, headers } = await fetch(`${url}/v1/things/a`, { headers: { origin: SHOP } })
+      expect([status, headers.get('access-control-allow-origin')]).toEqual([expected, SHOP])
+      expect(headers.get('access-control-expose-headers')).toContain('retry-after')
+    }
+  })
+
+  it('that are not configured get nothing, and a preflight is no way past the door', async () => {
+    const { url } = await opened()
+    const evil = { ...asks, origin: 'https://evil.example' }
+    const asked = await preflight(url, '/v1/things/a', evil)
+    expect([await outcome(asked), asked.headers.get('access-control-allow-origin')]).toEqual(['403 ORIGIN', null])
+    const read = await fetch(`${url}/v1/things/a`, { headers: { ...evil, authorization: `Bearer ${token}` } })
+    expect([read.status, read.headers.get('access-control-allow-origin')]).toEqual([200, null])
+    expect(await outcome(await preflight(url, '/nope'))).toBe('404 NOT_FOUND')
+    const limited = await opened({ limits: { perSecond: 1 } })
+    expect((await preflight(limited.url, '/v1/things/a')).status).toBe(204)
+    expect((await preflight(limited.url, '/v1/things/a')).status).toBe(429)
+  })
+})
+
 describe('where it listens', () => {
   it.each(['0.0.0.0', '::', '192.168.1.1', '128.0.0.1', 'example.org', '127.example.org'])(
     '%s needs tokens',

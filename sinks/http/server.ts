@@ -11,10 +11,13 @@ import swagger from '@fastify/swagger'
 import { Type, type TypeBoxTypeProvider } from '@fastify/type-provider-typebox'
 import { type FastifyReply, type FastifyRequest, fastify, LogController, type RouteOptions } from 'fastify'
 import { assert, HoldfastError } from '../../log/errors.ts'
+import { addressOf, networkList } from './addresses.ts'
+import { Admission } from './admission.ts'
 import type { App, RouteScope, Routes } from './app.ts'
-import { authorize, type TokenHolders, unauthorized } from './auth.ts'
+import type { TokenHolders } from './auth.ts'
+import { Cors, isPreflight } from './cors.ts'
 import { answerSocketError, errorAnswers, factsOf, HttpError, onError, sendError } from './errors.ts'
-import { FailureLimit, HTTP_LIMITS, type HttpLimits, RequestLimit, TIMEOUT_LOOK_MS } from './limits.ts'
+import { HTTP_LIMITS, type HttpLimits, RequestLimit, TIMEOUT_LOOK_MS } from './limits.ts'
 import { httpLogger, type LoggerOptions } from './logger.ts'
 import type { HttpMetrics } from './metrics.ts'
 
@@ -33,6 +36,10 @@ export interface HttpServerOptions {
   /** Of the OpenAPI document. */
   readonly version: string
   readonly limits?: Partial<HttpLimits>
+  /** Origins whose pages may read answers, as `https://shop.example`; default: none. */
+  readonly corsOrigins?: readonly string[]
+  /** Networks of proxies whose X-Forwarded-For names the client, as `10.0.0.0/8`; default: none. */
+  readonly trustedProxies?: readonly string[]
   /** Default: none. */
   readonly logging?: LoggerOptions
 }
@@ -49,7 +56,10 @@ const PARAM_CHARACTERS_MAX = 4_096
 /** Milliseconds between looks for requests under way when the server closes. */
 const CLOSE_LOOK_MS = 10
 
-/** Listens; throws USAGE where that would be open to others (HS2) or the address cannot be used. */
+/**
+ * Listens; throws USAGE where that would be open to others (HS2) or the address cannot be used, and a RangeError where a setting
+ * is no origin or no network.
+ */
 export async function openHttpServer(options: HttpServerOptions): Promise<HttpServer> {
   const { host = LOOPBACK, port, tokens } = options
   if (tokens === null && !isLoopback(host))
@@ -78,7 +88,7 @@ interface Built {
 /** The whole app, not listening yet. */
 async function buildApp(options: HttpServerOptions): Promise<Built> {
   const limits = { ...HTTP_LIMITS, ...options.limits }
-  const app = newApp(limits, options.logging ?? { to: null, level: 'warn' })
+  const app = newApp(limits, options)
   const paths = new Paths()
   app.addHook('onRoute', (route) => {
     declareWhole(route)
@@ -86,11 +96,15 @@ async function buildApp(options: HttpServerOptions): Promise<Built> {
   })
   app.setErrorHandler(onError)
   app.setNotFoundHandler((request, reply) => answerUnrouted(paths, request, reply))
-  const door = new Door(options, limits)
+  const admission = new Admission(options.tokens, options.namespace, limits)
+  const cors = new Cors(options.corsOrigins ?? [])
+  const door = new Door(admission, options.metrics, limits)
   app.addHook('onRequest', (request, reply, done) => {
     try {
+      cors.mark(request, reply)
       door.enter(request, reply)
-      if (request.is404) answerUnrouted(paths, request, reply)
+      if (isPreflight(request)) answerPreflight(cors, paths, request, reply)
+      else if (request.is404) answerUnrouted(paths, request, reply)
       else done()
     } catch (error) {
       done(error as Error)
@@ -98,7 +112,7 @@ async function buildApp(options: HttpServerOptions): Promise<Built> {
   })
   await app.register(swagger, { openapi: openApi(options) })
   app.removeContentTypeParser('text/plain')
-  for (const routes of options.routes) app.register(async (own) => routes(own))
+  for (const routes of options.routes) app.register(async (own) => routes(own, admission))
   app.register(async (own) => documentRoute(own))
   await app.ready()
   app.server.maxConnections = limits.connections
@@ -107,9 +121,10 @@ async function buildApp(options: HttpServerOptions): Promise<Built> {
   return { app, door, closeMs: limits.closeMs }
 }
 
-function newApp(limits: HttpLimits, log: LoggerOptions): App {
+function newApp(limits: HttpLimits, { logging, trustedProxies = [] }: HttpServerOptions): App {
   return fastify({
-    loggerInstance: httpLogger(log),
+    loggerInstance: httpLogger(logging ?? { to: null, level: 'warn' }),
+    trustProxy: trustedProxies.length === 0 ? false : networkList(trustedProxies),
     logController: new LogController({ disableRequestLogging: true }),
     genReqId: () => randomBytes(8).toString('hex'),
     requestIdHeader: false,
@@ -152,20 +167,16 @@ function isLoopback(host: string): boolean {
 
 /** Lets requests in or throws their answer (HS1), and counts those under way. */
 class Door {
-  readonly #tokens: TokenHolders | null
-  readonly #namespace: string
+  readonly #admission: Admission
   readonly #metrics: HttpMetrics
   readonly #requests: RequestLimit
-  readonly #failures: FailureLimit
   /** Requests that have no answer yet. */
   underWay = 0
 
-  constructor({ tokens, namespace, metrics }: HttpServerOptions, limits: HttpLimits) {
-    this.#tokens = tokens
-    this.#namespace = namespace
+  constructor(admission: Admission, metrics: HttpMetrics, limits: HttpLimits) {
+    this.#admission = admission
     this.#metrics = metrics
     this.#requests = new RequestLimit(limits)
-    this.#failures = new FailureLimit(limits)
   }
 
   enter(request: FastifyRequest, reply: FastifyReply): void {
@@ -179,14 +190,8 @@ class Door {
 
   /** The name that limits know a client by; throws 401, 403 or 429. */
   #client(request: FastifyRequest, scope: RouteScope): string {
-    if (this.#tokens === null || scope === 'public') return `address ${request.ip}`
-    const holder = this.#tokens.holderOf(request.headers.authorization, Date.now())
-    if (holder === null) {
-      this.#failures.failed(request.ip, performance.now())
-      throw unauthorized()
-    }
-    authorize(holder, scope, this.#namespace)
-    return `token ${holder.id}`
+    const holder = scope === 'public' ? null : this.#admission.admit(request, scope)
+    return holder === null ? `address ${addressOf(request)}` : `token ${holder.id}`
   }
 
   #measure(request: FastifyRequest, reply: FastifyReply): void {
@@ -241,8 +246,16 @@ function patternOf(url: string): RegExp {
   return new RegExp(`^${parts.join('/')}$`)
 }
 
+function answerPreflight(cors: Cors, paths: Paths, request: FastifyRequest, reply: FastifyReply): void {
+  const allowed = paths.allowed(pathOf(request))
+  if (allowed.length === 0) answerUnrouted(paths, request, reply)
+  else cors.answerPreflight(request, reply, allowed)
+}
+
+const pathOf = ({ url }: FastifyRequest): string => url.replace(/[?;#].*$/s, '')
+
 function answerUnrouted(paths: Paths, request: FastifyRequest, reply: FastifyReply): void {
-  const allowed = paths.allowed(request.url.replace(/[?;#].*$/s, ''))
+  const allowed = paths.allowed(pathOf(request))
   const allow = { allow: allowed.join(', ') }
   if (allowed.length === 0) sendError(reply, { status: 404, code: 'NOT_FOUND', message: 'there is no such path' })
   else if (request.method === 'OPTIONS') reply.code(204).headers(allow).send()

@@ -5,8 +5,7 @@ import type { AddressInfo } from 'node:net'
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { Browser, BrowserContext, Page } from 'playwright-core'
 import { afterAll, afterEach, it as always, beforeAll, beforeEach, expect } from 'vitest'
-import { admitWriters } from '../../sinks/http/access-token.ts'
-import type { App } from '../../sinks/http/app.ts'
+import type { Routes } from '../../sinks/http/app.ts'
 import { HttpMetrics } from '../../sinks/http/metrics.ts'
 import { PIXEL_SETTINGS, pixelRoutes } from '../../sinks/http/pixel-routes.ts'
 import { type HttpServer, openHttpServer } from '../../sinks/http/server.ts'
@@ -63,17 +62,24 @@ afterEach(async () => {
 })
 
 /** On another origin than the shop: the name differs, and so does the port. */
-async function openDoor(origins: string[]): Promise<void> {
+async function openDoor(corsOrigins: string[]): Promise<void> {
   const metrics = new HttpMetrics()
   const deps = {
     intake,
     metrics,
-    settings: { ...PIXEL_SETTINGS, origins },
-    admit: admitWriters(null, 'test'),
+    settings: PIXEL_SETTINGS,
     now: Date.now,
   }
-  const routes = [(app: App) => pixelRoutes(app, deps)]
-  door = await openHttpServer({ port: 0, namespace: 'test', tokens: null, routes, metrics, version: 'test' })
+  const routes: Routes[] = [(app, admission) => pixelRoutes(app, deps, admission)]
+  door = await openHttpServer({
+    port: 0,
+    namespace: 'test',
+    tokens: null,
+    routes,
+    corsOrigins,
+    metrics,
+    version: 'test',
+  })
   doorUrl = door.url.replace('127.0.0.1', 'localhost')
   setHead()
 }
