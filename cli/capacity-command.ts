@@ -4,7 +4,16 @@
 import type { Command } from 'commander'
 import { HoldfastError } from '../log/errors.ts'
 import { WINDOW_MS_MAX } from '../operators/windowed-count.ts'
-import { type Capacity, capacityOf, type Line, LOAD_DEFAULT, type Load, type Sum } from '../topology/capacity.ts'
+import {
+  type Capacity,
+  capacityOf,
+  factorsText,
+  type Line,
+  LOAD_DEFAULT,
+  type Load,
+  plainNumber as plain,
+  type Sum,
+} from '../topology/capacity.ts'
 import { PARTITIONS_MAX } from '../topology/dsl.ts'
 import { byteCount, bytesText } from './byte-count.ts'
 import { THREADS_DEFAULT, THREADS_MAX, wholeNumber } from './settings.ts'
@@ -137,9 +146,9 @@ function block(title: string, sum: Sum, text: (product: number) => string): stri
 function table(lines: readonly Line[], text: (product: number) => string): string[] {
   const nameWidth = Math.max(...lines.map(({ what }) => what.length))
   const productWidth = Math.max(...lines.map(({ product }) => text(product).length))
-  return lines.map(({ what, factors, product }) => {
-    const sum = factors.map(({ value, of }) => `${plain(value)} ${of}`).join(' x ')
-    return `  ${what.padEnd(nameWidth)}  ${text(product).padStart(productWidth)}  = ${sum}`
+  return lines.map((line) => {
+    const { what, product } = line
+    return `  ${what.padEnd(nameWidth)}  ${text(product).padStart(productWidth)}  = ${factorsText(line)}`
   })
 }
 
@@ -151,9 +160,5 @@ function verdict({ memory: { total } }: Capacity, limit: number | null): string[
     `memory: ${bytesText(total)} ${fits ? '<=' : '>'} ${bytesText(limit)}: ${fits ? 'it fits' : 'it does not fit'}`,
   ]
 }
-
-/** As few digits as say what it is. */
-const plain = (value: number): string =>
-  value >= 1_000 ? Math.round(value).toLocaleString('en-US') : String(Number(value.toPrecision(4)))
 
 const coresText = (cores: number): string => `${cores.toFixed(2)} cores`

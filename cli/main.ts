@@ -8,6 +8,7 @@ import { PARTITIONS_MAX } from '../topology/dsl.ts'
 import { runtimeOf } from '../topology/kill-point.ts'
 import { RELEASE } from '../topology/plan.ts'
 import { DEFAULT_TUNING } from '../topology/task.ts'
+import { byteCount } from './byte-count.ts'
 import { capacityCommand } from './capacity-command.ts'
 import { Interrupted } from './early-end.ts'
 import { generateCommand } from './generate/generate-command.ts'
@@ -19,6 +20,7 @@ import { LOG_BYTES_DEFAULT, readConfig, readNodeConfig, THREADS_DEFAULT, THREADS
 import { tokenCommand } from './token-command.ts'
 import { topCommand } from './top-command.ts'
 
+const MEMORY_HELP = 'memory of the process, like 2G; what would outgrow it is refused (default: all there is)'
 const LOG_BYTES = wholeNumber('--log-bytes', 1 << 20, 2 ** 50)
 const THREADS = wholeNumber('--threads', 1, THREADS_MAX)
 /** Of the HTTP door, where nothing else is said. */
@@ -45,6 +47,7 @@ program
   .option('--data-dir <dir>', 'keep log and state here: an interrupted run goes on from it')
   .option('--log-bytes <n>', 'room for all streams together', LOG_BYTES, LOG_BYTES_DEFAULT.run)
   .option('--threads <n>', 'threads that the tasks are spread over (speed only)', THREADS, THREADS_DEFAULT)
+  .option('--memory <bytes>', MEMORY_HELP, byteCount('--memory'))
   .option(
     '--slice-records <n>',
     'records computed at once (speed only)',
@@ -75,6 +78,7 @@ program
         sliceRecords: o.sliceRecords,
         commitRecords: o.commitRecords,
         logBytes: o.logBytes,
+        memory: o.memory,
         quiet: o.json === true,
       },
       runtimeOf(process.env),
@@ -98,6 +102,12 @@ program
   .option('--replicas <n>', 'copies of each stream in a cluster', wholeNumber('--replicas', 1, 5), 1)
   .option('--log-bytes <n>', 'room for all streams together', LOG_BYTES, LOG_BYTES_DEFAULT.node)
   .option('--threads <n>', 'threads that the tasks are spread over (speed only)', THREADS, THREADS_DEFAULT)
+  .option('--memory <bytes>', MEMORY_HELP, byteCount('--memory'))
+  .option(
+    '--expect-ids-per-day <n>',
+    'different events a day; a node whose filters of them would not fit is refused',
+    wholeNumber('--expect-ids-per-day', 1, 1e12),
+  )
   .option('--http-port <n>', 'port of the HTTP door; 0: a free one', wholeNumber('--http-port', 0, 65_535), HTTP_PORT)
   .option('--http-host <address>', 'where it listens; others than loopback need --token-file', '127.0.0.1')
   .option('--token-file <file>', 'who may come in through it, made by `token` (default: everybody, on loopback)')
@@ -106,7 +116,9 @@ program
     const { dataDir, namespace, partitions, nats, port, replicas, logBytes, threads } = o
     const { config, http: door } = readNodeConfig(o.config)
     const http = o.http ? { host: o.httpHost, port: o.httpPort, tokenFile: o.tokenFile, config: door } : null
-    const options = { dataDir, namespace, partitions, nats, port, replicas, logBytes, threads, config, http }
+    const { memory, expectIdsPerDay } = o
+    const limits = { logBytes, memory, expectIdsPerDay }
+    const options = { dataDir, namespace, partitions, nats, port, replicas, ...limits, threads, config, http }
     await runNode(options, runtimeOf(process.env), (line) => process.stderr.write(`${line}\n`))
   })
 

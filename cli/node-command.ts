@@ -18,6 +18,7 @@ import { askAtStart, type Broker, openBroker } from './broker.ts'
 import { openNodeDirectory } from './data-directory.ts'
 import { EarlyEnd } from './early-end.ts'
 import { type FrontDoorOptions, openFrontDoor } from './front-door.ts'
+import { filterRoomFor } from './memory.ts'
 import type { Config } from './settings.ts'
 
 export interface NodeOptions {
@@ -32,6 +33,10 @@ export interface NodeOptions {
   readonly replicas: number
   /** That the tasks are spread over: speed, never results. */
   readonly threads: number
+  /** Bytes that the process may take; not given: what the machine or container has. */
+  readonly memory?: number | undefined
+  /** Different events that are expected in a day; not given: not known. */
+  readonly expectIdsPerDay?: number | undefined
   /** null: no HTTP. */
   readonly http: FrontDoorOptions | null
   /** Called with the URL of the front door when it is open. */
@@ -60,6 +65,7 @@ export async function runNode(options: NodeOptions, runtime: Runtime, say: (line
   if (nats !== undefined && port !== undefined)
     throw new HoldfastError('USAGE', '--port is of a server of our own: it does not go with --nats')
   refuseTooSmall(plan, streamSettings(options))
+  filterRoomFor(plan, options)
   const end = new EarlyEnd('stopped before the last commit was done; the same command goes on')
   try {
     await openNodeDirectory(dataDir, { namespace, partitions, config })
@@ -94,7 +100,11 @@ async function live(
     log,
     connection,
     runtime,
-    tuning: { ...DEFAULT_TUNING, trimBytes: trimBytesFor(plan, streams) },
+    tuning: {
+      ...DEFAULT_TUNING,
+      trimBytes: trimBytesFor(plan, streams),
+      filterRoom: filterRoomFor(plan, options),
+    },
     stateDir: join(options.dataDir, 'state'),
     onHalt: (task, error) => {
       say(`task ${task} halted: ${error instanceof Error ? error.message : error}`)

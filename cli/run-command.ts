@@ -25,6 +25,7 @@ import { ThreadedHost } from '../topology/threaded-host.ts'
 import { type AskAtStart, askAtStart, type Broker, openBroker } from './broker.ts'
 import { DataDirectory, sha256OfFile } from './data-directory.ts'
 import { EarlyEnd } from './early-end.ts'
+import { filterRoomFor } from './memory.ts'
 import { ProgressDisplay } from './progress.ts'
 import type { Config } from './settings.ts'
 
@@ -45,6 +46,8 @@ export interface RunOptions {
   readonly commitRecords: number
   /** Bytes of log for all streams together. */
   readonly logBytes: number
+  /** Bytes that the process may take; not given: what the machine or container has. */
+  readonly memory?: number | undefined
   readonly quiet: boolean
 }
 
@@ -71,6 +74,7 @@ export async function run(options: RunOptions, runtime: Runtime): Promise<Summar
   await checkArguments(options)
   const plan = planOf(options)
   refuseTooSmall(plan, streamSettings(options))
+  filterRoomFor(plan, options)
   const end = new EarlyEnd(howToGoOn(options))
   const temporary = options.dataDir === undefined ? await mkdtemp(join(tmpdir(), 'holdfast-run-')) : null
   try {
@@ -190,7 +194,13 @@ async function runOn(
     log,
     connection,
     runtime,
-    tuning: { ...DEFAULT_TUNING, sliceMax, commitRecordsMax, trimBytes: trimBytesFor(plan, streamSettings(options)) },
+    tuning: {
+      ...DEFAULT_TUNING,
+      sliceMax,
+      commitRecordsMax,
+      trimBytes: trimBytesFor(plan, streamSettings(options)),
+      filterRoom: filterRoomFor(plan, options),
+    },
     stateDir: directory.stateDir,
     onOpened: () => directory.started(),
     onHalt: () => stop(),

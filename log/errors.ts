@@ -77,6 +77,11 @@ const HALT_CODES = {
     decision: 'halt',
     todo: 'start again with more room for the streams (--log-bytes) and another --data-dir',
   },
+  FILTERS_FULL: {
+    meaning: 'the filters of ids, which tell duplicates, have outgrown the memory that the task may use for them',
+    decision: 'halt',
+    todo: 'nothing is lost: start again with more memory (--memory, docs/capacity.md), or once enough ids have expired',
+  },
   OPERATOR_FAILED: {
     meaning: 'an operator threw',
     decision: 'halt',

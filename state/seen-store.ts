@@ -10,6 +10,7 @@
 import { assert, HoldfastError } from '../log/errors.ts'
 import type { Backend } from './backend.ts'
 import { Expiry, type ExpiryMeta } from './expiry.ts'
+import { FilterBudget, UNBOUNDED } from './filter-room.ts'
 import { BUCKET_MAX, BUCKET_WIDTH_MIN_MS, bucketRange, KIND, parseSeenKey } from './key-layout.ts'
 import type { CutBatch, KeyList, ManagedStore } from './managed-store.ts'
 import { decodeRecord, RecordBuffer, recordsFrom, recordWords } from './seen-record.ts'
@@ -54,6 +55,8 @@ export interface SeenOptions {
   readonly id: number
   readonly name: string
   readonly bucketMs: number
+  /** For the indexes of all seen stores of the task; not given: without a limit. */
+  readonly filters?: FilterBudget
   /** See SEAL_ENTRIES; smaller in tests. */
   readonly sealEntries?: number
   /** See PAGES_CACHED_MAX; smaller in tests. */
@@ -99,6 +102,7 @@ export class BucketedSeenStore implements SeenStore, ManagedStore {
   readonly #sealEntries: number
   readonly #pagesCachedMax: number
   readonly #backend: Backend
+  readonly #filters: FilterBudget
   readonly #expiry: Expiry
   #lowest: number
   #nextSegment: number
@@ -130,6 +134,7 @@ export class BucketedSeenStore implements SeenStore, ManagedStore {
     this.#sealEntries = options.sealEntries ?? SEAL_ENTRIES
     this.#pagesCachedMax = options.pagesCachedMax ?? PAGES_CACHED_MAX
     this.#backend = backend
+    this.#filters = options.filters ?? new FilterBudget(UNBOUNDED)
     this.#expiry = new Expiry(meta)
     this.#lowest = this.#expiry.lowest
     this.#nextSegment = meta?.nextSegment ?? 0
@@ -188,7 +193,9 @@ export class BucketedSeenStore implements SeenStore, ManagedStore {
     if (!this.#expiry.raise(bucket)) return
     this.#lowest = bucket
     this.#open = this.#open.filter((open) => open.bucket >= bucket)
-    this.#groups = this.#groups.filter(({ segments }) => segments.some((segment) => segment.bucket >= bucket))
+    const isKept = ({ segments }: IndexGroup): boolean => segments.some((segment) => segment.bucket >= bucket)
+    for (const group of this.#groups) if (!isKept(group)) this.#filters.give(group.index.bytes)
+    this.#groups = this.#groups.filter(isKept)
     this.#sealedIds = countIds(this.#groups)
   }
 
@@ -452,6 +459,7 @@ export class BucketedSeenStore implements SeenStore, ManagedStore {
     ) {
       const ids = Math.min(Math.max(idsExpected, INDEX_IDS_MIN), INDEX_IDS_MAX)
       group = { index: new SegmentIndex(Math.max(ids, segment.count)), segments: [], ids: 0 }
+      this.#filters.take(group.index.bytes)
       this.#groups.push(group)
     }
     group.ids += segment.count

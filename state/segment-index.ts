@@ -7,7 +7,7 @@
 // Nothing is ever removed: an index goes as a whole when all its segments expired.
 
 import { assert } from '../log/errors.ts'
-import { BloomFilter } from './bloom.ts'
+import { BLOOM_BITS_PER_ID, BloomFilter } from './bloom.ts'
 
 const BUCKET_WORDS = 4
 /** Buckets of one page of memory (4 KiB). */
@@ -20,6 +20,9 @@ const MOVES_MAX = 256
 const ORDINAL_BITS = 8
 const ORDINAL_MASK = (1 << ORDINAL_BITS) - 1
 const TWO_32 = 0x100000000
+
+/** Of an id in a full index, bytes: what a load needs is reckoned with it. */
+export const INDEX_BYTES_PER_ID = (BLOOM_BITS_PER_ID + 16 / LOAD_MAX) / 8
 
 /** Segments of one index. */
 export const INDEX_SEGMENTS_MAX = ORDINAL_MASK

@@ -7,6 +7,7 @@
 
 import { assert, HoldfastError } from '../log/errors.ts'
 import type { Backend } from './backend.ts'
+import { FilterBudget, type FilterRoom, UNBOUNDED } from './filter-room.ts'
 import { KeyWriter } from './key-layout.ts'
 import { CachedKeyedStore, KEYED_CACHE_ENTRIES, type KeyedMeta, PACKED_ENTRIES_MAX } from './keyed-store.ts'
 import { CutBatch, KeyList, type ManagedStore } from './managed-store.ts'
@@ -25,6 +26,8 @@ export interface TaskStateOptions {
   readonly packedEntriesMax?: number
   /** Entries of each order queue kept in memory. */
   readonly queueMemoryEntries?: number
+  /** For the filters of all seen stores together. */
+  readonly filterRoom?: FilterRoom
   /** Limits of seen stores. */
   readonly seen?: { readonly sealEntries?: number; readonly pagesCachedMax?: number }
   readonly snapshots?: Partial<SnapshotLimits>
@@ -93,7 +96,8 @@ export class TaskState {
     const state = new TaskState(backend, meta, header.cut, options.snapshots ?? {})
     const rows = matchRows(header, specs)
     for (const [name, row] of Object.entries(header.stores)) if (!rows.has(name)) state.#undeclared[name] = row
-    for (const spec of specs) await state.#openStore(spec, rows.get(spec.name)?.own ?? null, options)
+    const filters = new FilterBudget(options.filterRoom ?? UNBOUNDED)
+    for (const spec of specs) await state.#openStore(spec, rows.get(spec.name)?.own ?? null, options, filters)
     state.#publish(meta, header.cut, state.#snapshotStores())
     return state
   }
@@ -187,7 +191,7 @@ export class TaskState {
     for (const { store } of slots) yield* store.dump()
   }
 
-  async #openStore(spec: StoreSpec, own: unknown, options: TaskStateOptions): Promise<void> {
+  async #openStore(spec: StoreSpec, own: unknown, options: TaskStateOptions, filters: FilterBudget): Promise<void> {
     const { id, name } = spec
     const nextCut = this.#cutNumber + 1
     if (spec.kind === 'keyed') {
@@ -200,7 +204,7 @@ export class TaskState {
       this.#slots.push({ spec, store })
     } else if (spec.kind === 'seen') {
       const store = await BucketedSeenStore.open(
-        { ...options.seen, id, name, bucketMs: spec.bucketMs },
+        { ...options.seen, filters, id, name, bucketMs: spec.bucketMs },
         this.#backend,
         own as SeenMeta | null,
       )
@@ -261,6 +265,13 @@ function named<T>(stores: ReadonlyMap<string, T>, what: string, name: string): T
 /** The text that the last commit left, without opening the stores; null if there was none. */
 export async function readTaskMeta(backend: Backend): Promise<string | null> {
   return (await readMeta(backend)).meta
+}
+
+/** Seen ids that a state holds, without opening its stores: what its filters will have to hold. */
+export async function seenIdsIn(backend: Backend): Promise<number> {
+  const { header } = await readMeta(backend)
+  const seen = Object.values(header.stores).filter(({ kind }) => kind === 'seen')
+  return seen.reduce((sum, { own }) => sum + (own as SeenMeta).sealedIds, 0)
 }
 
 async function readMeta(backend: Backend): Promise<{ header: Header; meta: string | null }> {

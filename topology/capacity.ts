@@ -11,6 +11,7 @@ import { pageViewsByUser } from '../operators/page-views.ts'
 import { HOUR_MS, windowedCount } from '../operators/windowed-count.ts'
 import { KEYED_CACHE_ENTRIES } from '../state/keyed-store.ts'
 import { PAGES_CACHED_MAX } from '../state/seen-store.ts'
+import { INDEX_BYTES_PER_ID } from '../state/segment-index.ts'
 import { ACCEPTED, pageViewGraph } from './graph.ts'
 import { outputStream, stageStream } from './plan.ts'
 import { streamSpecs } from './streams.ts'
@@ -64,8 +65,8 @@ export const MEMORY = {
   evictedKey: 4.5,
   /** In RocksDB's filters and indexes, of a key. */
   rocksKey: 2,
-  /** Filters of a seen id: 12 bits of Bloom filter, 16 / 0.88 bits of cuckoo filter (state/segment-index.ts). */
-  seenId: (12 + 16 / 0.88) / 8,
+  /** Filters of a seen id: 12 bits of Bloom filter, 16 / 0.88 bits of cuckoo filter. */
+  seenId: INDEX_BYTES_PER_ID,
 } as const
 
 /** Commits of a task in a second, at most: one starts 5 ms after the first record, and each is a frame to every partition. */
@@ -164,6 +165,20 @@ function line(what: string, ...factors: readonly Factor[]): Line {
   return { what, factors, product: factors.reduce((product, { value }) => product * value, 1) }
 }
 
+/** `2,000 ids x 3.773 bytes`: as few digits as say what it is. */
+export function factorsText({ factors }: Line): string {
+  return factors.map(({ value, of }) => `${plainNumber(value)} ${of}`).join(' x ')
+}
+
+/** `2,000 ids x 3.773 bytes = 7,546`. */
+export function lineText(line: Line): string {
+  return `${factorsText(line)} = ${plainNumber(line.product)}`
+}
+
+/** A number as people read it. */
+export const plainNumber = (value: number): string =>
+  value >= 1_000 ? Math.round(value).toLocaleString('en-US') : String(Number(value.toPrecision(4)))
+
 function sumOf(...lines: readonly Line[]): Sum {
   return { lines, total: lines.reduce((sum, { product }) => sum + product, 0) }
 }
@@ -171,6 +186,17 @@ function sumOf(...lines: readonly Line[]): Sum {
 /** Filters of so many seen ids, bytes. */
 export function filterLine(ids: number): Line {
   return line('filters of seen ids', factor(ids, 'ids'), factor(MEMORY.seenId, 'bytes'))
+}
+
+/** Of each of some tasks, where so many different events come in a day. */
+export function expectedFilters(idsPerDay: number, duplicateDays: number, tasks: number): Line {
+  return line(
+    'filters of seen ids',
+    factor(idsPerDay, 'ids a day'),
+    factor(HORIZONS_KEPT * duplicateDays, 'days'),
+    factor(1 / tasks, 'of them for a task'),
+    factor(MEMORY.seenId, 'bytes'),
+  )
 }
 
 /** What a process holds before it knows a single id, bytes: all of it is there under load, whatever the state is. */

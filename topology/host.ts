@@ -3,13 +3,16 @@
 // H2: what is asked of a host is answered from committed snapshots, or with what a task says of itself: nobody gets hold of
 //     a task, so that a host may be in another thread (topology/remote-host.ts).
 
-import { assert } from '../log/errors.ts'
+import { assert, HoldfastError } from '../log/errors.ts'
 import { NO_WATERMARK } from '../log/frame.ts'
 import type { Log } from '../log/log.ts'
 import type { Runtime } from '../log/runtime.ts'
 import type { SnapshotFacts } from '../sinks/feature-reads.ts'
 import type { Backend } from '../state/backend.ts'
+import type { FilterRoom } from '../state/filter-room.ts'
 import { type ReadSnapshot, SNAPSHOT_PIN_MS_MAX, SnapshotGone } from '../state/read-snapshot.ts'
+import { seenIdsIn } from '../state/task-state.ts'
+import { filterLine, lineText } from './capacity.ts'
 import { type CommitRecord, parseCommitRecord } from './commit-record.ts'
 import {
   earliestAt,
@@ -163,6 +166,7 @@ export class Host implements TaskHost {
     for (const { name, stage, partition } of tasksOf(plan)) {
       if (!wanted.includes(name) || this.#stopping) continue
       const opened = await backend(name)
+      await refuseWithoutRoom(name, opened, tuning.filterRoom)
       const task = new Task({ plan, stage, partition, log, runtime, tuning, role, backend: opened })
       this.#hosted.push({ stage: stage.name, task, ended: this.#watch(task) })
     }
@@ -301,6 +305,17 @@ export class Host implements TaskHost {
     for (const snapshot of pin.snapshots.values()) snapshot.release()
     return true
   }
+}
+
+/** Throws USAGE, and gives the state back, where it holds more ids than their filters may take. */
+async function refuseWithoutRoom(task: string, backend: Backend, room: FilterRoom): Promise<void> {
+  const filters = filterLine(await seenIdsIn(backend))
+  if (filters.product <= room.bytes) return
+  await backend.close()
+  throw new HoldfastError(
+    'USAGE',
+    `the state of ${task} does not fit: filters of ${lineText(filters)} bytes > ${room.sum}`,
+  )
 }
 
 interface Pin {

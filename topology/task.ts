@@ -24,6 +24,7 @@ import { Writer } from '../log/writer.ts'
 import { type Arrival, arrivalsIn, singleArrival } from '../operators/arrival.ts'
 import type { Rec } from '../operators/operator.ts'
 import type { Backend } from '../state/backend.ts'
+import { type FilterRoom, UNBOUNDED } from '../state/filter-room.ts'
 import type { ReadSnapshot } from '../state/read-snapshot.ts'
 import { type Cut, TaskState } from '../state/task-state.ts'
 import {
@@ -67,6 +68,8 @@ export interface TaskTuning {
   readonly heartbeatMs: number
   /** Bytes of input after which what no recovery needs is trimmed from the stream. */
   readonly trimBytes: number
+  /** For filters of seen ids: a task that would need more halts. */
+  readonly filterRoom: FilterRoom
 }
 
 export const DEFAULT_TUNING: TaskTuning = {
@@ -76,6 +79,7 @@ export const DEFAULT_TUNING: TaskTuning = {
   commitRecordsMax: 20_000,
   heartbeatMs: 250,
   trimBytes: TRIM_BYTES,
+  filterRoom: UNBOUNDED,
 }
 
 /** Milliseconds of computing after which the event loop gets its turn. */
@@ -283,7 +287,7 @@ export class Task {
 
   async #open(): Promise<void> {
     const { plan, stage, backend, partition, tuning } = this.#o
-    this.#state = await TaskState.open(backend, [...stage.stores, HELD, TIMERS])
+    this.#state = await TaskState.open(backend, [...stage.stores, HELD, TIMERS], { filterRoom: tuning.filterRoom })
     const { meta } = this.#state
     const committed = meta === null ? null : parseCommitRecord(meta)
     this.#restore(committed)

@@ -9,6 +9,7 @@ import type { Chaos, FaultKind } from '../../log/fake-log.ts'
 import { FRAME_HEADER, parseFrameHeader } from '../../log/frame.ts'
 import { ATOMIC_BATCH_MAX } from '../../log/numbering.ts'
 import { SimRandom } from '../../log/sim.ts'
+import { UNBOUNDED } from '../../state/filter-room.ts'
 import type { MemoryDisk } from '../../state/memory-backend.ts'
 import type { TaskTuning } from '../../topology/task.ts'
 import { Stuck } from './conductor.ts'
@@ -151,6 +152,7 @@ class Ordeal {
   #drawTuning(tight: boolean): TaskTuning {
     const pick = <T>(items: readonly T[]): T => items[this.#random.below(items.length)]!
     return {
+      filterRoom: UNBOUNDED,
       sliceMax: pick(tight ? [1, 7] : [1, 7, 128]),
       lingerMs: pick(this.#isBurst ? [5, 1_000] : [0, 1, 5, 50]),
       commitRecordsMax:
