@@ -73,6 +73,8 @@ export type ReadOutcome =
   | { readonly kind: 'not_reached'; readonly reached: LogPosition }
   /** As many reads wait as may at once. */
   | { readonly kind: 'too_many_waits' }
+  /** As much is being read as may be at once. */
+  | { readonly kind: 'too_many_reads' }
   /** A task that has the key is not up. */
   | { readonly kind: 'unavailable'; readonly why: string }
 

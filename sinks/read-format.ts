@@ -103,6 +103,8 @@ function failureOf(outcome: Exclude<ReadOutcome, { kind: 'read' }>): Failure {
     }
     case 'too_many_waits':
       return { ...failure(429, 'TOO_MANY_WAITS', 'too many reads wait for a position already'), retryAfterS: RETRY_S }
+    case 'too_many_reads':
+      return { ...failure(429, 'TOO_MANY_READS', 'too many keys are being read already'), retryAfterS: RETRY_S }
     case 'unavailable':
       return { ...failure(503, 'UNAVAILABLE', `not now: ${outcome.why}`), retryAfterS: RETRY_S }
   }

@@ -46,19 +46,32 @@ function isWindowedCount(node: NodePlan): boolean {
   return 'feature' in node.operator && 'layout' in node.operator
 }
 
-/** The values of keys at T, milliseconds, in their order. `snapshot`: of the task that has them. Throws SnapshotGone. */
+/** Keys whose values at T, milliseconds, are wanted. */
+export interface ValuesAsk {
+  readonly keys: readonly string[]
+  readonly T: number
+}
+
+/** For each ask the values of its keys in their order, all by one read. `snapshot`: of the task that has them. Throws SnapshotGone. */
 export async function valuesOf(
   snapshot: ReadSnapshot,
   { store, windowMs, operator }: FeaturePlan,
-  keys: readonly string[],
-  T: number,
-): Promise<number[]> {
-  const buckets = bucketsFor(operator.layout, T, windowMs)
-  const wanted = keys.flatMap((key) => buckets.map((bucket) => [bucket, key] as const))
+  asks: readonly ValuesAsk[],
+): Promise<number[][]> {
+  const wanted: (readonly [bucket: number, key: string])[] = []
+  const places = asks.map(({ keys, T }) => {
+    const buckets = bucketsFor(operator.layout, T, windowMs)
+    const first = wanted.length
+    for (const key of keys) for (const bucket of buckets) wanted.push([bucket, key])
+    return { first, buckets }
+  })
   const panes = await snapshot.multiGet<Panes>(store, wanted)
-  return keys.map((_, i) => {
-    const first = i * buckets.length
-    return countAt(operator.layout, (bucket) => panes[first + bucket - buckets[0]!], T, windowMs)
+  return asks.map(({ keys, T }, a) => {
+    const { first, buckets } = places[a]!
+    return keys.map((_, i) => {
+      const ofKey = first + i * buckets.length - buckets[0]!
+      return countAt(operator.layout, (bucket) => panes[ofKey + bucket], T, windowMs)
+    })
   })
 }
 

@@ -7,7 +7,8 @@ import type { NatsLogOptions } from '../log/nats-log.ts'
 import type { CommitRecord } from './commit-record.ts'
 import type { FeatureValue } from './features.ts'
 import type { GraphOptions } from './graph.ts'
-import type { FeatureName, TaskRead, TaskReadOutcome, TaskTop, TaskTopOutcome } from './host.ts'
+import type { FeatureName, TaskRead, TaskTop, TaskTopOutcome } from './host.ts'
+import type { TaskReadResult } from './read-batches.ts'
 import type { TaskStatus, TaskTuning } from './task.ts'
 
 /** How a thread reaches the broker: as the main one does. */
@@ -34,7 +35,8 @@ export interface Questions {
   next: { ask: number; answer: readonly FeatureValue[] }
   /** Ends a cursor before its end. */
   done: { ask: number; answer: null }
-  read: { ask: TaskRead; answer: TaskReadOutcome }
+  /** One answer for each, in their order. */
+  read: { ask: readonly TaskRead[]; answer: readonly TaskReadResult[] }
   top: { ask: TaskTop; answer: TaskTopOutcome }
   pin: { ask: string; answer: null }
   unpin: { ask: string; answer: boolean }

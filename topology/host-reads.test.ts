@@ -10,7 +10,7 @@ import { realRuntime } from '../log/runtime.ts'
 import type { KeyRead, LogPosition, ReadAsk, ReadOutcome } from '../sinks/feature-reads.ts'
 import { type NatsHarness, natsHarness } from '../test/conformance/nats-harness.ts'
 import { type GraphOptions, LATENESS_MS_DEFAULT, pageViewGraph } from './graph.ts'
-import { HostReads, PINS_MAX } from './host-reads.ts'
+import { HostReads, KEYS_UNDER_WAY_MAX, PINS_MAX } from './host-reads.ts'
 import { PLAIN_WRITER, type Plan, stageStream, stageSubject } from './plan.ts'
 import { ensureStreams, streamSpecs } from './streams.ts'
 import { DEFAULT_TUNING } from './task.ts'
@@ -203,6 +203,19 @@ describe('reads of a host', () => {
     expect(await world.ask('user', [ANN!], { snapshot })).toEqual({ kind: 'snapshot_gone' })
     for (let i = 0; i < PINS_MAX; i++) expect(await world.reads.pin()).not.toBeNull()
     expect(await world.reads.pin()).toBeNull()
+  })
+
+  it('are bounded: of 100,000 at once those beyond the limit are refused, the others answered (HR4)', async () => {
+    await using world = await World.start('bounds')
+    const wait = await world.view(ANN!, 'home', START_MS)
+    await world.values('user', [ANN!], { wait })
+    const asks = Array.from({ length: 100_000 }, () => world.ask('user', [ANN!]))
+    const kinds = (await Promise.all(asks)).map((outcome) =>
+      outcome.kind === 'read' ? outcome.values[0]!.value : outcome.kind,
+    )
+    expect(kinds.slice(0, KEYS_UNDER_WAY_MAX).every((kind) => kind === 1)).toBe(true)
+    expect(kinds.slice(KEYS_UNDER_WAY_MAX).every((kind) => kind === 'too_many_reads')).toBe(true)
+    expect((await world.values('user', [ANN!, BOB!])).map(({ value }) => value)).toEqual([1, 0])
   })
 
   it('of a host that is not up say so', async () => {

@@ -3,6 +3,7 @@
 // HR2: read-your-writes follows the log: a stage has applied a record's consequences when it has applied the number that
 //      the stage before it had published to it when that one had applied the record.
 // HR3: one scan for the largest values at a time, and each answer serves everybody for TOP_SHARED_MS.
+// HR4: what is under way is bounded in keys: what comes beyond is refused at once, and takes no memory.
 // What a snapshot can be asked is in topology/features.ts; routes and formats are in sinks/.
 
 import { randomUUID } from 'node:crypto'
@@ -26,6 +27,8 @@ export const WAITS_MAX = 64
 export const TOP_ENTRIES_MAX = 200_000
 /** Milliseconds for which such a list is given to whoever asks: people watch it, and each would else pay for a scan. */
 const TOP_SHARED_MS = 1_000
+/** Keys under way at once: some tens of MB, and a quarter of a second of work. What one client may ask for is less (sinks/http/limits.ts). */
+export const KEYS_UNDER_WAY_MAX = 64 * 1024
 /** Milliseconds between looks at how far a task is: below the few that a commit takes. */
 const LOOK_MS = 2
 
@@ -62,6 +65,7 @@ export class HostReads implements FeatureReads {
   readonly #tops = new Map<FeaturePlan, { readonly atMs: number; readonly list: Promise<TopOutcome> }>()
   /** HR3: the scan that is under way, or was. */
   #scan: Promise<unknown> = Promise.resolve()
+  #keysUnderWay = 0
 
   constructor(options: HostReadsOptions) {
     this.#o = options
@@ -75,6 +79,16 @@ export class HostReads implements FeatureReads {
   async read(ask: ReadAsk): Promise<ReadOutcome> {
     const index = this.#plans.findIndex(({ feature, entity }) => feature === ask.feature && entity === ask.entity)
     if (index === -1) return { kind: 'unknown_feature' }
+    if (this.#keysUnderWay + ask.keys.length > KEYS_UNDER_WAY_MAX) return { kind: 'too_many_reads' }
+    this.#keysUnderWay += ask.keys.length
+    try {
+      return await this.#read(ask, index)
+    } finally {
+      this.#keysUnderWay -= ask.keys.length
+    }
+  }
+
+  async #read(ask: ReadAsk, index: number): Promise<ReadOutcome> {
     const feature = this.#plans[index]!
     const byPartition = this.#partitions(ask.keys)
     if (ask.wait !== null) {

@@ -63,7 +63,7 @@ class HostThread {
   readonly answers: { readonly [Q in Question]: (ask: Questions[Q]['ask']) => Promise<Questions[Q]['answer']> } = {
     start: () => this.#start(),
     commitOf: (task) => this.#running.commitOf(task),
-    read: (ask) => this.#running.read(ask),
+    read: (asks) => this.#running.readAll(asks),
     top: (ask) => this.#running.top(ask),
     pin: async (name) => {
       await this.#running.pin(name)

@@ -2,6 +2,7 @@
 // H1: one task that halts does not stop the others; `failed` says which did and why.
 // H2: what is asked of a host is answered from committed snapshots, or with what a task says of itself: nobody gets hold of
 //     a task, so that a host may be in another thread (topology/remote-host.ts).
+// H3: every value of an answer is from one snapshot, taken after the question came, also where questions are answered together.
 
 import { assert, HoldfastError } from '../log/errors.ts'
 import { NO_WATERMARK } from '../log/frame.ts'
@@ -24,7 +25,9 @@ import {
   valuesAt,
   valuesOf,
 } from './features.ts'
+import { failureOf } from './host-messages.ts'
 import { type Plan, type StagePlan, taskName } from './plan.ts'
+import { ReadBatches, type TaskReadResult } from './read-batches.ts'
 import { type Role, Task, type TaskStatus, type TaskTuning } from './task.ts'
 
 export interface HaltedTask {
@@ -148,16 +151,40 @@ interface Hosted {
   ended: Promise<void>
 }
 
+/** Keys that are read at once: their values are decoded in one go, and a task of the same thread waits for that. */
+const ALIKE_KEYS_MAX = 1_000
+
+/** Places of reads that can be one: of one task, feature and snapshot, up to ALIKE_KEYS_MAX keys (or what one asks for). */
+function alike(asks: readonly TaskRead[]): number[][] {
+  const groups: number[][] = []
+  const open = new Map<string, { readonly places: number[]; keys: number }>()
+  for (const [place, { task, feature, keys, snapshot }] of asks.entries()) {
+    const name = JSON.stringify([task, feature.stage, feature.store, snapshot])
+    let group = open.get(name)
+    if (group === undefined || group.keys + keys.length > ALIKE_KEYS_MAX) {
+      group = { places: [], keys: 0 }
+      groups.push(group.places)
+      open.set(name, group)
+    }
+    group.places.push(place)
+    group.keys += keys.length
+  }
+  return groups
+}
+
 /** Tasks in this thread. */
 export class Host implements TaskHost {
   readonly #o: HostOptions
   readonly #hosted: Hosted[] = []
   readonly #failures: HaltedTask[] = []
   readonly #pins = new Map<string, Pin>()
+  readonly #features: readonly FeaturePlan[]
+  readonly #reads = new ReadBatches((asks) => this.readAll(asks))
   #stopping = false
 
   constructor(options: HostOptions) {
     this.#o = options
+    this.#features = featuresOf(options.plan)
   }
 
   async start(): Promise<void> {
@@ -237,8 +264,36 @@ export class Host implements TaskHost {
     }
   }
 
-  read({ task: name, feature, keys, at, snapshot: pin }: TaskRead): Promise<TaskReadOutcome> {
-    return this.#reading(name, feature, pin, (...from) => this.#readFrom(...from, keys, at))
+  read(ask: TaskRead): Promise<TaskReadOutcome> {
+    return this.#reads.read(ask)
+  }
+
+  /** One result for each, in their order; those of one task, feature and snapshot by one read of its state (H3). */
+  async readAll(asks: readonly TaskRead[]): Promise<TaskReadResult[]> {
+    const results = new Array<TaskReadResult>(asks.length)
+    await Promise.all(
+      alike(asks).map(async (places) => {
+        const found = await this.#readAlike(places.map((place) => asks[place]!))
+        for (const [i, place] of places.entries()) results[place] = found[i]!
+      }),
+    )
+    return results
+  }
+
+  /** Reads together, and each by itself where that fails: one that cannot be read must not fail the others. */
+  async #readAlike(asks: readonly TaskRead[]): Promise<TaskReadResult[]> {
+    try {
+      return await this.#readTogether(asks)
+    } catch (error) {
+      if (asks.length > 1) return (await Promise.all(asks.map((ask) => this.#readAlike([ask])))).flat()
+      return [{ kind: 'failed', failure: failureOf(error) }]
+    }
+  }
+
+  async #readTogether(asks: readonly TaskRead[]): Promise<TaskReadResult[]> {
+    const { task, feature, snapshot } = asks[0]!
+    const results = await this.#reading(task, feature, snapshot, (...from) => this.#readFrom(...from, asks))
+    return 'kind' in results ? asks.map(() => results) : results
   }
 
   top({ task: name, feature, k, entriesMax }: TaskTop): Promise<TaskTopOutcome> {
@@ -261,7 +316,7 @@ export class Host implements TaskHost {
     const phase = hosted?.task.status().phase ?? 'opening'
     if (hosted === undefined || phase === 'opening' || phase === 'halted')
       return { kind: 'unavailable', why: `task ${name} is ${phase}` }
-    const plan = featuresOf(this.#o.plan).find(({ stage, store }) => stage === feature.stage && store === feature.store)
+    const plan = this.#features.find(({ stage, store }) => stage === feature.stage && store === feature.store)
     assert(plan !== undefined, `the plan has a feature in ${feature.store} of ${feature.stage}`)
     const snapshot = pin === null ? hosted.task.snapshot() : this.#pins.get(pin)?.snapshots.get(name)?.retain()
     if (snapshot === undefined) return { kind: 'snapshot_gone' }
@@ -279,15 +334,20 @@ export class Host implements TaskHost {
     snapshot: ReadSnapshot,
     task: Task,
     feature: FeaturePlan,
-    keys: readonly string[],
-    at: number | null,
-  ): Promise<TaskReadOutcome> {
+    asks: readonly TaskRead[],
+  ): Promise<TaskReadOutcome[]> {
     const facts = factsOf(commitIn(snapshot), task.stream, this.#o.plan.latenessMs)
-    const T = at ?? facts.asOf
-    if (T === null) return { kind: 'read', values: keys.map(() => 0), at, facts }
     const heldFrom = earliestAt(snapshot, feature)
-    if (T < heldFrom) return { kind: 'not_held', heldFrom }
-    return { kind: 'read', values: await valuesOf(snapshot, feature, keys, T), at: T, facts }
+    const times = asks.map(({ at }) => at ?? facts.asOf)
+    const isHeld = (T: number | null): T is number => T !== null && T >= heldFrom
+    const held = asks.flatMap(({ keys }, i) => (isHeld(times[i]!) ? [{ keys, T: times[i]! }] : []))
+    const values = (await valuesOf(snapshot, feature, held))[Symbol.iterator]()
+    return asks.map(({ keys }, i): TaskReadOutcome => {
+      const at = times[i]!
+      if (at === null) return { kind: 'read', values: keys.map(() => 0), at, facts }
+      if (!isHeld(at)) return { kind: 'not_held', heldFrom }
+      return { kind: 'read', values: values.next().value!, at, facts }
+    })
   }
 
   async pin(name: string): Promise<void> {

@@ -15,6 +15,7 @@ import {
   type ThreadTask,
   type ToThread,
 } from './host-messages.ts'
+import { ReadBatches } from './read-batches.ts'
 import type { TaskPhase, TaskStatus } from './task.ts'
 
 export interface RemoteHostOptions extends ThreadTask {
@@ -38,6 +39,7 @@ export class RemoteHost implements TaskHost {
   readonly #onHalt: RemoteHostOptions['onHalt']
   readonly #worker: Worker
   readonly #asked = new Map<number, Asked>()
+  readonly #reads = new ReadBatches((asks) => this.#ask('read', asks))
   #questions = 0
   #status: readonly TaskStatus[] = []
   readonly #failures: HaltedTask[] = []
@@ -118,7 +120,7 @@ export class RemoteHost implements TaskHost {
   }
 
   read(ask: TaskRead): Promise<TaskReadOutcome> {
-    return this.#ask('read', ask)
+    return this.#reads.read(ask)
   }
 
   top(ask: TaskTop): Promise<TaskTopOutcome> {
