@@ -64,6 +64,8 @@ export class ReadWorld {
     const world = new ReadWorld(await mkdtemp(join(tmpdir(), 'holdfast-doors-')), nats, log)
     await ensureStreams(log, streamSpecs(world.plan, { totalBytes: 256 << 20, replicas: 1 }))
     await world.host.start()
+    // A task is open a moment later.
+    while (world.host.status().some(({ phase }) => phase === 'opening')) await realRuntime.sleep(1)
     return world
   }
 

@@ -71,7 +71,9 @@ export class HttpMetrics {
   }
 
   events(answers: readonly EventAnswer[]): void {
-    for (const answer of answers) this.#events.inc({ outcome: outcomeOf(answer) })
+    const counts = new Map<string, number>()
+    for (const answer of answers) counts.set(outcomeOf(answer), (counts.get(outcomeOf(answer)) ?? 0) + 1)
+    for (const [outcome, count] of counts) this.#events.inc({ outcome }, count)
   }
 }
 
