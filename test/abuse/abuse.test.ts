@@ -73,6 +73,19 @@ async function idsInLog(): Promise<string[]> {
   return ids
 }
 
+it('sound requests of the same sizes are all taken, and as large as one may be', async () => {
+  const log = await harness.connect()
+  const { token, line } = newToken(['write'], NAMESPACE)
+  const door = await openDoor({ log, tokens: Tokens.parse(line) })
+  const { statuses, bytes } = await abuse(door.url, { requests: 200, seed: 3, token, isSound: true })
+  expect(statuses).toEqual({ 200: 200 })
+  const attacks = await abuse(door.url, { requests: 200, seed: 3, token })
+  expect(bytes / attacks.bytes).toBeGreaterThan(0.8)
+  expect(bytes / attacks.bytes).toBeLessThan(1.2)
+  await door.close()
+  await log.close()
+})
+
 it('the same seed draws the same attacks', () => {
   const draw = (seed: number) => {
     const random = new SimRandom(seed)

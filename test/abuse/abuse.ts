@@ -1,22 +1,25 @@
-// Sends attacks to an HTTP server from several connections at once, and says what it answered.
+// Sends attacks, or as many bytes of what is right, to an HTTP server from several connections at once, and says what it answered.
 // AB1: the same seed and count send the same attacks; only their interleaving differs.
 
 import { connect, type Socket } from 'node:net'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { SimRandom } from '../../log/sim.ts'
-import { type Attack, attackFrom, type Token } from './attacks.ts'
+import { type Attack, attackFrom, type Token, wellFormed } from './attacks.ts'
 
 export interface AbuseOptions {
   readonly requests: number
   readonly seed: number
   /** Valid, carried by half of the attacks; null: none has one. */
   readonly token: Token
+  /** Sends in place of each attack a sound request of its size, with the token. */
+  readonly isSound?: boolean
   /** At most so many a second; default: as fast as they are answered. */
   readonly perSecond?: number
 }
 
 export interface AbuseReport {
   readonly requests: number
+  readonly bytes: number
   /** Answers by status; `none` where the connection was closed without one. */
   readonly statuses: Readonly<Record<string, number>>
   /** Attacks that were answered with a 5xx, the first few. */
@@ -39,16 +42,19 @@ const EXAMPLE_BYTES = 300
 
 /** Attacks the server at `url` until all requests are answered. */
 export async function abuse(url: string, options: AbuseOptions): Promise<AbuseReport> {
-  const { requests, seed, token, perSecond = Number.POSITIVE_INFINITY } = options
+  const { requests, seed, token, isSound = false, perSecond = Number.POSITIVE_INFINITY } = options
   const random = new SimRandom(seed)
   const started = performance.now()
   const [statuses, sent]: Record<string, number>[] = [{}, {}]
   const failures: string[] = []
   const hung: string[] = []
   let left = requests
+  let bytes = 0
   const lane = async () => {
     while (left-- > 0) {
-      const attack = attackFrom(random, token)
+      const drawn = attackFrom(random, token)
+      const attack = isSound ? wellFormed(drawn.bytes.length, token, `sound-${seed}-${left}`) : drawn
+      bytes += attack.bytes.length
       count(sent!, attack.name)
       const early = started + ((requests - left) / perSecond) * 1_000 - performance.now()
       if (early > 1) await sleep(early)
@@ -60,7 +66,7 @@ export async function abuse(url: string, options: AbuseOptions): Promise<AbuseRe
     }
   }
   await Promise.all(Array.from({ length: LANES }, lane))
-  return { requests, statuses: statuses!, failures, hung, sent: sent! }
+  return { requests, bytes, statuses: statuses!, failures, hung, sent: sent! }
 }
 
 function count(counts: Record<string, number>, name: string): void {

@@ -326,4 +326,23 @@ export function attackFrom(random: SimRandom, token: Token): Attack {
   return { name, ...MAKERS[name]!(random, random.chance(0.5) ? token : null) }
 }
 
+/** Bytes of a sound event at most, some below what one may have; and of a sound body. */
+const EVENT_BYTES_MAX = 60_000
+const BODY_BYTES_MAX = 1_000_000
+
+/** A sound request of about so many bytes, as far as one may be so large: events, a line each, all of them new. */
+export function wellFormed(bytes: number, token: Token, id: string): Attack {
+  const lines: string[] = []
+  for (let left = Math.min(bytes, BODY_BYTES_MAX), i = 0; i === 0 || left > EVENT_BYTES_MAX; i++) {
+    const event = { type: 'page_view', event_id: `${id}.${i}`, event_time: Date.now(), user_id: id, page_id: 'p' }
+    const head = JSON.stringify(event).length + 200
+    const note = 'x'.repeat(Math.max(0, Math.min(left, EVENT_BYTES_MAX) - head))
+    lines.push(JSON.stringify({ ...event, props: { note } }))
+    left -= note.length + head
+  }
+  const headers = ['Content-Type: application/x-ndjson']
+  const shape = { method: 'POST', path: '/v1/events', headers, body: lines.join('\n'), token }
+  return { name: 'sound', ...request(shape) }
+}
+
 export const ATTACK_NAMES: readonly string[] = NAMES

@@ -162,7 +162,8 @@ class ReadsTrial {
       this.#life = this.#start(this.#random.chance(0.5) && this.#kills < kills ? this.#point() : {})
       await this.#open()
     }
-    await this.#until(() => this.#isAt(reads))
+    // One that ended on its own reads no more; that it did is a finding of stop().
+    await this.#until(() => this.#isAt(reads) || this.#life.isOver)
   }
 
   #isAt(reads: number): boolean {
