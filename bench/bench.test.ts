@@ -107,6 +107,18 @@ it('measures the front door of a node with the load in another process, and the 
   expect(await readdir(dir)).toEqual(['bench.json'])
 })
 
+it('weighs what a run leaves, beside what the model of capacity says', async () => {
+  const { stdout, results } = await bench('--only', 'capacity', '--events', '2000')
+  const [idle, frames, single] = results.capacity
+  expect([idle.name, frames.name, single.name]).toEqual(['idle node', 'frames of 100', 'single'])
+  for (const { measured, promised } of [...frames.comparisons, ...single.comparisons]) {
+    expect(measured).toBeGreaterThan(0)
+    expect(promised).toBeGreaterThan(0)
+  }
+  expect(stdout).toMatch(/single +accepted events +bytes an event +\d+\.\d\d +\d+\.\d\d +\d+\.\d\d\n/)
+  expect(await readdir(dir)).toEqual(['bench.json'])
+})
+
 it.each([
   [['--only', 'everything'], /--only.*invalid/],
   [['--cell', 'shop-10d-7'], /--cell.*invalid/],

@@ -3,21 +3,22 @@
 
 import { rm } from 'node:fs/promises'
 import { join } from 'node:path'
-import { CPU_US, keptOf, LOAD_DEFAULT, logFor, panesLine, seenLine } from '../topology/capacity.ts'
+import { CPU_US, keptOf, LOAD_DEFAULT, logFor, MEMORY, memoryOf, panesLine, seenLine } from '../topology/capacity.ts'
+import { idleBytes } from './capacity-idle.ts'
 import { LINE_BYTES, type Weighing, type Weights, type World } from './capacity-run.ts'
 import { type ChildOptions, runChild } from './child.ts'
 
 /** What the model says, and what a run left. */
 export interface Comparison {
   readonly what: string
-  readonly unit: 'bytes an event' | 'us an event'
+  readonly unit: 'bytes an event' | 'us an event' | 'MiB'
   readonly promised: number
   readonly measured: number
 }
 
 export interface CapacityCell {
-  readonly task: Weighing
-  readonly weights: Weights
+  /** What ran. */
+  readonly name: string
   readonly comparisons: readonly Comparison[]
 }
 
@@ -35,23 +36,39 @@ const HOUR_MS = 3_600_000
 /** Users of the bench view so many pages each. */
 const VIEWS_EACH = 10
 
-/** One run in frames and one of single messages. */
+/** A node that does nothing, a run in frames, and one of single messages. */
 export async function capacityCells({
   events,
   threads,
   directory,
   ...child
 }: CapacityOptions): Promise<CapacityCell[]> {
-  const cells: CapacityCell[] = []
+  const cells: CapacityCell[] = [await idleCell(directory, child.signal)]
   for (const perMessage of [FRAME_EVENTS, 1]) {
     const world: World = { events, users: Math.ceil(events / VIEWS_EACH), pages: events, spanMs: SPAN_MS }
     const task: Weighing = { ...world, perMessage, partitions: 1, threads, directory: join(directory, 'capacity') }
     const weights = await runChild<Weights>(PROGRAM, task, child)
     await rm(task.directory, { recursive: true, force: true })
-    cells.push({ task, weights, comparisons: [...promisesFor(task, weights), ...cpuOf(task, weights)] })
+    const comparisons = [...promisesFor(task, weights), ...cpuOf(task, weights), memoryOfRun(task, weights)]
+    cells.push({ name: perMessage === 1 ? 'single' : `frames of ${perMessage}`, comparisons })
+    child.say(`capacity: ${cells.at(-1)!.name} weighed`)
   }
   return cells
 }
+
+async function idleCell(directory: string, signal: AbortSignal): Promise<CapacityCell> {
+  const one = await idleBytes(1, directory, signal)
+  const two = await idleBytes(2, directory, signal)
+  return {
+    name: 'idle node',
+    comparisons: [mebibytes('process', MEMORY.process, one), mebibytes('further thread', MEMORY.thread, two - one)],
+  }
+}
+
+const MIB = 2 ** 20
+const mebibytes = (what: string, promised: number, measured: number): Comparison => ({
+  ...{ what, unit: 'MiB', promised: promised / MIB, measured: measured / MIB },
+})
 
 /** Bytes that the model promises for a run, and those that it left. */
 export function promisesFor(w: Omit<Weighing, 'directory'>, weights: Weights): Comparison[] {
@@ -79,6 +96,13 @@ export function promisesFor(w: Omit<Weighing, 'directory'>, weights: Weights): C
     bytes('state of users', seenLine('', events, idBytes).product + userPanes, weights.userStateBytes),
     bytes('state of pages', panesLine('', { ...byPage, buckets }, idBytes).product, weights.pageStateBytes),
   ]
+}
+
+/** With its caches full the process is at the model's figure at most; small runs stay below. */
+function memoryOfRun({ events, users, pages, partitions, threads }: Weighing, { rssBytes }: Weights): Comparison {
+  const ofKeys = (keys: number) => ({ keys, buckets: 1, panes: 1 })
+  const kept = { ids: events, orders: 0, byUser: ofKeys(users), byPage: ofKeys(pages) }
+  return mebibytes('memory, at most', memoryOf(kept, partitions, threads).total, rssBytes)
 }
 
 function cpuOf({ events, perMessage }: Weighing, { sample }: Weights): Comparison[] {

@@ -106,13 +106,13 @@ export function restartText(cells: readonly RestartCell[]): string {
 
 /** What topology/capacity.ts says beside what runs left. */
 export function capacityText(cells: readonly CapacityCell[]): string {
-  const rows = cells.flatMap(({ task: { perMessage }, comparisons }) =>
+  const rows = cells.flatMap(({ name, comparisons }) =>
     comparisons.map(({ what, unit, promised, measured }) => [
-      ...[perMessage === 1 ? 'single' : `frames of ${perMessage}`, what, unit],
+      ...[name, what, unit],
       ...[promised, measured, promised / measured].map((value) => value.toFixed(2)),
     ]),
   )
-  return table(['messages', 'capacity of', 'in', 'by the model', 'measured', 'ratio'], rows, 3)
+  return table(['of', 'what', 'in', 'by the model', 'measured', 'ratio'], rows, 3)
 }
 
 const n = (value: number): string => value.toLocaleString('en-US')

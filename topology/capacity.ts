@@ -393,8 +393,8 @@ function tableLines(keys: number, tasks: number): Line[] {
   ]
 }
 
-/** In all. Skew moves what a task has, not what all of them have. */
-function memoryOf({ ids, orders, byUser, byPage }: Kept, partitions: number, threads: number): Sum {
+/** Of a whole process. Skew moves what a task has, not what all of them have. */
+export function memoryOf({ ids, orders, byUser, byPage }: Kept, partitions: number, threads: number): Sum {
   const perTask = ({ keys, buckets }: Entries): number => (keys * buckets) / partitions
   const named = (stage: string, lines: readonly Line[]): Line[] =>
     lines.map((each) => ({ ...each, what: `${each.what}, ${stage}` }))
