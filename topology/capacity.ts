@@ -40,11 +40,14 @@ export const BYTES = {
   pane: 2,
 } as const
 
-/** CPU microseconds, measured: of each event, and of each message beside it. `task`: of the thread of the busiest stage. */
+/**
+ * CPU microseconds of each event, and of each message beside it, as measured while other programs kept the machine half busy.
+ * `task`: of the thread of the busiest stage.
+ */
 export const CPU_US = {
-  node: { event: 17.6, message: 6.2 },
-  server: { event: 9.4, message: 3.2 },
-  task: { event: 7.6, message: 7.4 },
+  node: { event: 22, message: 5 },
+  server: { event: 10, message: 2.5 },
+  task: { event: 9.5, message: 4.5 },
 } as const
 
 /** Memory, bytes. */
