@@ -3,7 +3,17 @@
 
 import { rm } from 'node:fs/promises'
 import { join } from 'node:path'
-import { CPU_US, keptOf, LOAD_DEFAULT, logFor, MEMORY, memoryOf, panesLine, seenLine } from '../topology/capacity.ts'
+import {
+  BYTES,
+  CPU_US,
+  keptOf,
+  LOAD_DEFAULT,
+  logFor,
+  MEMORY,
+  memoryOf,
+  panesLine,
+  seenLine,
+} from '../topology/capacity.ts'
 import { idleBytes } from './capacity-idle.ts'
 import { LINE_BYTES, type Weighing, type Weights, type World } from './capacity-run.ts'
 import { type ChildOptions, runChild } from './child.ts'
@@ -75,9 +85,9 @@ export function promisesFor(w: Omit<Weighing, 'directory'>, weights: Weights): C
   const { events, users, pages, spanMs, perMessage, partitions } = w
   const idBytes = LINE_BYTES.id
   const load = { ...LOAD_DEFAULT, users, pages, eventBytes: LINE_BYTES.event, idBytes, eventsPerMessage: perMessage }
-  // As if all came in one second: the log does not depend on it, but for the fewest frames.
+  // As if all came in one second; a run over a backlog has frames of its own number, so only their bytes are promised.
   const rest = { logHours: 1, partitions, threads: 1 }
-  const [input, hop, frames, accepted] = logFor({ ...load, ...rest, eventsPerS: events }, partitions, 1).lines.map(
+  const [input, hop, , accepted] = logFor({ ...load, ...rest, eventsPerS: events }, partitions, 1).lines.map(
     ({ product }) => product,
   ) as [number, number, number, number]
   const { byUser, byPage } = keptOf({ ...load, eventsPerS: (events * 1_000) / spanMs })
@@ -91,7 +101,7 @@ export function promisesFor(w: Omit<Weighing, 'directory'>, weights: Weights): C
   })
   return [
     bytes('input', input, weights.input.bytes),
-    bytes('hop to pages', hop + frames, weights.hop.bytes),
+    bytes('hop to pages', hop + weights.hop.messages * BYTES.hopFrame, weights.hop.bytes),
     bytes('accepted events', accepted, weights.accepted.bytes),
     bytes('state of users', seenLine('', events, idBytes).product + userPanes, weights.userStateBytes),
     bytes('state of pages', panesLine('', { ...byPage, buckets }, idBytes).product, weights.pageStateBytes),

@@ -1,5 +1,5 @@
 // The coefficients of topology/capacity.ts against a real nats-server store and real RocksDB: what it promises in bytes is what a
-// small run leaves, within a quarter. CPU and memory are only printed (npm run bench -- --only capacity).
+// small run leaves: log within a twentieth, state within a quarter. CPU and memory are only printed (npm run bench -- --only capacity).
 
 import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
@@ -8,7 +8,8 @@ import { expect, it } from 'vitest'
 import { promisesFor } from './capacity-cells.ts'
 import { type Weighing, weigh } from './capacity-run.ts'
 
-const TOLERANCE = 0.25
+/** The log's bytes follow from its format; what RocksDB makes of state depends on when it compacts. */
+const TOLERANCE = { log: 0.05, state: 0.25 } as const
 
 /** Of each kind of bytes: what was promised to what a run left. */
 async function ratiosOf(world: Omit<Weighing, 'directory'>): Promise<Record<string, number>> {
@@ -27,15 +28,13 @@ const HOUR_MS = 3_600_000
 
 it.each([
   ['many keys, in messages of 100', { events: 40_000, users: 10_000, pages: 40_000, spanMs: HOUR_MS, perMessage: 100 }],
-  [
-    'few keys with many panes, single',
-    { events: 30_000, users: 2_000, pages: 600, spanMs: 3 * HOUR_MS, perMessage: 1 },
-  ],
+  ['few keys with many panes, single', { events: 30_000, users: 2_000, pages: 60, spanMs: 3 * HOUR_MS, perMessage: 1 }],
 ])('%s: log and state are as large as promised', { timeout: 60_000 }, async (_, world) => {
   const ratios = await ratiosOf({ ...world, partitions: 2, threads: 2 })
   expect(Object.keys(ratios)).toEqual(['input', 'hop to pages', 'accepted events', 'state of users', 'state of pages'])
   for (const [what, ratio] of Object.entries(ratios)) {
-    expect(ratio, what).toBeGreaterThan(1 - TOLERANCE)
-    expect(ratio, what).toBeLessThan(1 + TOLERANCE)
+    const tolerance = what.startsWith('state') ? TOLERANCE.state : TOLERANCE.log
+    expect(ratio, what).toBeGreaterThan(1 - tolerance)
+    expect(ratio, what).toBeLessThan(1 + tolerance)
   }
 })
