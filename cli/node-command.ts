@@ -39,8 +39,14 @@ export interface NodeOptions {
   readonly expectIdsPerDay?: number | undefined
   /** null: no HTTP. */
   readonly http: FrontDoorOptions | null
+  /** `kept`: trimmed as late as the room allows, so that what was computed can be computed again. Default: `trimmed`. */
+  readonly input?: 'trimmed' | 'kept'
   /** Called with the URL of the front door when it is open. */
   readonly onOpen?: (url: string) => void
+  /** Ends the node as a signal does. */
+  readonly until?: Promise<unknown>
+  /** Called when the node is to end, while its door is open and its tasks run. */
+  readonly beforeEnd?: () => Promise<void>
 }
 
 /** Milliseconds between looks at quiet partitions: a tick a second moves windows as fast as anybody looks. */
@@ -102,7 +108,7 @@ async function live(
     runtime,
     tuning: {
       ...DEFAULT_TUNING,
-      trimBytes: trimBytesFor(plan, streams),
+      trimBytes: trimBytesFor(plan, streams, options.input ?? 'trimmed'),
       filterRoom: filterRoomFor(plan, options),
     },
     stateDir: join(options.dataDir, 'state'),
@@ -117,9 +123,11 @@ async function live(
     describeNode(plan, url, door?.url ?? null, options, say)
     if (door !== null) options.onOpen?.(door.url)
     end.whenRequested(stopped.resolve)
+    void options.until?.then(() => stopped.resolve())
     const ticker = new Ticker(plan, host, log)
     const timer = setInterval(() => void ticker.tick(), TICK_MS)
     await stopped.promise
+    await options.beforeEnd?.()
     clearInterval(timer)
     say('stopping')
     await door?.close()

@@ -1,68 +1,219 @@
-// `npm start`: the main job on this machine, from nothing: generated shop traffic through our own nats-server and RocksDB,
-// with progress, then what a newcomer wants to see first. It is `holdfast run` on a generated file.
+// `npm start`: all of it at work on this machine, until Ctrl-C: a node with its front door and its page, generated traffic
+// that comes in through that door from a process of its own, and what becomes of it, live in this terminal.
+// ST1: it begins with nothing: what the last one left stays until then, so that it can be looked at afterwards.
+// ST2: it ends in this order: the traffic, what is on its way, the last view (also as JSON), the node. So what was shown last
+//      is all that the log holds, and test/oracle/shown.ts computes it again from there.
+// ST3: everything that it shows it asks of the node's front door, as anybody could.
+// The view is cli/live-view.ts.
 
-import { createReadStream } from 'node:fs'
-import { mkdir } from 'node:fs/promises'
-import { join } from 'node:path'
-import { createInterface } from 'node:readline'
+import { type ChildProcess, spawn } from 'node:child_process'
+import { once } from 'node:events'
+import { existsSync } from 'node:fs'
+import { rm, writeFile } from 'node:fs/promises'
+import { createServer } from 'node:net'
+import { join, relative } from 'node:path'
+import { setTimeout as sleep } from 'node:timers/promises'
+import { Command } from 'commander'
+import { HoldfastClient } from '../client/holdfast.ts'
+import { HoldfastError } from '../log/errors.ts'
 import { realRuntime } from '../log/runtime.ts'
+import { buildWeb } from '../scripts/build-web.ts'
 import { Interrupted } from './early-end.ts'
-import { TRAFFIC_DEFAULTS, traffic } from './generate/traffic.ts'
-import { writeFile } from './generate/write-file.ts'
-import { isAccountedFor, run } from './run-command.ts'
-import { CONFIG_DEFAULT, LOG_BYTES_DEFAULT, THREADS_DEFAULT } from './settings.ts'
+import { countsOf, LiveView, lookAt, type Seen } from './live-view.ts'
+import { runNode } from './node-command.ts'
+import { CONFIG_DEFAULT, HTTP_CONFIG_DEFAULT, LOG_BYTES_DEFAULT, THREADS_DEFAULT, wholeNumber } from './settings.ts'
 
-/** Enough for half a minute of work to look at, small enough for any laptop. */
-const EVENTS = 500_000
-const TOP_PAGES = 5
+const HTTP_PORT_DEFAULT = 8080
+/** Ports that are tried when the first is taken: who has more servers than that says which one is free. */
+const PORTS_TRIED = 20
+const NAMESPACE = 'holdfast'
+const PARTITIONS = 2
+/** Seconds of the generated world in one of ours: its four weeks last an hour and a bit. */
+const SPEED = 600
+/** Events a second: enough that counts are seen to rise, little for any laptop. */
+const RATE = 300
+/** Seconds of traffic: that hour; the node goes on after it. */
+const TRAFFIC_S = 3_600
+/** Milliseconds between looks. */
+const LOOK_MS = 1_000
+/** Milliseconds in which the last records become readable, at most: less than a person waits after Ctrl-C. */
+const QUIET_MS_MAX = 2_500
+/** Milliseconds over which nothing may move to be quiet: a few commits, a hop, and a thread's word about itself. */
+const QUIET_LOOK_MS = 300
+/** Milliseconds after which a list of the largest is made anew (topology/host-reads.ts shares it for one second). */
+const TOP_ANEW_MS = 1_050
 
-const directory = join(import.meta.dirname, '..', '.holdfast', 'start')
-const input = join(directory, `traffic-${EVENTS}.ndjson.gz`)
-const out = join(directory, 'out')
+const DIRECTORY = join(import.meta.dirname, '..', '.holdfast', 'start')
+export const LAST_SHOWN = 'last-shown.json'
 
-async function main(): Promise<void> {
-  await mkdir(directory, { recursive: true })
-  console.log(`generating ${EVENTS.toLocaleString('en-US')} events of one shop's ten days`)
-  await writeFile(input, traffic({ ...TRAFFIC_DEFAULTS, events: EVENTS }))
-  console.log('processing them: nats-server (the log) -> 2 stages x 2 partitions -> RocksDB (the state)')
-  const summary = await run(
-    {
-      input,
-      out,
-      partitions: 2,
-      config: CONFIG_DEFAULT,
-      nats: undefined,
-      dataDir: undefined,
-      namespace: 'start',
-      isFreshNamespace: false,
-      threads: THREADS_DEFAULT,
-      sliceRecords: 128,
-      commitRecords: 20_000,
-      logBytes: LOG_BYTES_DEFAULT.run,
-      quiet: false,
-    },
-    realRuntime,
-  )
-  const n = (value: number) => value.toLocaleString('en-US')
-  console.log(
-    `read ${n(summary.read)} = accepted ${n(summary.accepted)} + duplicates ${n(summary.duplicates)} + dead letters ${n(summary.dead_letters)}, in ${summary.wall_seconds} s`,
-  )
-  console.log(`most viewed pages of the last hour before ${new Date(summary.as_of!).toISOString()}:`)
-  for (const { key, value } of await topPages()) console.log(`  ${String(value).padStart(5)}  ${key}`)
-  console.log(`all results: ${out}`)
-  if (!isAccountedFor(summary)) process.exitCode = 1
+interface Options {
+  readonly seconds?: number
+  readonly httpPort?: number
+  readonly dataDir: string
 }
 
-async function topPages(): Promise<{ key: string; value: number }[]> {
-  const pages: { key: string; value: number }[] = []
-  for await (const line of createInterface({ input: createReadStream(join(out, 'features.ndjson')) })) {
-    const { entity, key, value } = JSON.parse(line)
-    if (entity === 'page') pages.push({ key, value })
+const say = (line: string): void => console.log(line)
+
+async function start({ seconds, httpPort, dataDir }: Options): Promise<void> {
+  await clear(dataDir)
+  await buildWeb({ say })
+  const port = httpPort ?? (await freePort(HTTP_PORT_DEFAULT))
+  if (httpPort === undefined && port !== HTTP_PORT_DEFAULT)
+    say(`port ${HTTP_PORT_DEFAULT} is taken: this one is on ${port}`)
+  let show: Show | null = null
+  try {
+    await runNode(
+      {
+        ...{ dataDir, namespace: NAMESPACE, partitions: PARTITIONS, config: CONFIG_DEFAULT, replicas: 1 },
+        ...{ nats: undefined, port: undefined, logBytes: LOG_BYTES_DEFAULT.run, threads: THREADS_DEFAULT },
+        http: { host: '127.0.0.1', port, tokenFile: undefined, config: HTTP_CONFIG_DEFAULT },
+        input: 'kept',
+        onOpen: (url) => {
+          show = new Show(url, dataDir)
+        },
+        beforeEnd: async () => show?.end(),
+        ...(seconds === undefined ? {} : { until: sleep(1_000 * seconds, undefined, { ref: false }) }),
+      },
+      realRuntime,
+      (line) => (show === null ? say(line) : show.say(line)),
+    )
+  } finally {
+    await (show as Show | null)?.close()
   }
-  return pages.sort((a, b) => b.value - a.value).slice(0, TOP_PAGES)
+  const here = relative(process.cwd(), dataDir)
+  const data = here.startsWith('..') ? dataDir : here
+  say(`everything is in ${data}. Does it add up? npx holdfast audit --data-dir ${data}`)
+  say(`and is it true? node_modules/.bin/node test/oracle/shown.ts --data-dir ${data}`)
+}
+
+/** Traffic and view, while the node runs. */
+class Show {
+  readonly #dataDir: string
+  readonly #client: HoldfastClient
+  readonly #view: LiveView
+  readonly #traffic: ChildProcess
+  readonly #ended = new AbortController()
+  readonly #looking: Promise<void>
+
+  constructor(url: string, dataDir: string) {
+    this.#dataDir = dataDir
+    this.#client = new HoldfastClient({ url })
+    this.#view = new LiveView(url, process.stdout)
+    this.#traffic = sendTraffic(url)
+    this.#traffic.once('exit', () => {
+      if (!this.#ended.signal.aborted) this.say('the generated traffic has ended; the node goes on')
+    })
+    say(`look at it in a browser: ${url}/`)
+    this.#looking = this.#lookOn()
+  }
+
+  say(line: string): void {
+    this.#view.say(line)
+  }
+
+  /** ST2, as far as the node. */
+  async end(): Promise<void> {
+    await this.close()
+    await this.#looking
+    const isQuiet = await this.#quiet()
+    if (!isQuiet) this.say('not everything on its way was readable in time: the last view is without it')
+    const last = await lookAt(this.#client)
+    this.#view.draw(last)
+    const shown = { namespace: NAMESPACE, partitions: PARTITIONS, shown_at_ms: Date.now(), ...numbersOf(last) }
+    await writeFile(join(this.#dataDir, LAST_SHOWN), `${JSON.stringify(shown, null, 1)}\n`)
+    this.#view.leave(last)
+  }
+
+  /** Ends the traffic and the view; nothing runs then. By its pid; it may have had the same Ctrl-C. */
+  async close(): Promise<void> {
+    this.#ended.abort()
+    const { exitCode, signalCode } = this.#traffic
+    if (exitCode !== null || signalCode !== null) return
+    const exit = once(this.#traffic, 'exit')
+    this.#traffic.kill('SIGTERM')
+    await exit
+  }
+
+  async #lookOn(): Promise<void> {
+    while (!this.#ended.signal.aborted) {
+      // A node that is going down, or waits for its broker, does not answer: the last view stays.
+      const seen = await lookAt(this.#client).catch(() => null)
+      if (seen !== null && !this.#ended.signal.aborted) this.#view.draw(seen)
+      await sleep(LOOK_MS, undefined, { signal: this.#ended.signal }).catch(() => {})
+    }
+  }
+
+  /** Whether everything that came in is readable, and every list made after it. */
+  async #quiet(): Promise<boolean> {
+    const until = performance.now() + QUIET_MS_MAX
+    let before = ''
+    while (performance.now() < until) {
+      const { tasks } = await this.#client.status()
+      const counts = JSON.stringify(tasks.map((task) => task.counts))
+      const isStill = counts === before && tasks.every(({ pending, lag_ms }) => pending === 0 && lag_ms < QUIET_LOOK_MS)
+      if (isStill) {
+        await sleep(TOP_ANEW_MS)
+        return true
+      }
+      before = counts
+      await sleep(QUIET_LOOK_MS)
+    }
+    return false
+  }
+}
+
+/** Every number of a view that follows from the log. */
+function numbersOf({ status, tops }: Seen): object {
+  const lists = tops.map(({ feature, entity, values, snapshots }) => ({
+    ...{ feature, entity },
+    values: values.map(({ key, value, snapshot }) => ({ key, value, at: snapshots[snapshot]!.at })),
+  }))
+  return { events: countsOf(status), tops: lists }
+}
+
+function sendTraffic(url: string): ChildProcess {
+  const pace = ['--speed', String(SPEED), '--rate', String(RATE), '--duration', String(TRAFFIC_S)]
+  const command = [join(import.meta.dirname, 'main.ts'), 'generate', '--world', '--url', url, ...pace]
+  // What it says of its progress the view says better; what goes wrong is said when it ends.
+  return spawn(process.execPath, command, { stdio: ['ignore', 'ignore', 'ignore'] })
+}
+
+/** ST1. Of another directory only what is a node's is removed. */
+async function clear(dataDir: string): Promise<void> {
+  if (dataDir !== DIRECTORY && !existsSync(join(dataDir, 'node.json'))) return
+  await rm(dataDir, { recursive: true, force: true })
+}
+
+/** The first port from `first` on that is free on loopback. */
+async function freePort(first: number): Promise<number> {
+  for (let port = first; port < first + PORTS_TRIED; port++) if (await isFree(port)) return port
+  const last = first + PORTS_TRIED - 1
+  throw new HoldfastError('USAGE', `no port from ${first} to ${last} is free: --http-port says another one`)
+}
+
+function isFree(port: number): Promise<boolean> {
+  return new Promise((resolve) => {
+    const server = createServer()
+      .once('error', () => resolve(false))
+      .listen(port, '127.0.0.1', () => server.close(() => resolve(true)))
+  })
+}
+
+async function main(): Promise<void> {
+  const program = new Command('npm start --')
+    .description('A node, generated traffic, a live view of both and a page, on this machine, until Ctrl-C.')
+    .option('--seconds <n>', 'end after so many seconds', wholeNumber('--seconds', 1, 86_400))
+    .option(
+      '--http-port <port>',
+      `default ${HTTP_PORT_DEFAULT} or the next free one; 0: any`,
+      wholeNumber('--http-port', 0, 65_535),
+    )
+    .option('--data-dir <dir>', 'log and state; emptied at the start', DIRECTORY)
+  program.parse()
+  await start(program.opts<Options>())
 }
 
 await main().catch((error: Error) => {
   console.error(`holdfast: ${error.message}`)
-  process.exit(error instanceof Interrupted ? 130 : 1)
+  process.exit(error instanceof Interrupted ? 130 : error instanceof HoldfastError && error.code === 'USAGE' ? 2 : 1)
 })

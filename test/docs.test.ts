@@ -17,6 +17,7 @@ const PAGES = ['README.md', ...globSync('docs/**/*.md', { cwd: PROJECT_DIR })].s
 /** A block of this document may take so long, on a loaded machine. */
 const BLOCK_TIMEOUT_MS = 60_000
 const LOOK_MS = 20
+const START_PORT = 24_281
 
 interface Block {
   readonly commands: string
@@ -44,9 +45,16 @@ async function likeProject(): Promise<string> {
   return dir
 }
 
-/** npx would ask a registry here; `exec` makes a background command the process that gets the signal. */
+/**
+ * npx would ask a registry here; `exec` makes a background command the process that gets the signal. `npm start` gets a port
+ * and a directory of this test, as somebody may have one running; who asks it asks there.
+ */
 function scriptOf({ commands, inBackground }: Block): string {
-  return `set -eu\nnpx() { ${inBackground ? 'exec ' : ''}"$@"; }\n${commands}`
+  const start = `npm() { exec node cli/start.ts --http-port ${START_PORT} --data-dir "$PWD/start"; }`
+  const asked = commands
+    .replaceAll('127.0.0.1:8080', `127.0.0.1:${START_PORT}`)
+    .replace(/npx holdfast (query|top) (?!.*--url).*/g, `$& --url http://127.0.0.1:${START_PORT}`)
+  return `set -eu\n${start}\nnpx() { ${inBackground ? 'exec ' : ''}"$@"; }\n${asked}`
 }
 
 const environment = { ...process.env, PATH: `${join(PROJECT_DIR, 'node_modules', '.bin')}:${process.env.PATH}` }

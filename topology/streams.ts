@@ -52,10 +52,11 @@ export function streamSpecs(plan: Plan, { totalBytes, replicas }: StreamSettings
 
 /**
  * Bytes of input between two trims of a task: a quarter of the room of the smallest input stream, so that what nobody needs
- * any more never fills it, and no more than TRIM_BYTES.
+ * any more never fills it, and no more than TRIM_BYTES. `kept`: half of that room, so that all of a short life can be read.
  */
-export function trimBytesFor(plan: Plan, settings: StreamSettings): number {
-  return Math.min(TRIM_BYTES, Math.floor(smallestInput(plan, settings) / TRIMS_PER_ROOM))
+export function trimBytesFor(plan: Plan, settings: StreamSettings, input: 'trimmed' | 'kept' = 'trimmed'): number {
+  const quarter = Math.floor(smallestInput(plan, settings) / TRIMS_PER_ROOM)
+  return input === 'kept' ? 2 * quarter : Math.min(TRIM_BYTES, quarter)
 }
 
 /** Throws USAGE where an input stream would be too small for its writers to go on while its task trims it. */

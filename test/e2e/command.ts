@@ -31,6 +31,8 @@ const LEFTOVER_WAIT_MS = 3_000
 export interface CommandOptions {
   readonly cwd?: string
   readonly env?: Readonly<Record<string, string>>
+  /** In cli/; default: main.ts. */
+  readonly program?: string
 }
 
 /** A command under way. */
@@ -40,8 +42,8 @@ export class Running {
   #stdout = ''
   #stderr = ''
 
-  constructor(args: readonly string[], { cwd, env }: CommandOptions = {}) {
-    this.#child = spawn(process.execPath, [join(PROJECT_DIR, 'cli', 'main.ts'), ...args], {
+  constructor(args: readonly string[], { cwd, env, program = 'main.ts' }: CommandOptions = {}) {
+    this.#child = spawn(process.execPath, [join(PROJECT_DIR, 'cli', program), ...args], {
       cwd: cwd ?? PROJECT_DIR,
       env: { ...NODE_ENVIRONMENT, ...process.env, ...env },
       stdio: ['ignore', 'pipe', 'pipe'],
@@ -61,6 +63,10 @@ export class Running {
 
   get pid(): number {
     return this.#child.pid!
+  }
+
+  get stdout(): string {
+    return this.#stdout
   }
 
   get stderr(): string {

@@ -48,7 +48,7 @@ export interface Expected {
 }
 
 /** A valid event with what the reader and the order key add: `watermarkMs` is W before it, `atMs` its order time. */
-interface Record {
+export interface Record {
   readonly event: Event
   readonly user: string
   readonly watermarkMs: number
@@ -94,7 +94,7 @@ function readRecords(file: Buffer, settings: Settings): { records: Record[]; dea
 }
 
 /** The user whose event this is. Attribution will resolve click_id to the click's user here (contract.md section 2). */
-function userOf(event: Event): string {
+export function userOf(event: Event): string {
   if (event.userId !== null) return event.userId
   return event.type === 'conversion' && event.clickId !== null ? `click:${event.clickId}` : `anon:${event.eventId}`
 }
@@ -114,7 +114,8 @@ export function byUtf8(a: string, b: string): number {
   return a === b ? 0 : Buffer.compare(Buffer.from(a), Buffer.from(b))
 }
 
-function withoutDuplicates(ordered: readonly Record[], settings: Settings): Record[] {
+/** The records that are no duplicate of one before them. */
+export function withoutDuplicates(ordered: readonly Record[], settings: Settings): Record[] {
   const events = new Seen(DUPLICATE_HORIZON_MS, settings.forget)
   const orders = new Seen(ORDER_HORIZON_MS, settings.forget)
   return ordered.filter((record) => {
@@ -160,7 +161,8 @@ class Seen {
   }
 }
 
-function pageViewsLastHour(accepted: readonly Record[], asOfMs: number): Feature[] {
+/** The counts of page views, by page and by user, in the hour that ends with the minute of a time. */
+export function pageViewsLastHour(accepted: readonly Record[], asOfMs: number): Feature[] {
   const lastPane = Math.floor(asOfMs / PANE_MS)
   const views = accepted.filter(({ event }) => {
     const pane = Math.floor(event.eventTimeMs / PANE_MS)
