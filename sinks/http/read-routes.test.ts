@@ -10,7 +10,8 @@ import { realRuntime } from '../../log/runtime.ts'
 import { ReadWorld, readServer, WORLD_START_MS } from '../../test/read-world.ts'
 import { LATENESS_MS_DEFAULT } from '../../topology/graph.ts'
 import { Host, type TaskTop } from '../../topology/host.ts'
-import { HostReads, PINS_MAX, WAITS_MAX } from '../../topology/host-reads.ts'
+import { HostReads, KEYS_UNDER_WAY_MAX, PINS_MAX, WAITS_MAX } from '../../topology/host-reads.ts'
+import { stageStream } from '../../topology/plan.ts'
 import { DEFAULT_TUNING } from '../../topology/task.ts'
 import { KEYS_MAX, type TopAnswer } from '../read-schemas.ts'
 import type { App } from './app.ts'
@@ -303,6 +304,19 @@ it('the features of the node are listed', async () => {
     mode: 'panes',
     pane_ms: 60_000,
   })
+})
+
+it('a node that reads as many keys as it may answers 429, and when to ask again', async () => {
+  const stream = stageStream(world.plan.namespace, 'user-1', 0)
+  const wait = { stream, seq: 999_999, index: 0 }
+  const keys = Array<string>(KEYS_UNDER_WAY_MAX).fill('zoe')
+  const usual = { feature: 'page_views_1h', entity: 'user', at: null, snapshot: null }
+  const underWay = world.reads.read({ ...usual, keys, wait, waitMs: 300 })
+  const answer = await get(`${USER}/zoe`)
+  expect(answer).toMatchObject(failure(429, 'TOO_MANY_READS'))
+  expect(answer.headers['retry-after']).toBe('1')
+  expect(await underWay).toMatchObject({ kind: 'not_reached' })
+  expect((await get(`${USER}/zoe`)).status).toBe(200)
 })
 
 it('a node whose tasks are not up answers 503, and when to ask again', async () => {
