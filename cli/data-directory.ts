@@ -3,6 +3,8 @@
 //      because the log in it was written under them.
 // DD2: a node's belongs to one namespace and one number of partitions: every key's state lies in the partition of its hash.
 // DD3: what is refused leaves the directory as it was.
+// DD4: a node's keeps the configuration it was made with, for what its log says before the first `config` record; what holds
+//      now is in the registry of the namespace (topology/config-registry.ts).
 
 import { createHash } from 'node:crypto'
 import { createReadStream } from 'node:fs'
@@ -94,14 +96,19 @@ export class DataDirectory {
   }
 }
 
-/** Opens or creates a node's directory. Throws USAGE where it is something else's (DD2). */
-export function openNodeDirectory(path: string, shape: PlanShape): Promise<void> {
+/**
+ * Opens or creates a node's directory, and returns the configuration that it was made with (DD4). Throws USAGE where it is
+ * something else's (DD2).
+ */
+export function openNodeDirectory<C extends Config>(path: string, shape: PlanShape & { config: C }): Promise<C> {
   return usable(path, async () => {
     await mkdir(path, { recursive: true })
-    const before = await readOwn<PlanShape>(path, NODE_FILE)
+    const before = await readOwn<typeof shape>(path, NODE_FILE)
     if (before !== null) compare(path, before, shape, NODE_DIFFERENCES)
     await mkdir(join(path, 'state'), { recursive: true })
+    if (before !== null) return before.config
     await writeWhole(path, NODE_FILE, shape)
+    return shape.config
   })
 }
 

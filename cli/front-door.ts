@@ -1,7 +1,6 @@
 // The front door of a node: its HTTP server with every route, and the same reads over NATS, on a host that runs.
 // FD1: the door opens after the tasks have started and closes before they stop.
 
-import { HoldfastError } from '../log/errors.ts'
 import { NO_WATERMARK } from '../log/frame.ts'
 import type { NatsLog } from '../log/nats-log.ts'
 import type { Runtime } from '../log/runtime.ts'
@@ -10,6 +9,7 @@ import { ingestRoutes } from '../sinks/http/ingest-routes.ts'
 import { HttpMetrics } from '../sinks/http/metrics.ts'
 import { pageRoutes } from '../sinks/http/page-routes.ts'
 import { pixelRoutes } from '../sinks/http/pixel-routes.ts'
+import { Quotas } from '../sinks/http/quotas.ts'
 import { readRoutes } from '../sinks/http/read-routes.ts'
 import { openHttpServer } from '../sinks/http/server.ts'
 import { statusRoutes } from '../sinks/http/status-routes.ts'
@@ -21,7 +21,7 @@ import { statusOf, type TaskHost } from '../topology/host.ts'
 import { HostReads } from '../topology/host-reads.ts'
 import { Ingest } from '../topology/ingest.ts'
 import { type Plan, RELEASE } from '../topology/plan.ts'
-import type { HttpConfig } from './settings.ts'
+import type { NodeConfiguration } from './node-configuration.ts'
 
 /** A task that waits longer than this makes its node unready (reliability.md, O5). */
 const PATIENCE_MS = 30_000
@@ -32,7 +32,6 @@ export interface FrontDoorOptions {
   readonly port: number
   /** undefined: no tokens, so loopback only. */
   readonly tokenFile: string | undefined
-  readonly config: HttpConfig
 }
 
 export interface NodeParts {
@@ -41,6 +40,8 @@ export interface NodeParts {
   readonly log: NatsLog
   readonly runtime: Runtime
   readonly say: (line: string) => void
+  /** What of the configuration holds at the moment. */
+  readonly configuration: Pick<NodeConfiguration, 'current' | 'pixels'>
 }
 
 export interface FrontDoor {
@@ -50,15 +51,17 @@ export interface FrontDoor {
 
 /** Opens it. Throws USAGE where it cannot listen there, or may not. */
 export async function openFrontDoor(options: FrontDoorOptions, parts: NodeParts): Promise<FrontDoor> {
-  const { plan, host, log, runtime, say } = parts
+  const { plan, host, log, runtime, say, configuration } = parts
   const tokens = options.tokenFile === undefined ? null : new TokenFile(options.tokenFile, say)
   const metrics = new HttpMetrics()
-  const intake = new Ingest({ plan, log, runtime })
-  const reads = new HostReads({ plan, host, runtime })
+  const quotas = new Quotas({ settings: () => configuration.current.quotas, metrics, now: () => performance.now() })
+  const anonymous = () => configuration.current.anonymous
+  const intake = quotas.intake(new Ingest({ plan, log, runtime, anonymous }))
+  const reads = quotas.reads(new HostReads({ plan, host, runtime }))
   const rows = (): readonly StatusRow[] => rowsOf(plan, host)
   taskMetrics(metrics, rows)
-  const { pixels: advertisers, corsOrigins, trustedProxies, ...others } = options.config
-  const pixels = { intake, metrics, settings: { advertisers, ...others }, now: () => Date.now() }
+  const settings = () => configuration.pixels
+  const pixels = { intake, metrics, settings, now: () => Date.now() }
   const server = await openHttpServer({
     host: options.host,
     port: options.port,
@@ -66,8 +69,8 @@ export async function openFrontDoor(options: FrontDoorOptions, parts: NodeParts)
     tokens,
     metrics,
     version: RELEASE,
-    corsOrigins,
-    trustedProxies,
+    corsOrigins: () => configuration.current.http.corsOrigins,
+    trustedProxies: () => configuration.current.http.trustedProxies,
     routes: [
       (app) => ingestRoutes(app, { intake, metrics }),
       (app, admission) => pixelRoutes(app, pixels, admission),
@@ -77,7 +80,7 @@ export async function openFrontDoor(options: FrontDoorOptions, parts: NodeParts)
       (app) => healthRoutes(app, { metrics, status: () => readiness(rows()) }),
     ],
     logging: { to: process.stderr, level: 'error' },
-  }).catch(refuseSettings)
+  })
   const overNats = serveReads({
     nc: log.nc,
     namespace: plan.namespace,
@@ -93,17 +96,11 @@ export async function openFrontDoor(options: FrontDoorOptions, parts: NodeParts)
   }
 }
 
-/** What is no origin or no network of the configuration. */
-function refuseSettings(error: unknown): never {
-  if (!(error instanceof RangeError)) throw error
-  throw new HoldfastError('USAGE', `the configuration, "http": ${error.message}`)
-}
-
 /** What each task of a node is doing, stage by stage. */
 export function rowsOf(plan: Plan, host: TaskHost): StatusRow[] {
   return plan.stages.flatMap((stage) =>
     statusOf(host, stage.name).map(({ watermark, waiting, tally, lagMs, readableMs, ...task }, partition) => ({
-      ...{ name: task.name, stage: stage.name, partition, phase: task.phase },
+      ...{ name: task.name, stage: stage.name, partition, phase: task.phase, config: task.config },
       ...{ epoch: task.epoch, seq: task.seq, pending: task.pending, lag_ms: lagMs, readable_ms: readableMs },
       watermark: watermark === NO_WATERMARK ? null : watermark,
       waiting:

@@ -33,7 +33,7 @@ export async function chosenPlan({ dataDir, live, namespace, partitions, config 
   const shape: PlanShape = {
     namespace: namespace ?? (live ? 'holdfast' : 'run'),
     partitions,
-    config: live ? readNodeConfig(config).config : readConfig(config),
+    config: live ? readNodeConfig(config) : readConfig(config),
   }
   return live ? livePlanOf(shape) : planOf(shape)
 }

@@ -10,6 +10,7 @@ import { RELEASE } from '../topology/plan.ts'
 import { DEFAULT_TUNING } from '../topology/task.ts'
 import { byteCount } from './byte-count.ts'
 import { capacityCommand } from './capacity-command.ts'
+import { configCommand } from './config-command.ts'
 import { Interrupted } from './early-end.ts'
 import { generateCommand } from './generate/generate-command.ts'
 import { auditLog, auditText, explain } from './inspect-commands.ts'
@@ -95,7 +96,7 @@ program
   .option('--partitions <n>', 'tasks per stage', wholeNumber('--partitions', 1, PARTITIONS_MAX), 1)
   .option(
     '--config <file>',
-    'settings as JSON: those of run, and "http": {corsOrigins, pixels, ...}, see docs/pixels.md',
+    'what a new namespace begins with, as JSON: the settings of run, "http" (see docs/pixels.md) and "quotas"; later: config apply',
   )
   .option('--nats <url>', 'use this server or cluster instead of starting one')
   .option('--port <n>', 'port of our own server on loopback (default: a free one)', wholeNumber('--port', 1, 65_535))
@@ -114,14 +115,18 @@ program
   .option('--no-http', 'no HTTP door')
   .action(async (o) => {
     const { dataDir, namespace, partitions, nats, port, replicas, logBytes, threads } = o
-    const { config, http: door } = readNodeConfig(o.config)
-    const http = o.http ? { host: o.httpHost, port: o.httpPort, tokenFile: o.tokenFile, config: door } : null
+    const config = readNodeConfig(o.config)
+    const http = o.http ? { host: o.httpHost, port: o.httpPort, tokenFile: o.tokenFile } : null
     const { memory, expectIdsPerDay } = o
     const limits = { logBytes, memory, expectIdsPerDay }
-    const options = { dataDir, namespace, partitions, nats, port, replicas, ...limits, threads, config, http }
+    const options = {
+      ...{ dataDir, namespace, partitions, nats, port, replicas, ...limits, threads, config, http },
+      configFile: o.config,
+    }
     await runNode(options, runtimeOf(process.env), (line) => process.stderr.write(`${line}\n`))
   })
 
+configCommand(program)
 queryCommand(program)
 topCommand(program)
 tokenCommand(program)

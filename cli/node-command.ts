@@ -7,6 +7,8 @@ import { join } from 'node:path'
 import { HoldfastError } from '../log/errors.ts'
 import type { Log } from '../log/log.ts'
 import type { Runtime } from '../log/runtime.ts'
+import { ConfigKeeper } from '../topology/config-keeper.ts'
+import { configHash } from '../topology/configuration.ts'
 import type { Tick } from '../topology/control.ts'
 import { ACCEPTED, type GraphOptions, pageViewGraph } from '../topology/graph.ts'
 import { statusOf, type TaskHost, tasksOf } from '../topology/host.ts'
@@ -19,12 +21,16 @@ import { openNodeDirectory } from './data-directory.ts'
 import { EarlyEnd } from './early-end.ts'
 import { type FrontDoorOptions, openFrontDoor } from './front-door.ts'
 import { filterRoomFor } from './memory.ts'
-import type { Config } from './settings.ts'
+import { beginRegistry, NodeConfiguration } from './node-configuration.ts'
+import type { Config, NodeConfig } from './settings.ts'
 
 export interface NodeOptions {
   readonly namespace: string
   readonly partitions: number
-  readonly config: Config
+  /** What a new namespace begins with; of one that is there its registry says what holds. */
+  readonly config: NodeConfig
+  /** Where that is from; undefined: from no file. */
+  readonly configFile?: string | undefined
   readonly nats: string | undefined
   /** Of a server of our own; undefined: a free one. */
   readonly port: number | undefined
@@ -51,8 +57,10 @@ export interface NodeOptions {
 
 /** Milliseconds between looks at quiet partitions: a tick a second moves windows as fast as anybody looks. */
 const TICK_MS = 1_000
+/** Milliseconds between looks at the registry: what is applied holds within a second or two. */
+const LOOK_MS = 1_000
 
-type Shape = Pick<NodeOptions, 'namespace' | 'partitions' | 'config'>
+type Shape = Pick<NodeOptions, 'namespace' | 'partitions'> & { readonly config: Config }
 
 /** The plan of a live node. */
 export function livePlanOf(shape: Shape): Plan {
@@ -61,24 +69,27 @@ export function livePlanOf(shape: Shape): Plan {
 
 function liveGraphOf({ namespace, partitions, config }: Shape): GraphOptions {
   const { latenessMs, anonymous } = config
-  return { namespace, name: 'page views', clock: 'wall', partitions, latenessMs, anonymous, accepted: 'records' }
+  return {
+    ...{ namespace, name: 'page views', clock: 'wall', partitions, latenessMs, anonymous, accepted: 'records' },
+    configHash: configHash(config),
+  }
 }
 
 /** Runs until SIGINT or SIGTERM, then lets every task finish its commit. Throws what halted a task. */
 export async function runNode(options: NodeOptions, runtime: Runtime, say: (line: string) => void): Promise<void> {
-  const plan = livePlanOf(options)
   const { nats, port, dataDir, namespace, partitions, config } = options
   if (nats !== undefined && port !== undefined)
     throw new HoldfastError('USAGE', '--port is of a server of our own: it does not go with --nats')
-  refuseTooSmall(plan, streamSettings(options))
-  filterRoomFor(plan, options)
+  refuseTooSmall(livePlanOf(options), streamSettings(options))
+  filterRoomFor(livePlanOf(options), options)
   const end = new EarlyEnd('stopped before the last commit was done; the same command goes on')
   try {
-    await openNodeDirectory(dataDir, { namespace, partitions, config })
+    const own = await openNodeDirectory(dataDir, { namespace, partitions, config })
+    const plan = livePlanOf({ namespace, partitions, config: own })
     const mappings = plainMapping(plan)
     const broker = await openBroker({ nats, port, storeDir: join(dataDir, 'nats'), name: 'node', mappings, say })
     try {
-      await Promise.race([live(broker, plan, options, runtime, say, end), end.abandoned])
+      await Promise.race([live(broker, plan, own, options, runtime, say, end), end.abandoned])
     } finally {
       await broker.close()
     }
@@ -92,16 +103,20 @@ const streamSettings = ({ logBytes, replicas }: NodeOptions) => ({ totalBytes: l
 async function live(
   { log, url, connection }: Broker,
   plan: Plan,
+  own: NodeConfig,
   options: NodeOptions,
   runtime: Runtime,
   say: (line: string) => void,
   end: EarlyEnd,
 ): Promise<void> {
   const streams = streamSettings(options)
-  await askAtStart({ runtime, say, end }, () => ensureStreams(log, streamSpecs(plan, streams)))
+  await askAtStart({ runtime, say, end }, async () => {
+    await ensureStreams(log, streamSpecs(plan, streams))
+    await beginRegistry(log, plan.namespace, own)
+  })
   const stopped = Promise.withResolvers<void>()
   const host: TaskHost = new ThreadedHost({
-    graph: liveGraphOf(options),
+    graph: liveGraphOf({ ...options, config: own }),
     threads: options.threads,
     log,
     connection,
@@ -117,18 +132,24 @@ async function live(
       if (host.failed.length === tasksOf(plan).length) stopped.resolve()
     },
   })
+  const configuration = new NodeConfiguration(new ConfigKeeper({ plan, host, log, runtime }), own, say)
   try {
+    await askAtStart({ runtime, say, end }, () => configuration.open(options.configFile, options.config))
     await host.start()
-    const door = options.http === null ? null : await openFrontDoor(options.http, { plan, host, log, runtime, say })
+    const parts = { plan, host, log, runtime, say, configuration }
+    const door = options.http === null ? null : await openFrontDoor(options.http, parts)
     describeNode(plan, url, door?.url ?? null, options, say)
     if (door !== null) options.onOpen?.(door.url)
     end.whenRequested(stopped.resolve)
     void options.until?.then(() => stopped.resolve())
     const ticker = new Ticker(plan, host, log)
-    const timer = setInterval(() => void ticker.tick(), TICK_MS)
+    const timers = [
+      setInterval(() => void ticker.tick(), TICK_MS),
+      setInterval(() => void configuration.look(), LOOK_MS),
+    ]
     await stopped.promise
     await options.beforeEnd?.()
-    clearInterval(timer)
+    timers.forEach(clearInterval)
     say('stopping')
     await door?.close()
   } finally {

@@ -143,6 +143,8 @@ describe('top', () => {
   })
 })
 
+const READABLE = { p50: 4, p99: 9, max: 30, count: 10 }
+
 describe('what top computes', () => {
   const answer = (
     now_ms: number,
@@ -155,7 +157,7 @@ describe('what top computes', () => {
     ...{ now_ms },
     tasks: [
       { name: 't-0', stage: 't', partition: 0, phase: 'running', epoch: 1, seq, pending, watermark, waiting: null },
-    ].map((task) => ({ ...task, lag_ms, readable_ms: { p50: 4, p99: 9, max: 30, count: 10 }, counts: { records } })),
+    ].map((task) => ({ ...task, lag_ms, config: 'c0', readable_ms: READABLE, counts: { records } })),
   })
 
   it('rates between two looks; how far behind the node says it is', () => {

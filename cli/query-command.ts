@@ -7,6 +7,7 @@ import { HoldfastError } from '../log/errors.ts'
 import { KEYS_MAX } from '../sinks/read-schemas.ts'
 import { clientOf, commandError, type NodeChoice, nodeOptions } from './node-client.ts'
 import { tableLines } from './text-table.ts'
+import { timeMs } from './time-argument.ts'
 
 interface QueryOptions extends NodeChoice {
   /** Milliseconds. */
@@ -24,7 +25,9 @@ export function queryCommand(program: Command): void {
     .argument('<entity>', 'like page')
     .argument('<key...>', `one key or more, up to ${KEYS_MAX}`)
   nodeOptions(command)
-    .option('--at <time>', 'event time to answer for: milliseconds since 1970, or like 2026-01-31T12:00:00Z', timeMs)
+    .option('--at <time>', 'event time to answer for: milliseconds since 1970, or like 2026-01-31T12:00:00Z', (text) =>
+      timeMs('--at', text),
+    )
     .option('--wait <position>', 'answer only when <stream>:<seq>.<index> is applied')
     .option('--json', 'print the answer of the node as JSON')
     .action(async (feature: string, entity: string, keys: string[], options: QueryOptions) => {
@@ -89,12 +92,4 @@ export function queryText({
 
 function timeText(ms: number | null): string {
   return ms === null ? 'no time yet' : new Date(ms).toISOString()
-}
-
-/** Milliseconds since 1970 from either spelling of --at. */
-function timeMs(text: string): number {
-  const ms = /^\d{1,15}$/.test(text) ? Number(text) : Date.parse(text)
-  if (Number.isNaN(ms))
-    throw new HoldfastError('USAGE', '--at must be milliseconds since 1970, or like 2026-01-31T12:00:00Z')
-  return ms
 }

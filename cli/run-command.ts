@@ -14,6 +14,7 @@ import { askPatiently, type OnWait } from '../log/patience.ts'
 import type { Runtime } from '../log/runtime.ts'
 import { DEAD_LETTERS } from '../operators/validation.ts'
 import { canonicalLine, sortLines, writeDocument, writeLines } from '../sinks/run-directory.ts'
+import { configHash } from '../topology/configuration.ts'
 import { featuresOf } from '../topology/features.ts'
 import { FileSource } from '../topology/file-source.ts'
 import { type GraphOptions, pageViewGraph } from '../topology/graph.ts'
@@ -59,6 +60,8 @@ export interface Summary {
   readonly dead_letters: number
   readonly late: number
   readonly as_of: number | null
+  /** Hash of the configuration. */
+  readonly config: string
   readonly resumed_at_line: number
   readonly starts: number
   readonly wall_seconds: number
@@ -147,7 +150,10 @@ export function planOf(shape: Shape): Plan {
 
 function graphOf({ namespace, partitions, config }: Shape): GraphOptions {
   const { latenessMs, anonymous } = config
-  return { namespace, name: 'page views', clock: 'data', partitions, latenessMs, anonymous, accepted: 'off' }
+  return {
+    ...{ namespace, name: 'page views', clock: 'data', partitions, latenessMs, anonymous, accepted: 'off' },
+    configHash: configHash(config),
+  }
 }
 
 async function checkArguments({ input, out }: RunOptions): Promise<void> {
@@ -305,6 +311,7 @@ async function writeResults({ log, runtime, plan, host, source, directory, out, 
     dead_letters: sumOf(tasks, 'dead_letters'),
     late: sumOf(tasks, 'late'),
     as_of: highs.length === 0 ? null : Math.max(...highs),
+    config: plan.configHash,
     resumed_at_line: source.progress.resumedAtLine,
     starts: directory.starts,
     wall_seconds: Math.round(seconds * 1_000) / 1_000,

@@ -2,9 +2,14 @@
 
 import { readFileSync } from 'node:fs'
 import { availableParallelism } from 'node:os'
+import stringify from 'fast-json-stable-stringify'
 import { type Static, Type } from 'typebox'
 import { Compile } from 'typebox/compile'
 import { HoldfastError } from '../log/errors.ts'
+import { networkList } from '../sinks/http/addresses.ts'
+import { allowedOrigins } from '../sinks/http/cors.ts'
+import { type PixelSettings, pixelMapping } from '../sinks/http/pixel-event.ts'
+import { CONFIG_BYTES_MAX } from '../topology/config-registry.ts'
 import { LATENESS_MS_DEFAULT } from '../topology/graph.ts'
 
 const graphFields = {
@@ -21,19 +26,24 @@ const HttpSchema = Type.Object(
     trustedProxies: Type.Optional(Type.Array(Type.String(), { maxItems: 1_000 })),
     pixels: Type.Optional(Type.Record(Type.String(), Type.String())),
     keepClientInfo: Type.Optional(Type.Boolean()),
-    botNetworks: Type.Optional(Type.Array(Type.String(), { maxItems: 100_000 })),
+    botNetworks: Type.Optional(Type.Array(Type.String(), { maxItems: 10_000 })),
   },
   { additionalProperties: false },
 )
+/** What a namespace may ask of its node's front door, all clients together; what is not given is not limited. */
+const PerSecond = Type.Optional(Type.Integer({ minimum: 1, maximum: 1_000_000_000 }))
+const QuotasSchema = Type.Object({ eventsPerS: PerSecond, readKeysPerS: PerSecond }, { additionalProperties: false })
 /** `node --config FILE`. */
 const NodeConfigSchema = Type.Object(
-  { ...graphFields, http: Type.Optional(HttpSchema) },
+  { ...graphFields, http: Type.Optional(HttpSchema), quotas: Type.Optional(QuotasSchema) },
   { additionalProperties: false },
 )
 const compiled = { run: Compile(ConfigSchema), node: Compile(NodeConfigSchema) } as const
 
 export type Config = Required<Static<typeof ConfigSchema>>
 export type HttpConfig = Required<Static<typeof HttpSchema>>
+/** Of a node: the graph's settings, and its front door's. */
+export type NodeConfig = Config & { readonly http: HttpConfig; readonly quotas: Static<typeof QuotasSchema> }
 
 export const CONFIG_DEFAULT: Config = { anonymous: 'reject', latenessMs: LATENESS_MS_DEFAULT }
 export const HTTP_CONFIG_DEFAULT: HttpConfig = {
@@ -43,6 +53,7 @@ export const HTTP_CONFIG_DEFAULT: HttpConfig = {
   keepClientInfo: false,
   botNetworks: [],
 }
+export const NODE_CONFIG_DEFAULT: NodeConfig = { ...CONFIG_DEFAULT, http: HTTP_CONFIG_DEFAULT, quotas: {} }
 
 const GIB = 1024 ** 3
 /**
@@ -65,12 +76,34 @@ export function readConfig(path: string | undefined): Config {
 }
 
 /** Reads the configuration file of a node; the defaults where there is none. */
-export function readNodeConfig(path: string | undefined): { readonly config: Config; readonly http: HttpConfig } {
-  if (path === undefined) return { config: CONFIG_DEFAULT, http: HTTP_CONFIG_DEFAULT }
-  const value = parseJson(path)
-  if (!compiled.node.Check(value)) throw new HoldfastError('USAGE', `${path}: ${complaint('node', value)}`)
-  const { http, ...config } = value
-  return { config: { ...CONFIG_DEFAULT, ...config }, http: { ...HTTP_CONFIG_DEFAULT, ...http } }
+export function readNodeConfig(path: string | undefined): NodeConfig {
+  return path === undefined ? NODE_CONFIG_DEFAULT : nodeConfigOf(parseJson(path), path)
+}
+
+/** A node's configuration, whole. `where` it is from. Throws USAGE, naming the field. */
+export function nodeConfigOf(value: unknown, where: string): NodeConfig {
+  const refuse = (what: string): never => {
+    throw new HoldfastError('USAGE', `${where}: ${what}`)
+  }
+  if (!compiled.node.Check(value)) return refuse(complaint('node', value))
+  const { http, quotas, ...config } = value
+  const whole = { ...CONFIG_DEFAULT, ...config, http: { ...HTTP_CONFIG_DEFAULT, ...http }, quotas: quotas ?? {} }
+  try {
+    pixelMapping(pixelSettings(whole.http))
+    allowedOrigins(whole.http.corsOrigins)
+    networkList(whole.http.trustedProxies)
+  } catch (error) {
+    if (!(error instanceof RangeError)) throw error
+    refuse(`"http": ${error.message}`)
+  }
+  const bytes = Buffer.byteLength(stringify(whole))
+  if (bytes > CONFIG_BYTES_MAX) refuse(`the configuration has ${bytes} bytes; at most ${CONFIG_BYTES_MAX}`)
+  return whole
+}
+
+/** What the routes of pixels need of it. */
+export function pixelSettings({ pixels: advertisers, keepClientInfo, botNetworks }: HttpConfig): PixelSettings {
+  return { advertisers, keepClientInfo, botNetworks }
 }
 
 /** What each field may be, in words: what the schema's own messages leave out. */
@@ -83,6 +116,7 @@ const FIELDS: Readonly<Record<keyof typeof compiled, Readonly<Record<string, str
   node: {
     ...GRAPH_FIELDS,
     http: 'an object with corsOrigins ["https://shop.example"], trustedProxies ["10.0.0.0/8"], pixels {"pixel": "advertiser"}, keepClientInfo true or false, botNetworks ["192.0.2.0/24"]',
+    quotas: 'an object with eventsPerS and readKeysPerS, whole numbers from 1',
   },
 }
 

@@ -21,7 +21,7 @@ import { buildWeb } from '../scripts/build-web.ts'
 import { Interrupted } from './early-end.ts'
 import { countsOf, LiveView, lookAt, type Seen } from './live-view.ts'
 import { runNode } from './node-command.ts'
-import { CONFIG_DEFAULT, HTTP_CONFIG_DEFAULT, LOG_BYTES_DEFAULT, THREADS_DEFAULT, wholeNumber } from './settings.ts'
+import { LOG_BYTES_DEFAULT, NODE_CONFIG_DEFAULT, THREADS_DEFAULT, wholeNumber } from './settings.ts'
 
 const HTTP_PORT_DEFAULT = 8080
 /** Ports that are tried when the first is taken: who has more servers than that says which one is free. */
@@ -64,9 +64,9 @@ async function start({ seconds, httpPort, dataDir }: Options): Promise<void> {
   try {
     await runNode(
       {
-        ...{ dataDir, namespace: NAMESPACE, partitions: PARTITIONS, config: CONFIG_DEFAULT, replicas: 1 },
+        ...{ dataDir, namespace: NAMESPACE, partitions: PARTITIONS, config: NODE_CONFIG_DEFAULT, replicas: 1 },
         ...{ nats: undefined, port: undefined, logBytes: LOG_BYTES_DEFAULT.run, threads: THREADS_DEFAULT },
-        http: { host: '127.0.0.1', port, tokenFile: undefined, config: HTTP_CONFIG_DEFAULT },
+        http: { host: '127.0.0.1', port, tokenFile: undefined },
         input: 'kept',
         onOpen: (url) => {
           show = new Show(url, dataDir)

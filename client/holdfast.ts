@@ -35,6 +35,8 @@ export interface ReadFeatureAnswer {
   readonly applied_through: string
   /** Number of the commit that the snapshot shows. */
   readonly epoch: number
+  /** Hash of the configuration that the snapshot was computed under. */
+  readonly config: string
 }
 
 export interface ReadFeaturesBody {
@@ -77,6 +79,8 @@ export interface ReadFeaturesAnswer {
     readonly applied_through: string
     /** Number of the commit that the snapshot shows. */
     readonly epoch: number
+    /** Hash of the configuration that the snapshot was computed under. */
+    readonly config: string
   }[]
 }
 
@@ -113,6 +117,8 @@ export interface TopFeaturesAnswer {
     readonly applied_through: string
     /** Number of the commit that the snapshot shows. */
     readonly epoch: number
+    /** Hash of the configuration that the snapshot was computed under. */
+    readonly config: string
   }[]
   /** Entries of the state that were looked at. */
   readonly scanned: number
@@ -174,6 +180,8 @@ export interface StatusAnswer {
       /** When the wait began, milliseconds on the clock of now_ms. */
       readonly since_ms: number
     } | null
+    /** Hash of the configuration that holds for what it applied last. */
+    readonly config: string
     /** Counters since the state of the task began. */
     readonly counts: Readonly<Record<string, number>>
   }[]

@@ -29,7 +29,18 @@ export interface Timer {
   readonly payload: unknown
 }
 
+/** What a `config` record may change of an operator's settings while the stream runs. */
+export interface OperatorSettings {
+  readonly anonymous: 'reject' | 'accept'
+}
+
 export interface OperatorContext {
+  /**
+   * The settings that hold for a record of this order time, milliseconds; null: those that the operator was made with. A time
+   * at or before the watermark stands for the one right after it, as late records do.
+   */
+  configured(at: number): OperatorSettings | null
+
   /** Stores by the names of `stores`. */
   keyed<V>(name: string): KeyedStore<V>
   seen(name: string): SeenStore

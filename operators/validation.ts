@@ -21,6 +21,7 @@ import type { Operator, OperatorContext, Rec } from './operator.ts'
 export const FUTURE_MS = 10 * 60_000
 
 export interface ValidationSettings {
+  /** Where no `config` record says otherwise. */
   readonly anonymous: 'reject' | 'accept'
   /** Milliseconds. Only where arrivals have an ingest time, that is in `clock: wall`. */
   readonly futureMs: number
@@ -39,6 +40,8 @@ export interface DeadLetter {
   readonly line: number | null
 }
 
+const FUTURE: Rejected = { code: 'EVENT_TIME_FUTURE', field: 'event_time' }
+
 export const DEAD_LETTERS = 'dead_letters'
 
 /** Counts `read` and `dead_letters`; emits DeadLetter to the output `dead_letters`. */
@@ -53,7 +56,7 @@ export function validation(given: Partial<ValidationSettings> = {}): Operator<Ar
     process(batch, ctx) {
       const events: Rec<Event>[] = []
       for (const rec of batch) {
-        const result = judge(rec.value, settings)
+        const result = judge(rec, settings, ctx)
         if (isRejected(result)) bury(rec, result, ctx)
         else events.push(recordOf(rec, result))
       }
@@ -63,11 +66,32 @@ export function validation(given: Partial<ValidationSettings> = {}): Operator<Ar
   }
 }
 
-function judge(arrival: Arrival, settings: ValidationSettings): Event | Rejected {
-  const result = parse(arrival, settings)
+function judge({ value: arrival, watermark }: Rec<Arrival>, settings: ValidationSettings, ctx: OperatorContext) {
+  const first = parse(arrival, settings)
+  const needsUser = isRejected(first) || first.anonymous
+  const result = needsUser ? configuredResult(first, arrival, watermark, settings, ctx) : first
   const { ingestMs } = arrival.position
   if (ingestMs === null || isRejected(result) || result.time <= ingestMs + settings.futureMs) return result
-  return { code: 'EVENT_TIME_FUTURE', field: 'event_time' }
+  return FUTURE
+}
+
+/**
+ * The result where it may depend on `anonymous`, and that has been changed. What is an event under one of the settings has the
+ * order time of that event; what is none under either stands right after the watermark.
+ */
+function configuredResult(
+  first: Event | Rejected,
+  arrival: Arrival,
+  watermark: number,
+  settings: ValidationSettings,
+  ctx: OperatorContext,
+): Event | Rejected {
+  if (ctx.configured(Number.MAX_SAFE_INTEGER) === null) return first
+  const accepting = settings.anonymous === 'accept' ? first : parse(arrival, { ...settings, anonymous: 'accept' })
+  const at = isRejected(accepting) ? watermark + 1 : Math.max(accepting.time, watermark + 1)
+  const anonymous = ctx.configured(at)?.anonymous ?? settings.anonymous
+  if (anonymous === 'accept') return accepting
+  return settings.anonymous === 'reject' ? first : parse(arrival, { ...settings, anonymous: 'reject' })
 }
 
 function parse(arrival: Arrival, settings: ValidationSettings): Event | Rejected {

@@ -38,6 +38,8 @@ export interface SnapshotFacts {
   readonly appliedThrough: LogPosition
   /** Number of the commit. Never goes back within a process. */
   readonly epoch: number
+  /** Hash of the configuration that it was computed under. */
+  readonly config: string
 }
 
 export interface ReadAsk {
@@ -71,6 +73,8 @@ export type ReadOutcome =
   /** The stream of `wait` is none that this node reads. */
   | { readonly kind: 'unknown_stream' }
   | { readonly kind: 'not_reached'; readonly reached: LogPosition }
+  /** The namespace has asked for more keys than it may in a second; ask again in `retryAfterS` seconds. */
+  | { readonly kind: 'over_quota'; readonly keysPerS: number; readonly retryAfterS: number }
   /** As many reads wait as may at once. */
   | { readonly kind: 'too_many_waits' }
   /** As much is being read as may be at once. */
@@ -89,7 +93,7 @@ export type TopOutcome =
       /** false: there are more entries than one scan looks at; then there may be larger values, and these may be too small. */
       readonly complete: boolean
     }
-  | Extract<ReadOutcome, { kind: 'unknown_feature' | 'snapshot_gone' | 'unavailable' }>
+  | Extract<ReadOutcome, { kind: 'unknown_feature' | 'snapshot_gone' | 'unavailable' | 'over_quota' }>
 
 export interface FeatureReads {
   readonly features: readonly FeatureInfo[]

@@ -34,10 +34,11 @@ export function pointAnswer(outcome: ReadOutcome): Answer<PointAnswer> {
   const { info, values } = outcome
   const { key, value, at, facts } = values[0]!
   const { feature, entity, windowMs, mode, paneMs } = info
-  const { asOf, completeThrough, appliedThrough, epoch } = facts
+  const { asOf, completeThrough, appliedThrough, epoch, config } = facts
   const body = {
     ...{ feature, entity, key, value, window_ms: windowMs, mode, pane_ms: paneMs },
     ...{ at, as_of: asOf, complete_through: completeThrough, applied_through: positionText(appliedThrough), epoch },
+    config,
   }
   return { status: 200, body }
 }
@@ -105,6 +106,10 @@ function failureOf(outcome: Exclude<ReadOutcome, { kind: 'read' }>): Failure {
       return { ...failure(429, 'TOO_MANY_WAITS', 'too many reads wait for a position already'), retryAfterS: RETRY_S }
     case 'too_many_reads':
       return { ...failure(429, 'TOO_MANY_READS', 'too many keys are being read already'), retryAfterS: RETRY_S }
+    case 'over_quota': {
+      const message = `the namespace may read ${outcome.keysPerS} keys a second: ask again in ${outcome.retryAfterS} s`
+      return { ...failure(429, 'OVER_QUOTA', message), retryAfterS: outcome.retryAfterS }
+    }
     case 'unavailable':
       return { ...failure(503, 'UNAVAILABLE', `not now: ${outcome.why}`), retryAfterS: RETRY_S }
   }
@@ -120,6 +125,9 @@ function isSame(a: SnapshotFacts, b: SnapshotFacts): boolean {
 }
 
 function snapshotOf({ at, facts }: KeyRead): SnapshotOfAnswer {
-  const { asOf, completeThrough, appliedThrough, epoch } = facts
-  return { at, as_of: asOf, complete_through: completeThrough, applied_through: positionText(appliedThrough), epoch }
+  const { asOf, completeThrough, appliedThrough, epoch, config } = facts
+  return {
+    ...{ at, as_of: asOf, complete_through: completeThrough, applied_through: positionText(appliedThrough), epoch },
+    config,
+  }
 }

@@ -90,6 +90,7 @@ const FACTS = {
   complete_through: IntegerOrNull('The watermark: nothing at or before it is expected any more.'),
   applied_through: Type.String({ description: '<stream>:<seq>.<index> of the last record in the snapshot.' }),
   epoch: Type.Integer({ description: 'Number of the commit that the snapshot shows.' }),
+  config: Type.String({ description: 'Hash of the configuration that the snapshot was computed under.' }),
 }
 
 const Value = Type.Integer({ description: 'The count in the window. 0 for a key that nobody has seen.' })

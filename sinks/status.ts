@@ -38,6 +38,8 @@ export interface StatusRow {
   /** Milliseconds of event time; null: none yet. */
   readonly watermark: number | null
   readonly waiting: StatusWaiting | null
+  /** Hash of the configuration that holds for the latest order time it has applied. */
+  readonly config: string
   /** Counters of the task since its state began: `records` and those of its operators. */
   readonly counts: Readonly<Record<string, number>>
 }

@@ -95,6 +95,10 @@ export class Context implements OperatorContext {
     this.#stores = stores
   }
 
+  configured(): null {
+    return null
+  }
+
   keyed<V>(name: string): KeyedStore<V> {
     return this.#stores.keyed(name)
   }

@@ -6,7 +6,7 @@ import type { Published } from '../log/recovery.ts'
 import type { WriterCursor } from './intake.ts'
 import type { TallyJson } from './tally.ts'
 
-const VERSION = 1
+const VERSION = 2
 
 /** Where a task is in its input: the first `applied` records of message `seq` are in state. */
 export interface InputPosition {
@@ -34,6 +34,10 @@ export interface CommitRecord {
   readonly watermark: number
   /** Highest event time of valid events (`clock: wall`; at the source the watermark follows it). */
   readonly highestTime: number
+  /** Highest event time or tick that is known to have been; never goes back, and is never ahead of both. */
+  readonly asOf: number
+  /** Hash of the configuration that holds for the latest order time applied. */
+  readonly config: string
   readonly writers: Readonly<Record<string, WriterCursor>>
   /** By subject. */
   readonly destinations: Readonly<Record<string, Published>>

@@ -3,6 +3,7 @@
 // A tick carries no time: it stands for its own JetStream timestamp (protocol.md, section 8).
 
 import type { ControlRecord } from './commit-record.ts'
+import { type Configuration, isConfiguration } from './configuration.ts'
 
 /** The writer sends no more. `as_of`: highest accepted event time it knows, milliseconds; null if there was none. */
 export interface Drain {
@@ -18,6 +19,9 @@ export interface Tick {
 export interface Config extends ControlRecord {
   readonly hf: 'config'
 }
+
+/** The kind of the records whose body is a Configuration. */
+export const CONFIGURATION = 'configuration'
 
 export type Control = Drain | Tick | Config
 
@@ -35,20 +39,24 @@ export function decodeControl(value: unknown): Control | null {
   if (kind !== 'config') return null
   const [name, activation, from] = [field(value, 'kind'), field(value, 'activation'), field(value, 'from')]
   if (typeof name !== 'string' || !Number.isSafeInteger(activation) || !Number.isSafeInteger(from)) return null
-  return {
-    hf: 'config',
-    kind: name,
-    activation: activation as number,
-    from: from as number,
-    body: field(value, 'body'),
-  }
+  const body = field(value, 'body')
+  if (name === CONFIGURATION && !isConfiguration(body)) return null
+  return { hf: 'config', kind: name, activation: activation as number, from: from as number, body }
 }
 
-/** The controls that hold after `next` was read: per kind only rising activations count. */
-export function withControl(controls: readonly ControlRecord[], next: ControlRecord): readonly ControlRecord[] {
+/**
+ * The controls that are to be kept after `next` was read at a watermark: per kind only rising activations count, and what no
+ * record after the watermark can meet any more is forgotten.
+ */
+export function withControl(
+  controls: readonly ControlRecord[],
+  next: ControlRecord,
+  watermark: number,
+): readonly ControlRecord[] {
   const known = controls.filter(({ kind }) => kind === next.kind)
   if (known.some(({ activation }) => activation >= next.activation)) return controls
-  return [...controls, next]
+  const isMet = ({ kind, from }: ControlRecord) => kind !== next.kind || Math.max(from, watermark + 1) < next.from
+  return [...controls.filter(isMet), next]
 }
 
 /** The body that holds for a record at an order time: of those begun, the one with the highest activation. */
@@ -59,4 +67,26 @@ export function controlAt(controls: readonly ControlRecord[], kind: string, at: 
     if (best === undefined || control.activation > best.activation) best = control
   }
   return best?.body
+}
+
+/** The configuration for an order time above the watermark; null: the one of the plan. */
+export function configurationAt(controls: readonly ControlRecord[], at: number): Configuration | null {
+  if (controls.length === 0) return null
+  return (controlAt(controls, CONFIGURATION, at) as Configuration | undefined) ?? null
+}
+
+/** Whether records after a watermark may still meet several configurations. */
+export function isChanging(controls: readonly ControlRecord[], watermark: number): boolean {
+  return controls.some(({ kind, from }) => kind === CONFIGURATION && from > watermark + 1)
+}
+
+/** The smallest lateness of the configurations that are kept, milliseconds; `own`: that of the plan. */
+export function leastLatenessMs(controls: readonly ControlRecord[], own: number): number {
+  const given = controls.flatMap(({ kind, body }) => (kind === CONFIGURATION ? (body as Configuration).latenessMs : []))
+  return Math.min(own, ...given)
+}
+
+/** The highest activation of a configuration; 0: only the plan's own. */
+export function activationOf(controls: readonly ControlRecord[]): number {
+  return Math.max(0, ...controls.map(({ kind, activation }) => (kind === CONFIGURATION ? activation : 0)))
 }

@@ -11,6 +11,7 @@
 import { HoldfastError } from '../log/errors.ts'
 import type { Operator } from '../operators/operator.ts'
 import type { StoreSpec } from '../state/store.ts'
+import { configHash } from './configuration.ts'
 import {
   type ClockMode,
   type ExchangeCodec,
@@ -33,6 +34,8 @@ export interface TopologyOptions {
   readonly partitions: number
   /** How far event times may lag behind the highest one before a record is late. Milliseconds. */
   readonly latenessMs: number
+  /** Hash of the whole configuration (topology/configuration.ts); not given: that of these options. */
+  readonly configHash?: string
 }
 
 /** Records of one type at one place in a stage. */
@@ -151,7 +154,8 @@ export function topology(options: TopologyOptions, build: (t: TopologyBuilder) =
     },
   })
   check(stages.length > 0, 'a topology needs a source')
-  const plan = { ...options, stages: stages.map((stage) => stage.plan()) }
+  const { configHash: hash = configHash(options) } = options
+  const plan = { ...options, configHash: hash, stages: stages.map((stage) => stage.plan()) }
   return { ...plan, fingerprint: fingerprintOf(plan) }
 }
 

@@ -298,7 +298,7 @@ export class Host implements TaskHost {
 
   top({ task: name, feature, k, entriesMax }: TaskTop): Promise<TaskTopOutcome> {
     return this.#reading(name, feature, null, async (snapshot, task, plan): Promise<TaskTopOutcome> => {
-      const facts = factsOf(commitIn(snapshot), task.stream, this.#o.plan.latenessMs)
+      const facts = factsOf(commitIn(snapshot), task.stream, this.#o.plan.configHash)
       if (facts.asOf === null) return { kind: 'top', top: [], scanned: 0, complete: true, at: null, facts }
       const counts = await topAt(snapshot, plan, facts.asOf, { k, entriesMax })
       return { kind: 'top', ...counts, at: facts.asOf, facts }
@@ -336,7 +336,7 @@ export class Host implements TaskHost {
     feature: FeaturePlan,
     asks: readonly TaskRead[],
   ): Promise<TaskReadOutcome[]> {
-    const facts = factsOf(commitIn(snapshot), task.stream, this.#o.plan.latenessMs)
+    const facts = factsOf(commitIn(snapshot), task.stream, this.#o.plan.configHash)
     const heldFrom = earliestAt(snapshot, feature)
     const times = asks.map(({ at }) => at ?? facts.asOf)
     const isHeld = (T: number | null): T is number => T !== null && T >= heldFrom
@@ -395,16 +395,18 @@ function commitIn(snapshot: ReadSnapshot): CommitRecord | null {
   return commit
 }
 
-function factsOf(commit: CommitRecord | null, stream: string, latenessMs: number): SnapshotFacts {
+function factsOf(commit: CommitRecord | null, stream: string, configHash: string): SnapshotFacts {
   if (commit === null)
-    return { asOf: null, completeThrough: null, appliedThrough: { stream, seq: 0, index: -1 }, epoch: 0 }
-  const { position, watermark, highestTime, epoch } = commit
-  // A tick moves the watermark and nothing else: it stands as far behind the tick as lateness says.
-  const asOf = Math.max(highestTime, watermark === NO_WATERMARK ? NO_WATERMARK : watermark + latenessMs)
+    return {
+      ...{ asOf: null, completeThrough: null, appliedThrough: { stream, seq: 0, index: -1 }, epoch: 0 },
+      config: configHash,
+    }
+  const { position, watermark, asOf, epoch, config } = commit
   return {
     asOf: asOf === NO_WATERMARK ? null : asOf,
     completeThrough: watermark === NO_WATERMARK ? null : watermark,
     appliedThrough: { stream, seq: position.seq, index: position.applied - 1 },
     epoch,
+    config,
   }
 }

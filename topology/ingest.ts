@@ -4,7 +4,8 @@
 // IN2: the messages of one call to one partition are published one after the other; after one that the log does not have
 //      for sure, none follows, so what is there is the first part of the call (EI2).
 // IN3: what is under way is bounded in bytes and messages; a call that does not fit is answered at once and publishes nothing.
-// IN4: whatever passes here is judged again by the source, which knows the broker's time where this knows its own.
+// IN4: whatever passes here is judged again by the source, which knows the broker's time where this knows its own, and the
+//      configuration of each record's order time where this knows that of the moment.
 // Events are published as they were sent, byte for byte. How a message is opened again is in operators/arrival.ts.
 
 import { assert } from '../log/errors.ts'
@@ -26,6 +27,8 @@ export interface IngestOptions {
   readonly plan: Plan
   readonly log: Log
   readonly runtime: Pick<Runtime, 'now'>
+  /** What becomes of events without a user at the moment; not given: what the plan says. */
+  readonly anonymous?: () => ValidationSettings['anonymous']
   readonly underWayBytesMax?: number
   readonly underWayMessagesMax?: number
 }
@@ -44,7 +47,7 @@ interface Share {
 
 export class Ingest implements EventIntake {
   readonly #runtime: IngestOptions['runtime']
-  readonly #settings: ValidationSettings
+  readonly #settings: () => ValidationSettings
   readonly #isLive: boolean
   readonly #publishers: readonly GroupPublisher[]
   readonly #streams: readonly string[]
@@ -53,11 +56,12 @@ export class Ingest implements EventIntake {
   #bytesUnderWay = 0
   #messagesUnderWay = 0
 
-  constructor({ plan, log, runtime, underWayBytesMax, underWayMessagesMax }: IngestOptions) {
+  constructor({ plan, log, runtime, anonymous, underWayBytesMax, underWayMessagesMax }: IngestOptions) {
     const source = plan.stages[0]!
     assert(source.ingress?.name === 'validation', 'the first stage takes events')
     this.#runtime = runtime
-    this.#settings = source.ingress.settings as ValidationSettings
+    const settings = source.ingress.settings as ValidationSettings
+    this.#settings = () => (anonymous === undefined ? settings : { ...settings, anonymous: anonymous() })
     this.#isLive = plan.clock === 'wall'
     const partitions = Array.from({ length: plan.partitions }, (_, p) => p)
     this.#publishers = partitions.map(
@@ -92,8 +96,9 @@ export class Ingest implements EventIntake {
   /** Answers what is refused, and sorts the rest by partition into messages. */
   #shares(events: readonly Uint8Array[], answers: EventAnswer[]): Share[] {
     const byPartition = new Map<number, Sound[]>()
+    const settings = this.#settings()
     for (const [place, bytes] of events.entries()) {
-      const result = this.#judge(bytes)
+      const result = this.#judge(bytes, settings)
       if (isRefused(result)) {
         answers[place] = { kind: 'refused', ...result }
         continue
@@ -109,12 +114,12 @@ export class Ingest implements EventIntake {
     }))
   }
 
-  #judge(bytes: Uint8Array): Event | Refused {
-    const result = parseEventBytes(bytes, this.#settings)
+  #judge(bytes: Uint8Array, settings: ValidationSettings): Event | Refused {
+    const result = parseEventBytes(bytes, settings)
     if (isRejected(result)) return result
     // An erasure that is only stored would be ignored: nobody acts on it yet.
     if (result.type === 'consent' || result.type === 'erase') return { code: 'NOT_IMPLEMENTED', field: 'type' }
-    const isAhead = this.#isLive && result.time > this.#runtime.now() + this.#settings.futureMs
+    const isAhead = this.#isLive && result.time > this.#runtime.now() + settings.futureMs
     return isAhead ? { code: 'EVENT_TIME_FUTURE', field: 'event_time' } : result
   }
 

@@ -86,6 +86,7 @@ async function worldOf(
     ...{ stage, state, outgoing, sliceMax, tally: new Tally() },
     pause: async () => {},
     position: () => ({ stream: 'n_s_0', seq: 7, index: 3 }),
+    configured: () => null,
   })
   return { pipeline, state, lines: () => JSON.parse(`[${joinRecords(outgoing.take()[0]!.texts)}]`) as string[] }
 }

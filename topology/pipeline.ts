@@ -6,7 +6,7 @@
 // Where records come from and go to is topology/task.ts's.
 
 import { assert, HoldfastError } from '../log/errors.ts'
-import type { Operator, OperatorContext, Rec, Timer } from '../operators/operator.ts'
+import type { Operator, OperatorContext, OperatorSettings, Rec, Timer } from '../operators/operator.ts'
 import type { KeyedStore, OrderKey, OrderQueue, QueueEntry, SeenStore, StoreSpec } from '../state/store.ts'
 import type { TaskState } from '../state/task-state.ts'
 import { RANK } from './order-buffer.ts'
@@ -34,6 +34,8 @@ export interface PipelineOptions {
   readonly pause: () => Promise<void>
   /** Where in the input the task is, for the message of an operator that throws. */
   readonly position: () => Record<string, string | number>
+  /** What operators are told by configured(). */
+  readonly configured: OperatorContext['configured']
 }
 
 export class Pipeline {
@@ -52,7 +54,7 @@ export class Pipeline {
   /** No operator needs to be told of a watermark below this. */
   #nextTime = -1
 
-  constructor({ stage, state, tally, outgoing, sliceMax, pause, position }: PipelineOptions) {
+  constructor({ stage, state, tally, outgoing, sliceMax, pause, position, configured }: PipelineOptions) {
     this.#stage = stage
     this.#state = state
     this.#outgoing = outgoing
@@ -60,8 +62,9 @@ export class Pipeline {
     this.#pause = pause
     this.#position = position
     this.#timers = state.queue(TIMERS.name)
-    this.#ingress = new Context(INGRESS, null, state, tally, outgoing, this.#timers)
-    this.#contexts = stage.nodes.map((node, i) => new Context(i, node, state, tally, outgoing, this.#timers))
+    const parts: ContextParts = { state, tally, outgoing, timers: this.#timers, configured }
+    this.#ingress = new Context(INGRESS, null, parts)
+    this.#contexts = stage.nodes.map((node, i) => new Context(i, node, parts))
     this.#spanMs = Math.min(NEVER, ...stage.nodes.map(({ operator }) => operator.timers?.delayMinMs ?? NEVER))
     this.#nextAdvance = stage.nodes.map(({ operator }) => (operator.advance === undefined ? NEVER : -1))
   }
@@ -187,33 +190,41 @@ function timerOf({ key, value }: QueueEntry): { timer: Timer; node: number } {
 const timerPlace = (node: number, kind: number): string => `${fourDigits(node)}${fourDigits(kind)}`
 const fourDigits = (place: number): string => String(place).padStart(4, '0')
 
+/** What the contexts of one stage share. */
+interface ContextParts {
+  readonly state: TaskState
+  readonly tally: Tally
+  readonly outgoing: Outgoing
+  readonly timers: OrderQueue
+  readonly configured: OperatorContext['configured']
+}
+
 class Context implements OperatorContext {
   readonly #node: number
   readonly #plan: NodePlan | null
   readonly #tally: Tally
   readonly #outgoing: Outgoing
   readonly #timers: OrderQueue
+  readonly #configured: OperatorContext['configured']
   readonly #keyed = new Map<string, KeyedStore<unknown>>()
   readonly #seen = new Map<string, SeenStore>()
 
-  constructor(
-    node: number,
-    plan: NodePlan | null,
-    state: TaskState,
-    tally: Tally,
-    outgoing: Outgoing,
-    timers: OrderQueue,
-  ) {
+  constructor(node: number, plan: NodePlan | null, { state, tally, outgoing, timers, configured }: ContextParts) {
     this.#node = node
     this.#plan = plan
     this.#tally = tally
     this.#outgoing = outgoing
     this.#timers = timers
+    this.#configured = configured
     plan?.operator.stores.forEach((declared, i) => {
       const { name } = plan.stores[i]!
       if (declared.kind === 'keyed') this.#keyed.set(declared.name, state.keyed(name))
       if (declared.kind === 'seen') this.#seen.set(declared.name, state.seen(name))
     })
+  }
+
+  configured(at: number): OperatorSettings | null {
+    return this.#configured(at)
   }
 
   keyed<V>(name: string): KeyedStore<V> {

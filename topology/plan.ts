@@ -80,6 +80,8 @@ export interface Plan {
   readonly clock: ClockMode
   readonly partitions: number
   readonly latenessMs: number
+  /** Names the configuration that the plan was made with; not in the fingerprint, which has what of it changes results. */
+  readonly configHash: string
   readonly stages: readonly StagePlan[]
   readonly fingerprint: string
 }

@@ -2,7 +2,8 @@
 
 import { describe, expect, it } from 'vitest'
 import { encodeCommitRecord, parseCommitRecord } from './commit-record.ts'
-import { controlAt, decodeControl, withControl } from './control.ts'
+import { configurationOf } from './configuration.ts'
+import { CONFIGURATION, controlAt, decodeControl, withControl } from './control.ts'
 import { encodeRecord } from './outgoing.ts'
 import type { ExchangeCodec } from './plan.ts'
 import {
@@ -98,6 +99,26 @@ describe('a control record', () => {
     expect(decodeControl(value)).toBeNull()
   })
 
+  it('of a configuration says all that a task needs, and nothing that it does not know', () => {
+    const body = configurationOf({ anonymous: 'accept', latenessMs: 5 })
+    const record = { hf: 'config', kind: CONFIGURATION, activation: 1, from: 3, body }
+    expect(decodeControl(record)).toEqual(record)
+    for (const bad of [null, { ...body, hash: 1 }, { ...body, anonymous: 'maybe' }, { ...body, latenessMs: -1 }])
+      expect(decodeControl({ ...record, body: bad })).toBeNull()
+  })
+
+  it('is forgotten when no record after the watermark can meet it, so that few are kept however many come', () => {
+    const control = (activation: number, from: number) => ({ kind: 'a', activation, from, body: activation })
+    let controls = [control(1, 0), control(2, 100), control(3, 300)].reduce(
+      (kept, next) => withControl(kept, next, 50),
+      [] as ReturnType<typeof withControl>,
+    )
+    expect(controls.map(({ body }) => body)).toEqual([1, 2, 3])
+    controls = withControl(controls, control(4, 200), 50)
+    expect(controls.map(({ body }) => body)).toEqual([1, 2, 4])
+    expect(withControl(controls, control(5, 0), 50).map(({ body }) => body)).toEqual([5])
+  })
+
   it('counts only with a higher activation, per kind, and holds from its time', () => {
     const control = (kind: string, activation: number, from: number) => ({
       kind,
@@ -105,11 +126,11 @@ describe('a control record', () => {
       from,
       body: `${kind}${activation}`,
     })
-    let controls = withControl([], control('a', 2, 100))
-    controls = withControl(controls, control('a', 2, 50))
-    controls = withControl(controls, control('a', 1, 50))
-    controls = withControl(controls, control('b', 1, 0))
-    controls = withControl(controls, control('a', 3, 200))
+    let controls = withControl([], control('a', 2, 100), -1)
+    controls = withControl(controls, control('a', 2, 50), -1)
+    controls = withControl(controls, control('a', 1, 50), -1)
+    controls = withControl(controls, control('b', 1, 0), -1)
+    controls = withControl(controls, control('a', 3, 200), -1)
     expect(controls.map(({ body }) => body)).toEqual(['a2', 'b1', 'a3'])
     expect([99, 100, 199, 200].map((at) => controlAt(controls, 'a', at))).toEqual([undefined, 'a2', 'a2', 'a3'])
     expect(controlAt(controls, 'c', 500)).toBeUndefined()
@@ -118,7 +139,17 @@ describe('a control record', () => {
 
 describe('a commit record', () => {
   const record = {
-    ...{ fingerprint: 'f', generation: 1, epoch: 2, watermark: 3, highestTime: 4, writers: {}, destinations: {} },
+    ...{
+      fingerprint: 'f',
+      generation: 1,
+      epoch: 2,
+      watermark: 3,
+      highestTime: 4,
+      asOf: 4,
+      config: 'c',
+      writers: {},
+      destinations: {},
+    },
     ...{
       position: { seq: 1, applied: 2, digest: 'd', created: 'c' },
       tally: { counts: {}, highs: {} },
@@ -128,10 +159,10 @@ describe('a commit record', () => {
   }
 
   it('reads back what it wrote', () => {
-    expect(parseCommitRecord(encodeCommitRecord(record))).toEqual({ version: 1, ...record })
+    expect(parseCommitRecord(encodeCommitRecord(record))).toEqual({ version: 2, ...record })
   })
 
-  it.each(['', '{', encodeCommitRecord(record).replace('"version":1', '"version":2'), '{}'])(
+  it.each(['', '{', encodeCommitRecord(record).replace('"version":2', '"version":1'), '{}'])(
     '%j: STATE_CORRUPT',
     (text) => {
       expect(() => parseCommitRecord(text)).toThrow(expect.objectContaining({ code: 'STATE_CORRUPT' }))

@@ -2,6 +2,7 @@
 
 import { HoldfastError } from '../log/errors.ts'
 import type { Log, StreamSpec } from '../log/log.ts'
+import { REGISTRY_BYTES, registrySpec } from './config-registry.ts'
 import { TRIM_BYTES } from './input-trim.ts'
 import { outputStream, outputSubject, type Plan, stageStream, stageSubjects } from './plan.ts'
 
@@ -40,15 +41,22 @@ export function streamSpecs(plan: Plan, { totalBytes, replicas }: StreamSettings
     return [...input, ...outputs]
   })
   const all = weighted.reduce((sum, { weight }) => sum + weight, 0)
-  return weighted.map(({ weight, name, subject, atomic }) => ({
+  const shared = totalBytes - registryBytes(plan)
+  const specs = weighted.map(({ weight, name, subject, atomic }) => ({
     name,
     subjects: [subject],
-    maxBytes: Math.floor((totalBytes * weight) / all),
+    maxBytes: Math.floor((shared * weight) / all),
     replicas,
     maxAgeMs: 0,
     atomic,
   }))
+  return hasRegistry(plan) ? [registrySpec(plan.namespace, replicas), ...specs] : specs
 }
+
+/** A file's run has one configuration, from its first line to its last. */
+const hasRegistry = ({ clock }: Plan): boolean => clock === 'wall'
+
+const registryBytes = (plan: Plan): number => (hasRegistry(plan) ? REGISTRY_BYTES : 0)
 
 /**
  * Bytes of input between two trims of a task: a quarter of the room of the smallest input stream, so that what nobody needs
@@ -61,9 +69,11 @@ export function trimBytesFor(plan: Plan, settings: StreamSettings, input: 'trimm
 
 /** Throws USAGE where an input stream would be too small for its writers to go on while its task trims it. */
 export function refuseTooSmall(plan: Plan, settings: StreamSettings): void {
-  const least = smallestInput(plan, settings)
-  if (least >= INPUT_BYTES_MIN) return
-  const needed = Math.ceil((settings.totalBytes * INPUT_BYTES_MIN) / least)
+  if (smallestInput(plan, settings) >= INPUT_BYTES_MIN) return
+  // What share of the room the smallest one has, whatever there is of it.
+  const ample = settings.totalBytes + registryBytes(plan)
+  const least = smallestInput(plan, { ...settings, totalBytes: ample })
+  const needed = registryBytes(plan) + Math.ceil((settings.totalBytes * INPUT_BYTES_MIN) / least)
   throw new HoldfastError(
     'USAGE',
     `${settings.totalBytes} bytes for the log are too few for this plan: ${needed} or more`,

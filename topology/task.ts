@@ -35,7 +35,17 @@ import {
   NOWHERE,
   parseCommitRecord,
 } from './commit-record.ts'
-import { type Control, type Drain, decodeControl, withControl } from './control.ts'
+import type { Configuration } from './configuration.ts'
+import {
+  activationOf,
+  type Control,
+  configurationAt,
+  type Drain,
+  decodeControl,
+  isChanging,
+  leastLatenessMs,
+  withControl,
+} from './control.ts'
 import { Freshness, type ReadableMs } from './freshness.ts'
 import { InputTrim, TRIM_BYTES } from './input-trim.ts'
 import { Intake, type Opened, type WriterCursor } from './intake.ts'
@@ -129,6 +139,10 @@ export interface TaskStatus {
   readonly watermark: number
   readonly waiting: Waiting | null
   readonly tally: TallyJson
+  /** Hash of the configuration that holds for the latest order time applied. */
+  readonly config: string
+  /** Number of the newest configuration that it has read; 0: only the plan's own. */
+  readonly activation: number
 }
 
 /** What an owner tells its standbys after each commit: its position and, per subject, the last sequence it wrote. */
@@ -181,6 +195,7 @@ export class Task {
   #created = ''
   #watermark = NO_WATERMARK
   #highestTime = NO_WATERMARK
+  #asOf = NO_WATERMARK
   #controls: readonly ControlRecord[] = []
   #drained = false
   /** The open slice, and the place up to which the input is in it: the first `count` records of a message (null: a single). */
@@ -269,6 +284,8 @@ export class Task {
       watermark: this.#watermark,
       waiting: this.#waiting,
       tally: this.#tally?.toJSON() ?? { counts: {}, highs: {} },
+      config: this.#configHash,
+      activation: activationOf(this.#controls),
     }
   }
 
@@ -304,6 +321,7 @@ export class Task {
         seq: this.#reached?.seq ?? this.#position.seq,
         index: this.#reached === null ? this.#position.applied : this.#reachedCount,
       }),
+      configured: (at) => this.#configurationAt(at),
     })
     this.#held = new OrderBuffer(this.#state.queue(HELD.name))
     this.#intake = new Intake({
@@ -336,6 +354,7 @@ export class Task {
     this.#position = committed.position
     this.#watermark = committed.watermark
     this.#highestTime = committed.highestTime
+    this.#asOf = committed.asOf
     this.#controls = committed.controls
     this.#drained = committed.drained
     this.#published = committed.destinations
@@ -548,9 +567,9 @@ export class Task {
     this.#slice = []
     this.#tally.count('records', slice.length)
     const atSource = this.#o.stage.ingress !== null
-    const records = atSource ? this.#pipeline.validate(slice) : slice
-    if (this.#o.plan.clock === 'data') await this.#holdAndRelease(records, slice)
-    else await this.#pipeline.run(atSource ? this.#stampInLogOrder(records) : this.#seeTimes(records))
+    if (this.#o.plan.clock === 'data')
+      await this.#holdAndRelease(atSource ? this.#pipeline.validate(slice) : slice, slice)
+    else await this.#pipeline.run(atSource ? this.#validateInLogOrder(slice) : this.#seeTimes(slice))
     return slice.length
   }
 
@@ -562,15 +581,23 @@ export class Task {
     this.#uncommitted += Math.max(1, records)
   }
 
+  /**
+   * `clock: wall`, at the source. Which configuration holds for an arrival may depend on the watermark before it, which moves
+   * with the event before it: while there are several, arrivals are judged one by one (T1).
+   */
+  #validateInLogOrder(arrivals: Rec<unknown>[]): readonly Rec<unknown>[] {
+    if (!isChanging(this.#controls, this.#watermark)) return this.#stampInLogOrder(this.#pipeline.validate(arrivals))
+    return arrivals.flatMap((arrival) => this.#stampInLogOrder(this.#pipeline.validate([arrival])))
+  }
+
   /** `clock: wall`, at the source: the watermark before each event follows the highest event time before it. */
   #stampInLogOrder(events: readonly Rec<unknown>[]): readonly Rec<unknown>[] {
-    const { latenessMs } = this.#o.plan
     for (const event of events) {
       const { at } = event
       this.#stamp(event, this.#watermark)
       if (at <= this.#highestTime) continue
       this.#highestTime = at
-      this.#watermark = Math.max(this.#watermark, at - latenessMs)
+      this.#watermark = Math.max(this.#watermark, at - this.#latenessAt(at))
     }
     return events
   }
@@ -609,6 +636,7 @@ export class Task {
   async #passWatermark(watermark: number): Promise<void> {
     if (watermark <= this.#watermark) return
     this.#watermark = watermark
+    this.#asOf = Math.max(this.#asOf, watermark + this.#leastLatenessMs)
     await this.#release(watermark)
     await this.#pipeline.passTime(watermark)
   }
@@ -619,10 +647,12 @@ export class Task {
 
   async #applyControl(control: Control, opened: Opened): Promise<void> {
     await this.#computeSlice()
-    if (control.hf === 'config') this.#controls = withControl(this.#controls, control)
-    else if (control.hf === 'tick')
-      await this.#passWatermark(this.#placeOf(opened.message).ingestMs! - this.#o.plan.latenessMs)
-    else {
+    if (control.hf === 'config') this.#controls = withControl(this.#controls, control, this.#watermark)
+    else if (control.hf === 'tick') {
+      const { timeMs } = opened.message
+      await this.#passWatermark(timeMs - this.#latenessAt(timeMs))
+      this.#asOf = Math.max(this.#asOf, timeMs)
+    } else {
       // A writer's last watermark may have come before its drain or with it, which may not make a difference.
       if (this.#intake.applyWatermark(opened)) await this.#passWatermark(this.#intake.watermark())
       await this.#applyDrain(control, opened.writer)
@@ -639,6 +669,27 @@ export class Task {
     const onward: Drain = { hf: 'drain', as_of: this.#tally.high('as_of') }
     this.#outgoing.toEveryTask(JSON.stringify(onward))
     this.#drained = true
+  }
+
+  // ---------------------------------------------------------------- configuration (protocol.md, section 9)
+
+  /** What holds for a record of this order time; null: what the plan was made with. No record comes at or before the watermark. */
+  #configurationAt(at: number): Configuration | null {
+    return configurationAt(this.#controls, Math.max(at, this.#watermark + 1))
+  }
+
+  /** `clock: wall` only: with `data` the reader of the source decides about time. */
+  #latenessAt(at: number): number {
+    return this.#configurationAt(at)?.latenessMs ?? this.#o.plan.latenessMs
+  }
+
+  /** A watermark stands at least so far behind the time that moved it, whichever configuration its writer knew. */
+  get #leastLatenessMs(): number {
+    return leastLatenessMs(this.#controls, this.#o.plan.latenessMs)
+  }
+
+  get #configHash(): string {
+    return this.#configurationAt(this.#highestTime)?.hash ?? this.#o.plan.configHash
   }
 
   /** The event loop gets its turn after a slice, so that reads and acks need not wait for a batch. */
@@ -720,6 +771,8 @@ export class Task {
       position,
       watermark: this.#watermark,
       highestTime: this.#highestTime,
+      asOf: Math.max(this.#asOf, this.#highestTime),
+      config: this.#configHash,
       writers: Object.fromEntries([...this.#cursors].map(([name, cursor]) => [name, { ...cursor }])),
       tally: this.#tally.toJSON(),
       controls: this.#controls,

@@ -14,22 +14,30 @@ const HEADERS = 'authorization, content-type'
 /** What a page may read besides the body. */
 const EXPOSED = 'holdfast-error, retry-after'
 
-export class Cors {
-  readonly #origins: ReadonlySet<string>
+/**
+ * Origins as browsers write them: `https://shop.example`, without a path. Throws a RangeError for anything else, `*` and `null`
+ * among them.
+ */
+export function allowedOrigins(origins: readonly string[]): ReadonlySet<string> {
+  for (const origin of origins) {
+    if (URL.parse(origin)?.origin !== origin || !/^https?:[^*]+$/.test(origin))
+      throw new RangeError(`no origin: ${origin}`)
+  }
+  return new Set(origins)
+}
 
-  /** Origins are as browsers write them: `https://shop.example`, without a path. Throws a RangeError for anything else, `*` and `null` among them. */
-  constructor(origins: readonly string[]) {
-    this.#origins = new Set(origins)
-    for (const origin of this.#origins) {
-      if (URL.parse(origin)?.origin !== origin || !/^https?:[^*]+$/.test(origin))
-        throw new RangeError(`no origin: ${origin}`)
-    }
+export class Cors {
+  readonly #allowed: () => ReadonlySet<string>
+
+  /** `allowed`: those of the moment. */
+  constructor(allowed: () => ReadonlySet<string>) {
+    this.#allowed = allowed
   }
 
   /** Lets the page read the answer, whatever it will be, if it may. */
   mark(request: FastifyRequest, reply: FastifyReply): void {
     // Also without an origin: a cache must not give one page the answer that was for another.
-    if (this.#origins.size > 0) reply.header('vary', 'Origin')
+    if (this.#allowed().size > 0) reply.header('vary', 'Origin')
     if (!this.#isAllowed(request)) return
     reply.header('access-control-allow-origin', request.headers.origin)
     reply.header('access-control-expose-headers', EXPOSED)
@@ -46,7 +54,7 @@ export class Cors {
   }
 
   #isAllowed({ headers: { origin } }: FastifyRequest): boolean {
-    return origin !== undefined && this.#origins.has(origin)
+    return origin !== undefined && this.#allowed().has(origin)
   }
 }
 

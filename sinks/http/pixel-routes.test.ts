@@ -46,8 +46,8 @@ async function open(
   tokens: Tokens | null = null,
 ): Promise<Door> {
   const metrics = new HttpMetrics()
-  const { corsOrigins = [], ...settings } = { ...PIXEL_SETTINGS, ...some }
-  const deps = { intake, metrics, settings, now: () => NOW }
+  const { corsOrigins = () => [], ...settings } = { ...PIXEL_SETTINGS, ...some }
+  const deps = { intake, metrics, settings: () => settings, now: () => NOW }
   const routes: Routes[] = [
     (app, admission) => pixelRoutes(app, deps, admission),
     (app) => ingestRoutes(app, { intake, metrics }),
@@ -330,7 +330,7 @@ describe('origins', () => {
   const allowed = ({ headers }: Response) => headers.get('access-control-allow-origin')
 
   it('that are configured may read answers and ask before they send JSON', async () => {
-    const { post } = await open(new RecordingIntake(), { corsOrigins: [SHOP] })
+    const { post } = await open(new RecordingIntake(), { corsOrigins: () => [SHOP] })
     const answer = await post('/v1/collect', '{', { origin: SHOP, 'content-type': 'text/plain' })
     expect([allowed(answer), answer.headers.get('vary')]).toEqual([SHOP, 'Origin'])
     expect(answer.headers.get('access-control-expose-headers')).toContain('holdfast-error')
@@ -350,7 +350,7 @@ describe('origins', () => {
     '*',
     '',
   ])('that are not get nothing: %s', async (origin) => {
-    const { post } = await open(new RecordingIntake(), { corsOrigins: [SHOP] })
+    const { post } = await open(new RecordingIntake(), { corsOrigins: () => [SHOP] })
     const answer = await post('/v1/collect', { e: 'Lead', uid: 'u', px: 'p' }, { origin })
     // Nothing is asked of who only sends.
     expect([answer.status, allowed(answer)]).toEqual([204, null])
@@ -368,7 +368,7 @@ describe('origins', () => {
   it.each(['*', 'null', 'shop.example', `${SHOP}/`, `${SHOP}/path`, 'HTTPS://shop.example', 'https://*.example', ''])(
     'are refused at start when they are none: %s',
     async (origin) => {
-      await expect(open(new RecordingIntake(), { corsOrigins: [origin] })).rejects.toThrow(/no origin/)
+      await expect(open(new RecordingIntake(), { corsOrigins: () => [origin] })).rejects.toThrow(/no origin/)
     },
   )
 })

@@ -14,6 +14,7 @@ import type { Admission } from './admission.ts'
 import type { App } from './app.ts'
 import { CONVERSIONS_MAX, conversionEvent, conversionFault } from './conversions-api.ts'
 import { errorAnswers, HttpError, RETRY_AFTER_S, sendError } from './errors.ts'
+import { madeOf } from './made-of.ts'
 import type { HttpMetrics } from './metrics.ts'
 import { COLLECT_BODY_BYTES_MAX, formEvents, jsonEvents, queryEvent } from './pixel-body.ts'
 import {
@@ -31,7 +32,8 @@ import { pixelScript } from './pixel-script.ts'
 export interface PixelDeps {
   readonly intake: EventIntake
   readonly metrics: Pick<HttpMetrics, 'events'>
-  readonly settings: PixelSettings
+  /** Those of the moment: the same object as long as nothing has changed. */
+  settings(): PixelSettings
   /** Milliseconds since 1970: the time of an event that names none. */
   now(): number
 }
@@ -39,7 +41,7 @@ export interface PixelDeps {
 export { PIXEL_SETTINGS, type PixelSettings } from './pixel-event.ts'
 
 /** Dependencies of a handler: with the settings ready for use, and who may call the Conversions API. */
-type Handling = Omit<PixelDeps, 'settings'> & { readonly mapping: PixelMapping; readonly admission: Admission }
+type Handling = Omit<PixelDeps, 'settings'> & { mapping(): PixelMapping; readonly admission: Admission }
 
 /** One transparent pixel, 43 bytes. */
 export const GIF = Buffer.from('R0lGODlhAQABAIAAAAAAAP///yH5BAEAAAAALAAAAAABAAEAAAICRAEAOw==', 'base64')
@@ -86,7 +88,7 @@ export function pixelRoutes(app: App, deps: PixelDeps, admission: Admission): vo
   app.removeAllContentTypeParsers()
   for (const type of ['application/json', 'text/plain', 'application/x-www-form-urlencoded'])
     app.addContentTypeParser(type, { parseAs: 'buffer' }, async (_: unknown, body: Buffer) => body)
-  const handling = { ...deps, mapping: pixelMapping(deps.settings), admission }
+  const handling = { ...deps, mapping: madeOf(deps.settings, pixelMapping), admission }
   imageRoute(app, handling)
   collectRoute(app, handling)
   scriptRoute(app)
@@ -105,7 +107,7 @@ function imageRoute(app: App, { intake, metrics, mapping, now }: Handling): void
   // Not for HEAD: who looks whether the image is there has seen no page.
   const options = { config: PUBLIC, schema, validatorCompiler: JUDGED_LATER, exposeHeadRoute: false }
   app.get('/v1/pixel.gif', options, async (request: FastifyRequest, reply: FastifyReply) => {
-    const event = queryEvent(queryOf(request), arrivalOf(request, now()), mapping)
+    const event = queryEvent(queryOf(request), arrivalOf(request, now()), mapping())
     const answers = await intake.take([event])
     metrics.events(answers)
     const { status, code } = outcomeOf(answers)
@@ -135,7 +137,7 @@ function collectRoute(app: App, { intake, metrics, mapping, now }: Handling): vo
   }
   app.post('/v1/collect', options, async (request: FastifyRequest, reply: FastifyReply) => {
     const read = /^application\/x-www-form-urlencoded\b/i.test(contentType(request)) ? formEvents : jsonEvents
-    const events = read(bodyOf(request), arrivalOf(request, now()), mapping)
+    const events = read(bodyOf(request), arrivalOf(request, now()), mapping())
     if (events.length === 0) throw new HttpError({ status: 400, code: 'NO_EVENTS', message: 'there is no event' })
     const answers = await intake.take(events)
     metrics.events(answers)
@@ -183,7 +185,7 @@ function conversionsRoute(app: App, { intake, metrics, mapping, admission }: Han
     const data = conversionsIn(body)
     const { pixel_id: pixelId } = request.params as { pixel_id: string }
     const events = data.map((entry) =>
-      isShallow(entry) ? draftBytes(conversionEvent(entry, pixelId, mapping)) : TOO_DEEP,
+      isShallow(entry) ? draftBytes(conversionEvent(entry, pixelId, mapping())) : TOO_DEEP,
     )
     const answers = await intake.take(events)
     metrics.events(answers)

@@ -72,6 +72,7 @@ describe('a key', () => {
       ...{ at: WORLD_START_MS, as_of: WORLD_START_MS, complete_through: null },
       ...{ applied_through: expect.stringMatching(/^doors_pages_\d:\d+\.(-1|\d+)$/) },
       epoch: expect.any(Number),
+      config: world.plan.configHash,
     })
     const own = await get(`${USER}/ann?wait=${wait}`)
     expect(own.json).toMatchObject({

@@ -338,7 +338,7 @@ describe('behind a proxy', () => {
   const options = { tokens: Tokens.parse(line), limits: { failuresPerMinute: 2 }, more: [testRoutes] }
 
   it('each client has a limit of its own, and what it writes into the header itself does not count', async () => {
-    const { url } = await open({ ...options, trustedProxies: ['127.0.0.0/8', '10.0.0.0/8'] })
+    const { url } = await open({ ...options, trustedProxies: () => ['127.0.0.0/8', '10.0.0.0/8'] })
     expect(await statuses(url, '203.0.113.1', '203.0.113.1', '203.0.113.1', '203.0.113.2')).toEqual([
       401, 401, 429, 401,
     ])
@@ -348,20 +348,20 @@ describe('behind a proxy', () => {
 
   it('no proxy is trusted that is not configured', async () => {
     for (const trustedProxies of [[], ['10.0.0.0/8']]) {
-      const { url } = await open({ ...options, trustedProxies })
+      const { url } = await open({ ...options, trustedProxies: () => trustedProxies })
       expect(await statuses(url, '203.0.113.1', '203.0.113.2', '203.0.113.3')).toEqual([401, 401, 429])
     }
   })
 
   it('public routes are limited by the client as well', async () => {
-    const { url } = await open({ trustedProxies: ['127.0.0.0/8'], limits: { perSecond: 1 } })
+    const { url } = await open({ trustedProxies: () => ['127.0.0.0/8'], limits: { perSecond: 1 } })
     const look = async (from: string) =>
       (await fetch(`${url}/healthz`, { headers: { 'x-forwarded-for': from } })).status
     expect([await look('203.0.113.1'), await look('203.0.113.1'), await look('203.0.113.2')]).toEqual([200, 429, 200])
   })
 
   it('what is no network is refused at start', async () => {
-    await expect(open({ trustedProxies: ['all'] })).rejects.toThrow(/no network: all/)
+    await expect(open({ trustedProxies: () => ['all'] })).rejects.toThrow(/no network: all/)
   })
 })
 
@@ -376,7 +376,7 @@ describe('pages of another origin', () => {
   const preflight = (url: string, path: string, headers: Record<string, string> = asks) =>
     fetch(url + path, { method: 'OPTIONS', headers })
   const opened = (more: Partial<DoorOptions> = {}) =>
-    open({ tokens: Tokens.parse(line), corsOrigins: [SHOP], more: [testRoutes], ...more })
+    open({ tokens: Tokens.parse(line), corsOrigins: () => [SHOP], more: [testRoutes], ...more })
 
   it('that are configured are told what they may ask before there is a token, and read with one', async () => {
     const { url } = await opened()

@@ -15,10 +15,11 @@ import { addressOf, networkList } from './addresses.ts'
 import { Admission } from './admission.ts'
 import type { App, RouteScope, Routes } from './app.ts'
 import type { TokenHolders } from './auth.ts'
-import { Cors, isPreflight } from './cors.ts'
+import { allowedOrigins, Cors, isPreflight } from './cors.ts'
 import { answerSocketError, errorAnswers, factsOf, HttpError, onError, sendError } from './errors.ts'
 import { HTTP_LIMITS, type HttpLimits, RequestLimit, TIMEOUT_LOOK_MS } from './limits.ts'
 import { httpLogger, type LoggerOptions } from './logger.ts'
+import { madeOf } from './made-of.ts'
 import type { HttpMetrics } from './metrics.ts'
 
 export interface HttpServerOptions {
@@ -37,9 +38,9 @@ export interface HttpServerOptions {
   readonly version: string
   readonly limits?: Partial<HttpLimits>
   /** Origins whose pages may read answers, as `https://shop.example`; default: none. */
-  readonly corsOrigins?: readonly string[]
+  readonly corsOrigins?: () => readonly string[]
   /** Networks of proxies whose X-Forwarded-For names the client, as `10.0.0.0/8`; default: none. */
-  readonly trustedProxies?: readonly string[]
+  readonly trustedProxies?: () => readonly string[]
   /** Default: none. */
   readonly logging?: LoggerOptions
 }
@@ -51,6 +52,8 @@ export interface HttpServer {
 }
 
 const LOOPBACK = '127.0.0.1'
+const NOBODY: readonly string[] = []
+const none = (): readonly string[] => NOBODY
 /** Bytes of one variable part of a path, encoded: 128 bytes of an id, three characters each; the routes judge the rest. */
 const PARAM_CHARACTERS_MAX = 4_096
 /** Of a request's id: no two alike in a log. */
@@ -101,7 +104,7 @@ async function buildApp(options: HttpServerOptions): Promise<Built> {
   app.setErrorHandler(onError)
   app.setNotFoundHandler((request, reply) => answerUnrouted(paths, request, reply))
   const admission = new Admission(options.tokens, options.namespace, limits)
-  const cors = new Cors(options.corsOrigins ?? [])
+  const cors = new Cors(madeOf(options.corsOrigins ?? none, allowedOrigins))
   const door = new Door(admission, options.metrics, limits)
   app.addHook('onRequest', (request, reply, done) => {
     try {
@@ -125,11 +128,12 @@ async function buildApp(options: HttpServerOptions): Promise<Built> {
   return { app, door, closeMs: limits.closeMs }
 }
 
-function newApp(limits: HttpLimits, { logging, trustedProxies = [] }: HttpServerOptions): App {
+function newApp(limits: HttpLimits, { logging, trustedProxies = none }: HttpServerOptions): App {
   const nextRequestId = requestIds()
+  const isTrusted = madeOf(trustedProxies, networkList)
   return fastify({
     loggerInstance: httpLogger(logging ?? { to: null, level: 'warn' }),
-    trustProxy: trustedProxies.length === 0 ? false : networkList(trustedProxies),
+    trustProxy: (address: string) => isTrusted()(address),
     logController: new LogController({ disableRequestLogging: true }),
     genReqId: nextRequestId,
     requestIdHeader: false,

@@ -40,6 +40,7 @@ const Row = Type.Object({
   }),
   watermark: Type.Unsafe<number | null>({ type: ['integer', 'null'], description: 'Milliseconds of event time.' }),
   waiting: Type.Unsafe<StatusRow['waiting']>({ ...Waiting, type: ['object', 'null'] }),
+  config: Type.String({ description: 'Hash of the configuration that holds for what it applied last.' }),
   counts: Type.Record(Type.String(), Type.Integer(), { description: 'Counters since the state of the task began.' }),
 })
 

@@ -64,7 +64,13 @@ export class PageNode {
         const info = features.find((one) => one.feature === feature && one.entity === entity)
         if (info === undefined) return { kind: 'unknown_feature' }
         const appliedThrough = { stream: 'hf_user_0', seq: this.epoch, index: 0 }
-        const facts = { asOf: this.asOf, completeThrough: this.asOf - 600_000, appliedThrough, epoch: this.epoch }
+        const facts = {
+          asOf: this.asOf,
+          completeThrough: this.asOf - 600_000,
+          appliedThrough,
+          epoch: this.epoch,
+          config: 'c0',
+        }
         const values = keys.map((key) => ({
           ...{ key, value: this.values.get(`${entity}/${key}`) ?? 0, at: this.asOf, facts },
         }))
@@ -74,7 +80,13 @@ export class PageNode {
         const info = features.find((one) => one.feature === feature && one.entity === entity)
         if (info === undefined) return { kind: 'unknown_feature' }
         const appliedThrough = { stream: 'hf_user_0', seq: this.epoch, index: 0 }
-        const facts = { asOf: this.asOf, completeThrough: this.asOf - 600_000, appliedThrough, epoch: this.epoch }
+        const facts = {
+          asOf: this.asOf,
+          completeThrough: this.asOf - 600_000,
+          appliedThrough,
+          epoch: this.epoch,
+          config: 'c0',
+        }
         const values = [...this.values]
           .filter(([name]) => name.startsWith(`${entity}/`))
           .sort(([, a], [, b]) => b - a)
@@ -91,7 +103,7 @@ export class PageNode {
 export function taskRow(stage: string, partition: number, more: Partial<StatusRow> = {}): StatusRow {
   return {
     ...{ name: `${stage}-${partition}`, stage, partition, phase: 'running', epoch: 1, seq: 0, pending: 0 },
-    ...{ lag_ms: 0, readable_ms: null },
+    ...{ lag_ms: 0, readable_ms: null, config: 'c0' },
     ...{ watermark: null, waiting: null, counts: {} },
     ...more,
   }

@@ -67,7 +67,7 @@ async function openDoor(corsOrigins: string[]): Promise<void> {
   const deps = {
     intake,
     metrics,
-    settings: PIXEL_SETTINGS,
+    settings: () => PIXEL_SETTINGS,
     now: Date.now,
   }
   const routes: Routes[] = [(app, admission) => pixelRoutes(app, deps, admission)]
@@ -76,7 +76,7 @@ async function openDoor(corsOrigins: string[]): Promise<void> {
     namespace: 'test',
     tokens: null,
     routes,
-    corsOrigins,
+    corsOrigins: () => corsOrigins,
     metrics,
     version: 'test',
   })

@@ -13,6 +13,7 @@ function task(name: string, more: Partial<Task> = {}): Task {
     lag_ms: 0,
     readable_ms: null,
     watermark: null,
+    config: 'c0',
     waiting: null,
     counts: {},
     ...more,
