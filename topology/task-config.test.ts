@@ -1,0 +1,118 @@
+// A configuration that changes in the log of one task: from when it holds, for what, and that slices do not matter. And its
+// registry: who is first, and what an unknown outcome means.
+
+import { afterEach, expect, it } from 'vitest'
+import { FakeLogServer } from '../log/fake-log.ts'
+import { validation } from '../operators/validation.ts'
+import { eventStream } from '../sinks/event-stream.ts'
+import { MemoryDisk } from '../state/memory-backend.ts'
+import { ConfigRegistry, registryStream } from './config-registry.ts'
+import { type Configuration, configurationOf } from './configuration.ts'
+import { CONFIGURATION, type Config } from './control.ts'
+import { topology } from './dsl.ts'
+import { CONTROL_WRITER, PLAIN_WRITER, stageSubject } from './plan.ts'
+import { ensureStreams, streamSpecs } from './streams.ts'
+import { DEFAULT_TUNING, Task } from './task.ts'
+
+const START_MS = Date.UTC(2026, 0, 1)
+const LATENESS_MS = 1_000
+const OUTPUTS = [
+  { name: 'dead_letters', mode: 'records' },
+  { name: 'accepted', mode: 'records' },
+] as const
+const PLAN = topology({ namespace: 'ns', name: 't', clock: 'wall', partitions: 1, latenessMs: LATENESS_MS }, (t) => {
+  t.source('s', validation({ anonymous: 'reject', futureMs: 2 ** 50 }), OUTPUTS).through(eventStream('accepted'))
+})
+
+let running: Task | null = null
+afterEach(() => running?.stop())
+
+/** An event of nobody, so many milliseconds after the start. */
+const nobody = (id: string, afterMs: number) => {
+  return { type: 'page_view', event_id: id, event_time: START_MS + afterMs, page_id: 'home' }
+}
+const config = (activation: number, afterMs: number, body: Configuration): Config => {
+  return { hf: 'config', kind: CONFIGURATION, activation, from: START_MS + afterMs, body }
+}
+
+/** What a task makes of plain messages (arrays) and control records, in this order. */
+async function outcome(input: readonly (object[] | Config)[], sliceMax: number) {
+  const server = new FakeLogServer({ seed: 3 })
+  const log = server.connect('test')
+  await ensureStreams(log, streamSpecs(PLAN, { totalBytes: 1 << 28, replicas: 1 }))
+  for (const message of input) {
+    const writer = Array.isArray(message) ? PLAIN_WRITER : CONTROL_WRITER
+    const payload = Buffer.from(JSON.stringify(Array.isArray(message) ? message : [message]))
+    await log.publish({ subject: stageSubject('ns', 's', 0, writer), headers: null, payload }, null)
+  }
+  const own = server.connect('task')
+  const tuning = { ...DEFAULT_TUNING, sliceMax }
+  const common = { plan: PLAN, stage: PLAN.stages[0]!, partition: 0, backend: new MemoryDisk().open() }
+  running = new Task({ ...common, log: own, runtime: own.runtime, role: 'owner', tuning })
+  const ended = running.run()
+  while (running.status().seq < input.length) await log.runtime.sleep(5)
+  running.stop()
+  await ended
+  const idsIn = async (output: string, idOf: (record: never) => string): Promise<string[]> => {
+    const stream = `ns_out_${output}_0`
+    const ids: string[] = []
+    for (let seq = 1; seq <= (await log.streamState(stream))!.lastSeq; seq++)
+      ids.push(idOf(JSON.parse(Buffer.from((await log.message(stream, seq))!.payload).toString()) as never))
+    return ids
+  }
+  const { watermark, config: hash, tally } = running.status()
+  const accepted = await idsIn('accepted', ({ event_id }: { event_id: string }) => event_id)
+  const dead = await idsIn('dead_letters', ({ raw }) => JSON.parse(Buffer.from(raw, 'base64').toString()).event_id)
+  return { accepted, dead, hash, watermark: watermark - START_MS, late: tally.counts.late ?? 0 }
+}
+
+const ACCEPT = configurationOf({ anonymous: 'accept', latenessMs: LATENESS_MS })
+
+it.each([1, 2, 128])('holds from its time, for late records from the watermark on (slices of %i)', async (sliceMax) => {
+  const before = [config(2, 5_000, ACCEPT), [nobody('early', 4_999), nobody('at', 5_000), nobody('late-before', 3_000)]]
+  // W = 4,000 after `at`: a late record stands at 4,001, before the time. After `far` W = 8,000, and it stands behind it.
+  const far = { ...nobody('far', 9_000), user_id: 'ann' }
+  const result = await outcome([...before, [far, nobody('late-after', 3_000)]], sliceMax)
+  expect(result).toEqual({
+    ...{ accepted: ['at', 'far', 'late-after'], dead: ['early', 'late-before'] },
+    ...{ hash: ACCEPT.hash, watermark: 8_000, late: 1 },
+  })
+})
+
+it('holds from its place in the log where its time is over; lower activations are ignored, and named is what holds', async () => {
+  const reject = configurationOf({ anonymous: 'reject', latenessMs: LATENESS_MS })
+  const input = [[nobody('a', 10)], config(3, 0, ACCEPT), [nobody('b', 20)], config(2, 0, reject), [nobody('c', 30)]]
+  expect(await outcome(input, 128)).toMatchObject({ accepted: ['b', 'c'], dead: ['a'], hash: ACCEPT.hash })
+  expect((await outcome(input.slice(0, 1), 128)).hash).toBe(PLAN.configHash)
+})
+
+it('changes lateness for what comes after it, and the watermark never goes back', async () => {
+  const lateness = (ms: number) => configurationOf({ anonymous: 'accept', latenessMs: ms })
+  const up = config(2, 0, lateness(5_000))
+  expect((await outcome([[{ ...nobody('a', 0), user_id: 'ann' }], up, [nobody('b', 1_000)]], 128)).watermark).toBe(
+    -LATENESS_MS,
+  )
+  expect((await outcome([up, [nobody('b', 1_000)]], 128)).watermark).toBe(-4_000)
+  const down = config(3, 0, lateness(100))
+  expect((await outcome([up, [nobody('a', 0)], down, [nobody('b', 1_000)]], 128)).watermark).toBe(900)
+})
+
+it('is appended by compare-and-set: of two at once one is refused, and an unknown outcome is looked at', async () => {
+  const server = new FakeLogServer({ seed: 3 })
+  const log = server.connect('test')
+  await ensureStreams(log, streamSpecs(PLAN, { totalBytes: 1 << 28, replicas: 1 }))
+  const registry = new ConfigRegistry(log, 'ns')
+  const document = (latenessMs: number) => ({ anonymous: 'reject', latenessMs }) as const
+  expect(await registry.append(document(1), 0, null)).toMatchObject({ kind: 'stored', activation: { activation: 1 } })
+  const first = await registry.newest()
+  expect(await registry.append(document(2), 0, first)).toMatchObject({ kind: 'stored', activation: { activation: 2 } })
+  const loser = await registry.append(document(3), 0, first)
+  expect(loser).toMatchObject({ kind: 'refused', newest: { activation: 2, body: document(2) } })
+  server.plan({ kind: 'publishLost' }, { subject: 'ns.config' })
+  const third = await registry.append(document(3), 0, await registry.newest())
+  expect(third).toMatchObject({ kind: 'stored', activation: { activation: 3 } })
+  expect((await registry.all()).map(({ activation }) => activation)).toEqual([1, 2, 3])
+  await log.publish({ subject: 'ns.config', headers: null, payload: Buffer.from('{}') }, null)
+  await expect(registry.newest()).rejects.toThrow(expect.objectContaining({ code: 'FOREIGN_WRITE' }))
+  expect((await log.streamState(registryStream('ns')))?.lastSeq).toBe(4)
+})
