@@ -2,7 +2,7 @@
 // CA1: every line is a product of named factors and every total the sum of its lines, so that a person can check them.
 // CA2: what is kept is counted at its most (just before a bucket of time expires), time is the mean rate, cores and
 //      partitions are for the peak.
-// CA3: a byte coefficient is what bench/capacity-run.ts weighs; bench/capacity.test.ts fails where a run is off by a quarter.
+// CA3: a byte coefficient is what bench/capacity-run.ts weighs; bench/capacity.test.ts fails where a run leaves others.
 // Where the figures come from, line by line: `npm run bench -- --only capacity`. What they cannot know: docs/capacity.md.
 
 import { assert } from '../log/errors.ts'
