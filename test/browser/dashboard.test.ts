@@ -161,6 +161,23 @@ describe.runIf(typeof browser !== 'string')('the live page', { concurrent: true 
     expect((await cells('page-1').allInnerTexts())[0]).toBe('halted')
   })
 
+  it('shows the most viewed pages, largest first, and the graph with what each task does, as picture and in words', async () => {
+    const stage = await openStage()
+    stage.node.values.set('page/cart', 9_000_000)
+    const page = await openPage(stage, '')
+    await page.locator('[data-top=cart] td', { hasText: '9,000,000' }).waitFor()
+    expect(await page.locator('[data-top] th').allInnerTexts()).toEqual(['cart', 'home'])
+    await rises(page, '[data-top=home] td')
+    const picture = page.getByRole('img', { name: 'stage user with 1 tasks to stage page with 2 tasks' })
+    expect(await picture.locator('path').count()).toBe(2)
+    const box = (task: string) => page.locator(`[data-box=${task}]`)
+    expect(await box('page-0').textContent()).toBe('page-07 behind, lag 1 min 15 swatermark none yet')
+    expect(await box('page-0').getAttribute('class')).toBe('behind')
+    expect(await box('page-1').getAttribute('class')).toBe('wrong')
+    expect(await page.getByRole('img', { name: 'Milliseconds until an event can be read' }).count()).toBe(1)
+    expect(stage.complaints).toEqual([])
+  })
+
   it('shows watched values; the list is in the address and edited on the page', async () => {
     const stage = await openStage()
     const page = await openPage(stage, `${WATCH},nothing/page/x,home`)

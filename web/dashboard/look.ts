@@ -2,7 +2,13 @@
 // LK1: a look has three ends: values, no answer at all, or a token that is missing or wrong. What single requests were
 //      refused with is a part of the values: a token without the scope for tasks still shows what it may.
 
-import type { HoldfastClient, ListFeaturesAnswer, ReadFeaturesAnswer, StatusAnswer } from '../../client/holdfast.ts'
+import type {
+  HoldfastClient,
+  ListFeaturesAnswer,
+  ReadFeaturesAnswer,
+  StatusAnswer,
+  TopFeaturesAnswer,
+} from '../../client/holdfast.ts'
 import { ApiError, NoAnswer } from '../../client/transport.ts'
 import { nameOf, type Watched } from './watch-list.ts'
 
@@ -23,16 +29,25 @@ export interface Values {
   readonly features: Part<readonly Feature[]>
   /** By the names of the rows (watch-list.ts). */
   readonly watched: ReadonlyMap<string, Part<WatchedValue>>
+  readonly top: Part<TopFeaturesAnswer>
 }
 
 type Reads = (readonly [string, Part<WatchedValue>])[]
 
 export type Look = Values | { readonly kind: 'no answer' } | { readonly kind: 'token' }
 
+/** The list that the page shows. */
+const TOP = { feature: 'page_views_1h', entity: 'page' }
+const TOP_KEYS = 10
+
 export async function lookAt(client: HoldfastClient, rows: readonly Watched[]): Promise<Look> {
   try {
-    const [status, [features, watched]] = await Promise.all([part(client.status()), lookAtFeatures(client, rows)])
-    return { kind: 'values', status, features, watched }
+    const [status, [features, watched], top] = await Promise.all([
+      part(client.status()),
+      lookAtFeatures(client, rows),
+      part(client.topFeatures(TOP.feature, TOP.entity, { top: TOP_KEYS })),
+    ])
+    return { kind: 'values', status, features, watched, top }
   } catch (error) {
     if (error instanceof NoAnswer) return { kind: 'no answer' }
     if (error instanceof ApiError) return { kind: 'token' }

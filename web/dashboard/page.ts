@@ -1,14 +1,27 @@
-// The whole page, from one state: who answers, the totals, the chart, the watched values, the tasks.
+// The whole page, from one state: who answers, totals, charts, the largest and the watched values, the graph and its tasks.
 
 import { type ComponentChild, Fragment, h } from 'preact'
-import { EventChart } from './event-chart.ts'
+import { LineChart, type Series } from './line-chart.ts'
 import type { Values } from './look.ts'
+import { TaskGraph } from './task-graph.ts'
 import { TaskTable } from './task-table.ts'
 import { timeText } from './text.ts'
 import { TokenForm } from './token-form.ts'
+import { TopTable } from './top-table.ts'
 import { Totals } from './totals.ts'
 import { WatchTable } from './watch-table.ts'
 import type { Connection, PageState, Watcher } from './watcher.ts'
+
+const EVENTS: readonly Series[] = [
+  { label: 'accepted', color: '--accepted', dash: [], of: ({ events }) => events?.accepted ?? null },
+  { label: 'duplicates', color: '--duplicates', dash: [6, 4], of: ({ events }) => events?.duplicates ?? null },
+  { label: 'dead letters', color: '--dead-letters', dash: [2, 3], of: ({ events }) => events?.deadLetters ?? null },
+]
+/** Of the slowest task, over the last minute; the table of tasks has each. */
+const READABLE: readonly Series[] = [
+  { label: 'half of them (p50)', color: '--accepted', dash: [], of: ({ readable }) => readable?.p50 ?? null },
+  { label: '99 of 100 (p99)', color: '--duplicates', dash: [6, 4], of: ({ readable }) => readable?.p99 ?? null },
+]
 
 interface PageProps {
   readonly state: PageState
@@ -37,15 +50,25 @@ export function Page({ state, watcher }: PageProps): ComponentChild {
 
 function Seen({ state, values, watcher }: PageProps & { readonly values: Values }): ComponentChild {
   const { events, rates, history, watch, seenMs } = state
-  const { status, features, watched } = values
+  const { status, features, watched, top } = values
   return h(
     Fragment,
     null,
     events !== null && h(Totals, { events, rates: rates?.events ?? null }),
     h('div', { class: 'columns' }, [
-      events !== null && h(EventChart, { history }),
+      events !== null &&
+        h(LineChart, { id: 'rates-title', title: 'Events per second, last minutes', series: EVENTS, history }),
+      h(TopTable, { top }),
+      events !== null &&
+        h(LineChart, {
+          id: 'readable-title',
+          title: 'Milliseconds until an event can be read',
+          series: READABLE,
+          history,
+        }),
       h(WatchTable, { watch, watched, features, seenMs, watcher }),
     ]),
+    'answer' in status && h(TaskGraph, { status: status.answer }),
     'answer' in status
       ? h(TaskTable, { status: status.answer, rates: rates?.tasks ?? null })
       : h('p', { class: 'card note' }, `Tasks and totals cannot be shown: ${status.refusal}.`),

@@ -2,7 +2,7 @@
 
 import { expect, it } from 'vitest'
 import type { StatusAnswer } from '../../client/holdfast.ts'
-import { eventsOf, HISTORY_S, ratesBetween, type Task, withPoint } from './rates.ts'
+import { eventsOf, HISTORY_S, ratesBetween, readableOf, type Task, withPoint } from './rates.ts'
 
 function task(name: string, more: Partial<Task> = {}): Task {
   const place = { name, stage: name, partition: 0, phase: 'running', epoch: 1 }
@@ -53,8 +53,15 @@ it.each([
   expect(ratesBetween(at(beforeMs, before), at(nowMs, now))).toBeNull()
 })
 
+it('takes the slowest task for how soon an event can be read', () => {
+  const readable = (p50: number, p99: number) => ({ readable_ms: { p50, p99, max: p99, count: 1 } })
+  const tasks = [task('user-0', readable(9, 20)), task('user-1', readable(4, 70)), task('page-0')]
+  expect(readableOf(status(0, ...tasks))).toEqual({ p50: 9, p99: 70 })
+  expect(readableOf(status(0, task('page-0')))).toBeNull()
+})
+
 it(`keeps ${HISTORY_S} seconds of points`, () => {
-  let history = withPoint([], { atS: 0, events: null })
-  for (let atS = 1; atS <= HISTORY_S + 50; atS++) history = withPoint(history, { atS, events: null })
+  let history = withPoint([], { atS: 0, events: null, readable: null })
+  for (let atS = 1; atS <= HISTORY_S + 50; atS++) history = withPoint(history, { atS, events: null, readable: null })
   expect([history.length, history[0]?.atS, history.at(-1)?.atS]).toEqual([HISTORY_S, 51, HISTORY_S + 50])
 })

@@ -25,6 +25,20 @@ export interface Point {
   /** Seconds since 1970. */
   readonly atS: number
   readonly events: Events | null
+  readonly readable: Readable | null
+}
+
+/** Milliseconds from the log to being readable, of the slowest task. */
+export interface Readable {
+  readonly p50: number
+  readonly p99: number
+}
+
+/** null: nothing became readable lately. */
+export function readableOf({ tasks }: StatusAnswer): Readable | null {
+  const known = tasks.flatMap(({ readable_ms }) => readable_ms ?? [])
+  if (known.length === 0) return null
+  return { p50: Math.max(...known.map(({ p50 }) => p50)), p99: Math.max(...known.map(({ p99 }) => p99)) }
 }
 
 /** Seconds that the chart shows: long enough to see a change, short enough to see it move. */

@@ -5,7 +5,7 @@
 
 import { HoldfastClient, type StatusAnswer } from '../../client/holdfast.ts'
 import { lookAt, type Values } from './look.ts'
-import { type Events, eventsOf, type Point, type Rates, ratesBetween, withPoint } from './rates.ts'
+import { type Events, eventsOf, type Point, type Rates, ratesBetween, readableOf, withPoint } from './rates.ts'
 import { formatWatchList, nameOf, parseWatchList, type Watched, type WatchList } from './watch-list.ts'
 
 /** Milliseconds between looks. */
@@ -123,7 +123,11 @@ export class Watcher {
     if (passedMs >= 0 && passedMs < RATE_MS_MIN) return
     const rates = status === null || before === null ? null : ratesBetween(before, status)
     this.#before = status
-    const point = { atS: seenMs / 1_000, events: rates?.events ?? null }
+    const point = {
+      atS: seenMs / 1_000,
+      events: rates?.events ?? null,
+      readable: status === null ? null : readableOf(status),
+    }
     this.#change({ rates, history: withPoint(this.#state.history, point) })
   }
 
@@ -132,7 +136,11 @@ export class Watcher {
     const { connection: former, history: past } = this.#state
     const now = Date.now()
     const connection = former.kind === 'unreachable' ? former : { kind: 'unreachable' as const, sinceMs: now }
-    this.#change({ connection, rates: null, history: withPoint(past, { atS: now / 1_000, events: null }) })
+    this.#change({
+      connection,
+      rates: null,
+      history: withPoint(past, { atS: now / 1_000, events: null, readable: null }),
+    })
   }
 
   #change(change: Partial<PageState>): void {

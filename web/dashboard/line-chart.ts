@@ -1,4 +1,4 @@
-// The last minutes of events per second, as lines. The same numbers stand as text in the totals.
+// The last minutes of something as lines. The same numbers stand as text elsewhere on the page.
 // EC1: colours come from the style sheet, and are looked up again when light and dark change.
 
 import { type ComponentChild, h } from 'preact'
@@ -11,22 +11,33 @@ const AXIS_WIDTH_PX = 56
 const AXIS_HEIGHT_PX = 30
 /** Seconds at first: who has just come sees lines, not a corner of them. Then it grows to HISTORY_S. */
 const FIRST_S = 60
-/** Events a second at the top of the scale when less happens: a single event is then no peak. */
+/** At the top of the scale when less happens: a single event is then no peak. */
 const SCALE_MIN = 10
 /** Share of the height that stays free above the highest peak. */
 const SCALE_HEADROOM = 1.1
 
-const SERIES = [
-  { label: 'accepted', color: '--accepted', dash: [] },
-  { label: 'duplicates', color: '--duplicates', dash: [6, 4] },
-  { label: 'dead letters', color: '--dead-letters', dash: [2, 3] },
-]
+export interface Series {
+  readonly label: string
+  /** A variable of the style sheet; without the dashes a class of its legend. */
+  readonly color: '--accepted' | '--duplicates' | '--dead-letters'
+  readonly dash: number[]
+  /** null: nobody knows. */
+  readonly of: (point: Point) => number | null
+}
 
-export function EventChart({ history }: { readonly history: readonly Point[] }): ComponentChild {
+interface LineChartProps {
+  readonly id: string
+  readonly title: string
+  /** The same for as long as the chart is there. */
+  readonly series: readonly Series[]
+  readonly history: readonly Point[]
+}
+
+export function LineChart({ id, title, series, history }: LineChartProps): ComponentChild {
   const box = useRef<HTMLDivElement>(null)
   const plot = useRef<uPlot | null>(null)
   useEffect(() => {
-    const made = new uPlot(options(sizeOf(box.current!)), columns(history), box.current!)
+    const made = new uPlot(options(series, sizeOf(box.current!)), columns(series, history), box.current!)
     plot.current = made
     const resized = new ResizeObserver(() => made.setSize(sizeOf(box.current!)))
     resized.observe(box.current!)
@@ -39,35 +50,30 @@ export function EventChart({ history }: { readonly history: readonly Point[] }):
       made.destroy()
     }
   }, [])
-  useEffect(() => plot.current?.setData(columns(history)), [history])
-  return h('section', { class: 'card chart', 'aria-labelledby': 'chart-title' }, [
-    h('h2', { id: 'chart-title' }, 'Events per second, last minutes'),
+  useEffect(() => plot.current?.setData(columns(series, history)), [history])
+  return h('section', { class: 'card chart', 'aria-labelledby': id }, [
+    h('h2', { id }, title),
     h(
       'ul',
       { class: 'legend' },
-      SERIES.map(({ label, color }) => h('li', { class: color.slice(2) }, label)),
+      series.map(({ label, color }) => h('li', { class: color.slice(2) }, label)),
     ),
     h('div', {
       ref: box,
       class: 'plot',
       role: 'img',
-      'aria-label': 'Lines of events accepted, duplicates and dead letters per second',
+      'aria-label': `${title}: lines of ${series.map(({ label }) => label).join(', ')}`,
     }),
   ])
 }
 
-function columns(history: readonly Point[]): uPlot.AlignedData {
-  return [
-    history.map(({ atS }) => atS),
-    history.map(({ events }) => events?.accepted ?? null),
-    history.map(({ events }) => events?.duplicates ?? null),
-    history.map(({ events }) => events?.deadLetters ?? null),
-  ]
+function columns(series: readonly Series[], history: readonly Point[]): uPlot.AlignedData {
+  return [history.map(({ atS }) => atS), ...series.map(({ of }) => history.map(of))]
 }
 
 const sizeOf = ({ clientWidth, clientHeight }: HTMLElement) => ({ width: clientWidth, height: clientHeight })
 
-function options(size: { readonly width: number; readonly height: number }): uPlot.Options {
+function options(series: readonly Series[], size: { readonly width: number; readonly height: number }): uPlot.Options {
   const axis = {
     stroke: () => colorOf('--muted'),
     grid: { stroke: () => colorOf('--line'), width: 1 },
@@ -85,7 +91,7 @@ function options(size: { readonly width: number; readonly height: number }): uPl
     ],
     series: [
       {},
-      ...SERIES.map(({ label, color, dash }) => ({
+      ...series.map(({ label, color, dash }) => ({
         ...{ label, dash, width: 2, points: { show: false }, stroke: () => colorOf(color) },
       })),
     ],
