@@ -145,6 +145,13 @@ describe.runIf(typeof browser !== 'string')('the live page', { concurrent: true 
     expect([...stage.hosts]).toEqual([stage.node.url])
   })
 
+  it('is there in a browser whose locale Intl refuses, as one without any has it', async () => {
+    const stage = await openStage()
+    const page = await openPage(stage, '', { locale: 'en-US@posix' })
+    await rises(page, '[data-total=accepted] .big')
+    expect(stage.complaints).toEqual([])
+  })
+
   it('shows of each task its phase, rate, lag, watermark, and what it waits for', async () => {
     const stage = await openStage()
     const page = await openPage(stage, '')

@@ -1,5 +1,6 @@
 // Starts the page: what the watcher sees is drawn, again with each change.
 
+import './language.ts'
 import { h, render } from 'preact'
 import { Page } from './page.ts'
 import { Watcher } from './watcher.ts'
