@@ -42,7 +42,10 @@ program
   .requiredOption('--out <dir>', 'where summary.json, features.ndjson and dead_letters.ndjson go')
   .requiredOption('--drain', 'end when the file ends (a live node is another command)')
   .option('--partitions <n>', 'tasks per stage', wholeNumber('--partitions', 1, PARTITIONS_MAX), 1)
-  .option('--config <file>', 'settings as JSON: {"anonymous": "reject" | "accept", "latenessMs": 600000}')
+  .option(
+    '--config <file>',
+    'settings as JSON: {"anonymous": "reject" | "accept", "bots": "count" | "mark" | "drop", "latenessMs": 600000}',
+  )
   .option('--nats <url>', 'use this server instead of starting one')
   .option('--namespace <name>', 'prefix of all streams (with --nats; default: a new one)')
   .option('--data-dir <dir>', 'keep log and state here: an interrupted run goes on from it')

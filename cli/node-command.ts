@@ -68,9 +68,9 @@ export function livePlanOf(shape: Shape): Plan {
 }
 
 function liveGraphOf({ namespace, partitions, config }: Shape): GraphOptions {
-  const { latenessMs, anonymous } = config
+  const { latenessMs, anonymous, bots } = config
   return {
-    ...{ namespace, name: 'page views', clock: 'wall', partitions, latenessMs, anonymous, accepted: 'records' },
+    ...{ namespace, name: 'page views', clock: 'wall', partitions, latenessMs, anonymous, bots, accepted: 'records' },
     configHash: configHash(config),
   }
 }

@@ -149,9 +149,9 @@ export function planOf(shape: Shape): Plan {
 }
 
 function graphOf({ namespace, partitions, config }: Shape): GraphOptions {
-  const { latenessMs, anonymous } = config
+  const { latenessMs, anonymous, bots } = config
   return {
-    ...{ namespace, name: 'page views', clock: 'data', partitions, latenessMs, anonymous, accepted: 'off' },
+    ...{ namespace, name: 'page views', clock: 'data', partitions, latenessMs, anonymous, bots, accepted: 'off' },
     configHash: configHash(config),
   }
 }

@@ -14,6 +14,7 @@ import { LATENESS_MS_DEFAULT } from '../topology/graph.ts'
 
 const graphFields = {
   anonymous: Type.Optional(Type.Union([Type.Literal('reject'), Type.Literal('accept')])),
+  bots: Type.Optional(Type.Union([Type.Literal('count'), Type.Literal('mark'), Type.Literal('drop')])),
   latenessMs: Type.Optional(Type.Integer({ minimum: 0, maximum: 366 * 86_400_000 })),
 }
 /** Configuration of the graph: what may change results. `run --config FILE` is JSON of this shape. */
@@ -45,7 +46,7 @@ export type HttpConfig = Required<Static<typeof HttpSchema>>
 /** Of a node: the graph's settings, and its front door's. */
 export type NodeConfig = Config & { readonly http: HttpConfig; readonly quotas: Static<typeof QuotasSchema> }
 
-export const CONFIG_DEFAULT: Config = { anonymous: 'reject', latenessMs: LATENESS_MS_DEFAULT }
+export const CONFIG_DEFAULT: Config = { anonymous: 'reject', bots: 'count', latenessMs: LATENESS_MS_DEFAULT }
 export const HTTP_CONFIG_DEFAULT: HttpConfig = {
   corsOrigins: [],
   trustedProxies: [],
@@ -109,6 +110,7 @@ export function pixelSettings({ pixels: advertisers, keepClientInfo, botNetworks
 /** What each field may be, in words: what the schema's own messages leave out. */
 const GRAPH_FIELDS: Readonly<Record<keyof Config, string>> = {
   anonymous: '"reject" or "accept"',
+  bots: '"count", "mark" or "drop"',
   latenessMs: 'a whole number of milliseconds from 0 to 31622400000',
 }
 const FIELDS: Readonly<Record<keyof typeof compiled, Readonly<Record<string, string>>>> = {

@@ -73,6 +73,21 @@ describe('by event_id', () => {
   })
 })
 
+test('what `bots` drops was accepted, and its twin is a duplicate; what it marks goes on', () => {
+  const [dropped, marked] = (['drop', 'mark'] as const).map((bots) => ({ ...view({ event_id: bots }), bots }))
+  const outcome = run([dropped!, view({ event_id: 'drop' }), marked!, view({ event_time: T - 1 })])
+  expect(outcome.out.map(({ number }) => number)).toEqual([2, 3])
+  expect(outcome.counts).toEqual({ accepted: 3, bots: 2, duplicates: 1 })
+  expect(outcome.highest).toEqual({ as_of: T })
+})
+
+test('of the accepted, purchases are counted as conversions: neither duplicates nor what takes one back', () => {
+  const purchases = [conversion(), conversion(), conversion({ event_id: 'f', value: 5 }), view()]
+  const refunds = [conversion({ event_id: 'g', value: -5 }), conversion({ event_id: 'h', refund_of: 'o' })]
+  expect(run([...purchases, ...refunds]).counts).toEqual({ accepted: 5, conversions: 2, duplicates: 1 })
+  expect(run(refunds).counts).toEqual({ accepted: 2, duplicates: 0 })
+})
+
 describe('by order', () => {
   const order = (n: number, fields: Record<string, unknown> = {}) =>
     conversion({ event_id: `e${n}`, order_id: 'o', ...fields })

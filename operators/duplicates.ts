@@ -7,6 +7,8 @@
 //     as well: the first was processed before it, and its sale must not be counted twice.
 // D3: an entry is kept until the watermark passes max(event time, watermark at arrival) + horizon, so that an event that came
 //     late is remembered as long as one that came now.
+// D4: what `bots: drop` takes away was accepted before, and ends here: read = accepted + duplicates + dead letters is the same
+//     numbers under every setting of `bots`, and the twin of a dropped event is its duplicate.
 // Conversions use their own user_id here, or `click:<click_id>`; they will come through the click index before this.
 
 import { HoldfastError } from '../log/errors.ts'
@@ -33,7 +35,7 @@ export const DUPLICATES_DEFAULT: DuplicatesSettings = {
   orderHorizonMs: 90 * DAY_MS,
 }
 
-/** Counts `accepted`, of them `conversions`, and `duplicates`, and keeps the highest accepted event time as `as_of`. */
+/** Counts `accepted`, of them `conversions`, and `bots` where those are marked or dropped, and `duplicates`, and keeps the highest accepted event time as `as_of`. */
 export function duplicates(given: Partial<DuplicatesSettings> = {}): Operator<Event, Event> {
   const settings: DuplicatesSettings = { ...DUPLICATES_DEFAULT, ...given }
   check(settings)
@@ -70,6 +72,7 @@ export function duplicates(given: Partial<DuplicatesSettings> = {}): Operator<Ev
       const seenIds = ctx.seen('ids')
       const seenOrders = ctx.seen('orders')
       let conversions = 0
+      let bots = 0
       const fresh = batch.filter(({ value: event, watermark }) => {
         if (isDuplicate(event, seenIds, seenOrders)) return false
         seenIds.add(event.user, event.type, event.id, event.time, watermark)
@@ -77,12 +80,15 @@ export function duplicates(given: Partial<DuplicatesSettings> = {}): Operator<Ev
         if (order !== null) seenOrders.add(event.user, ORDER, order, event.time, watermark)
         ctx.highest('as_of', event.time)
         if (isConversion(event)) conversions++
+        if (event.bots !== undefined) bots++
         return true
       })
       if (conversions > 0) ctx.count('conversions', conversions)
       ctx.count('accepted', fresh.length)
       ctx.count('duplicates', batch.length - fresh.length)
-      return fresh
+      if (bots === 0) return fresh
+      ctx.count('bots', bots)
+      return fresh.filter(({ value }) => value.bots !== 'drop')
     },
     advance(watermark, ctx) {
       return Math.min(expire(ctx, 'ids', watermark, ids), expire(ctx, 'orders', watermark, orders))

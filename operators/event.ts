@@ -77,7 +77,20 @@ export interface Event {
   readonly user: string
   /** Accepted without a user (`anonymous: accept`): it counts for pages and joins nothing, features of users skip it. */
   readonly anonymous: boolean
+  /**
+   * Only where a program sent it (isBot) and the setting `bots` says more than count. `mark`: it stays out of whatever does not
+   * declare that it takes such events; `drop`: nothing after duplicates sees it.
+   */
+  readonly bots?: 'mark' | 'drop'
   readonly fields: Fields
+}
+
+/** What becomes of events that programs sent (contract.md, 1). */
+export type BotsSetting = 'count' | 'mark' | 'drop'
+
+/** Whether a program sent an event: `props.bot` is true, as the front door marks them, or whoever wrote the file. */
+export function isBot({ fields: { props } }: Event): boolean {
+  return typeof props === 'object' && props !== null && (props as { bot?: unknown }).bot === true
 }
 
 export type RejectedCode =

@@ -4,6 +4,7 @@
 // P3: operators share nothing but records.
 
 import type { KeyedStore, SeenStore, StoreSpec } from '../state/store.ts'
+import type { BotsSetting } from './event.ts'
 
 /** One record on its way through a stage. Envelopes may be passed on as they are; values are not changed in place. */
 export interface Rec<T> {
@@ -32,6 +33,7 @@ export interface Timer {
 /** What a `config` record may change of an operator's settings while the stream runs. */
 export interface OperatorSettings {
   readonly anonymous: 'reject' | 'accept'
+  readonly bots: BotsSetting
 }
 
 export interface OperatorContext {

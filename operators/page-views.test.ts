@@ -1,7 +1,7 @@
 import { expect, test } from 'vitest'
 import { recordOf, runOperator } from '../test/operator-harness.ts'
 import { type Event, parseEventText } from './event.ts'
-import { isPageView, type PageView, pageViewsByPage, pageViewsByUser } from './page-views.ts'
+import { isCountedView, type PageView, pageViewsByPage, pageViewsByUser } from './page-views.ts'
 import { countAt, HOUR_MS, PANES_STORE, type Panes, type WindowedCount, windowedCount } from './windowed-count.ts'
 
 const T = 1_750_000_000_000
@@ -22,10 +22,17 @@ function count<V>(operator: WindowedCount<V>, values: readonly V[], key: string)
   return countAt(operator.layout, (bucket) => store.get(bucket, key), T, HOUR_MS)
 }
 
+test('what `bots` marks is no view that counts, not for its user either', () => {
+  const byUser = windowedCount({ ...pageViewsByUser, windowsMs: [HOUR_MS] })
+  const marked = events.map((event): Event => ({ ...event, bots: 'mark' }))
+  expect(marked.filter(isCountedView)).toEqual([])
+  expect(count(byUser, [...marked, events[0]!], 'u')).toBe(1)
+})
+
 test('a page counts every page view, a user only its own', () => {
   const byUser = windowedCount({ ...pageViewsByUser, windowsMs: [HOUR_MS] })
   const byPage = windowedCount({ ...pageViewsByPage, windowsMs: [HOUR_MS] })
-  const views = events.filter(isPageView).map(({ fields, time }): PageView => ({ page: fields.page_id!, time }))
+  const views = events.filter(isCountedView).map(({ fields, time }): PageView => ({ page: fields.page_id!, time }))
   expect(['p', 'q', 'r'].map((page) => count(byPage, views, page))).toEqual([2, 2, 0])
   expect(['u', 'anon:3', 'anon:4'].map((user) => count(byUser, events, user))).toEqual([2, 0, 1])
   expect([byUser, byPage].map(({ feature, entity }) => `${feature} ${entity}`)).toEqual([

@@ -1,5 +1,5 @@
 // Page views: which events are one, and what of them is counted for whom (contract.md, section 7: page_views_1h).
-// An event without a user counts for its page and for nobody.
+// An event without a user counts for its page and for nobody; one that `bots` marks counts for neither.
 // What is here goes into windowedCount as it is; the windows and the pane are the topology's.
 
 import type { Event } from './event.ts'
@@ -13,14 +13,14 @@ export interface PageView {
   readonly time: number
 }
 
-export const isPageView = (event: Event): boolean => event.type === 'page_view'
+export const isCountedView = (event: Event): boolean => event.type === 'page_view' && event.bots === undefined
 
 export const pageViewsByUser = {
   feature: PAGE_VIEWS_1H,
   entity: 'user',
   key: (event: Event): string => event.user,
   time: (event: Event): number => event.time,
-  where: (event: Event): boolean => isPageView(event) && !event.anonymous,
+  where: (event: Event): boolean => isCountedView(event) && !event.anonymous,
 } as const
 
 export const pageViewsByPage = {

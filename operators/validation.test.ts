@@ -3,7 +3,7 @@ import { describe, expect, test } from 'vitest'
 import { recordOf, runOperator } from '../test/operator-harness.ts'
 import { ArrayText, type Arrival, arrivalsIn, type Position, rawBytes } from './arrival.ts'
 import { EVENT_BYTES_MAX, isRejected, parseEventBytes, REFUSED_BYTES_KEPT, spellingOf } from './event.ts'
-import { DEAD_LETTERS, type DeadLetter, FUTURE_MS, validation } from './validation.ts'
+import { DEAD_LETTERS, type DeadLetter, FUTURE_MS, type ValidationSettings, validation } from './validation.ts'
 
 const T = 1_750_000_000_000
 const good = (n: number) => ({ type: 'page_view', event_id: `e${n}`, event_time: T + n, user_id: 'u', page_id: 'p' })
@@ -83,6 +83,16 @@ test('anonymous is a setting', () => {
   expect(letters(validate([line(JSON.stringify(nobody), 1)]))).toMatchObject([{ field: 'user_id' }])
   const accepted = validate([line(JSON.stringify(nobody), 1)], { anonymous: 'accept' })
   expect(accepted.out.map(({ value }) => [value.user, value.anonymous])).toEqual([['anon:e0', true]])
+})
+
+test('bots is a setting: what `props.bot` marks is an event all the same, and says what becomes of it', () => {
+  const sent = [{ bot: true }, { bot: 1 }, { bot: false }, {}, 'bot', [true], null].map((props, i) => {
+    return line(JSON.stringify({ ...good(i), props }), i + 1)
+  })
+  const treated = (settings: Partial<ValidationSettings>) => validate(sent, settings).out.map(({ value }) => value.bots)
+  expect(treated({})).toEqual(Array(7).fill(undefined))
+  expect(treated({ bots: 'mark' })).toEqual(['mark', ...Array(6).fill(undefined)])
+  expect(treated({ bots: 'drop' })).toEqual(['drop', ...Array(6).fill(undefined)])
 })
 
 describe('EVENT_TIME_FUTURE', () => {
@@ -219,6 +229,7 @@ test('rawBytes gives back what was sent', () => {
 
 test.each([
   [{ anonymous: 'maybe' as 'accept' }, /anonymous/],
+  [{ bots: 'ban' as 'drop' }, /bots/],
   [{ futureMs: -1 }, /futureMs/],
   [{ futureMs: 1.5 }, /futureMs/],
 ])('settings that cannot be are refused by name: %j', (settings, message) => {

@@ -2,13 +2,17 @@
 // V1: read = events + dead letters, always: each arrival becomes exactly one of the two.
 // V2: a dead letter has the bytes as they were sent (the first REFUSED_BYTES_KEPT of them), the first code that applies, and
 //     the position.
+// V3: what a program sent is an event like others, and says what `bots` makes of it. Decided here, where the configuration of
+//     an event's order time is known whatever the slices.
 // The rules are in operators/event.ts; lateness and order time are the task's (`at` leaves here as the event time).
 
 import { HoldfastError } from '../log/errors.ts'
 import { ArrayText, type Arrival, rawBytes } from './arrival.ts'
 import {
+  type BotsSetting,
   checkEvent,
   type Event,
+  isBot,
   isRejected,
   parseEventBytes,
   parseEventText,
@@ -23,6 +27,8 @@ export const FUTURE_MS = 10 * 60_000
 export interface ValidationSettings {
   /** Where no `config` record says otherwise. */
   readonly anonymous: 'reject' | 'accept'
+  /** The same. */
+  readonly bots: BotsSetting
   /** Milliseconds. Only where arrivals have an ingest time, that is in `clock: wall`. */
   readonly futureMs: number
 }
@@ -46,7 +52,7 @@ export const DEAD_LETTERS = 'dead_letters'
 
 /** Counts `read` and `dead_letters`; emits DeadLetter to the output `dead_letters`. */
 export function validation(given: Partial<ValidationSettings> = {}): Operator<Arrival, Event> {
-  const settings: ValidationSettings = { anonymous: 'reject', futureMs: FUTURE_MS, ...given }
+  const settings: ValidationSettings = { anonymous: 'reject', bots: 'count', futureMs: FUTURE_MS, ...given }
   check(settings)
   return {
     name: 'validation',
@@ -58,7 +64,7 @@ export function validation(given: Partial<ValidationSettings> = {}): Operator<Ar
       for (const rec of batch) {
         const result = judge(rec, settings, ctx)
         if (isRejected(result)) bury(rec, result, ctx)
-        else events.push(recordOf(rec, result))
+        else events.push(recordOf(rec, isBot(result) ? withBots(result, rec.watermark, settings, ctx) : result))
       }
       ctx.count('read', batch.length)
       return events
@@ -94,6 +100,12 @@ function configuredResult(
   return settings.anonymous === 'reject' ? first : parse(arrival, { ...settings, anonymous: 'reject' })
 }
 
+/** V3. */
+function withBots(event: Event, watermark: number, settings: ValidationSettings, ctx: OperatorContext): Event {
+  const bots = ctx.configured(Math.max(event.time, watermark + 1))?.bots ?? settings.bots
+  return bots === 'count' ? event : { ...event, bots }
+}
+
 function parse(arrival: Arrival, settings: ValidationSettings): Event | Rejected {
   const { raw, value } = arrival
   if (value !== undefined && raw instanceof ArrayText) return checkEvent(value, settings, raw.spelling)
@@ -121,9 +133,12 @@ function bury(rec: Rec<Arrival>, rejected: Rejected, ctx: OperatorContext): void
   ctx.emit(DEAD_LETTERS, letter, rec)
 }
 
-function check({ anonymous, futureMs }: ValidationSettings): void {
+function check({ anonymous, bots, futureMs }: ValidationSettings): void {
   if (anonymous !== 'reject' && anonymous !== 'accept') {
     throw new HoldfastError('USAGE', `anonymous must be "reject" or "accept", not "${anonymous}"`)
+  }
+  if (bots !== 'count' && bots !== 'mark' && bots !== 'drop') {
+    throw new HoldfastError('USAGE', `bots must be "count", "mark" or "drop", not "${bots}"`)
   }
   if (!Number.isSafeInteger(futureMs) || futureMs < 0) {
     throw new HoldfastError('USAGE', `futureMs must be a whole number of at least 0, not ${futureMs}`)

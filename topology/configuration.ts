@@ -26,17 +26,18 @@ export function configHash(document: unknown): string {
 
 /** CF2. */
 export function configurationOf(document: ConfigDocument): Configuration {
-  const { anonymous, latenessMs } = document
-  return { hash: configHash(document), anonymous, latenessMs }
+  const { anonymous, bots, latenessMs } = document
+  return { hash: configHash(document), anonymous, bots, latenessMs }
 }
 
 /** Whether a value is what configurationOf() makes. */
 export function isConfiguration(value: unknown): value is Configuration {
   if (typeof value !== 'object' || value === null) return false
-  const { hash, anonymous, latenessMs } = value as Record<string, unknown>
+  const { hash, anonymous, bots, latenessMs } = value as Record<string, unknown>
   return (
     typeof hash === 'string' &&
     (anonymous === 'reject' || anonymous === 'accept') &&
+    (bots === 'count' || bots === 'mark' || bots === 'drop') &&
     Number.isSafeInteger(latenessMs) &&
     (latenessMs as number) >= 0
   )

@@ -2,8 +2,8 @@
 // Attribution, features and scoring will be further stages of this one graph.
 
 import { duplicates } from '../operators/duplicates.ts'
-import type { Event } from '../operators/event.ts'
-import { isPageView, type PageView, pageViewsByPage, pageViewsByUser } from '../operators/page-views.ts'
+import type { BotsSetting, Event } from '../operators/event.ts'
+import { isCountedView, type PageView, pageViewsByPage, pageViewsByUser } from '../operators/page-views.ts'
 import { DEAD_LETTERS, validation } from '../operators/validation.ts'
 import { HOUR_MS, PANE_MS_DEFAULT, windowedCount } from '../operators/windowed-count.ts'
 import { eventStream } from '../sinks/event-stream.ts'
@@ -18,6 +18,8 @@ export const LATENESS_MS_DEFAULT = 600_000
 
 export interface GraphOptions extends TopologyOptions {
   readonly anonymous: 'reject' | 'accept'
+  /** Not given: they count like others. */
+  readonly bots?: BotsSetting
   /** Whether accepted events are published to an output stream as well, and how. */
   readonly accepted: OutputPlan['mode'] | 'off'
 }
@@ -26,7 +28,7 @@ export interface GraphOptions extends TopologyOptions {
 export const PAGE_VIEW_EXCHANGE: ExchangeCodec<Event, PageView> = {
   name: 'page view',
   version: 1,
-  where: isPageView,
+  where: isCountedView,
   key: (event) => event.fields.page_id!,
   encode: ({ fields, time }, at) => (time === at ? quoteId(fields.page_id!) : `[${quoteId(fields.page_id!)},${time}]`),
   decode: (json, at) => {
@@ -45,11 +47,11 @@ const COUNTED = { mode: 'panes', paneMs: PANE_MS_DEFAULT, windowsMs: [HOUR_MS] }
 
 /** The plan of the page-view graph. */
 export function pageViewGraph(options: GraphOptions): Plan {
-  const { anonymous, accepted, ...rest } = options
+  const { anonymous, bots = 'count', accepted, ...rest } = options
   const outputs: OutputPlan[] = [{ name: DEAD_LETTERS, mode: 'records' }]
   if (accepted !== 'off') outputs.push({ name: ACCEPTED, mode: accepted })
   return topology(rest, (t) => {
-    const events = t.source('user-1', validation({ anonymous }), outputs).through(duplicates())
+    const events = t.source('user-1', validation({ anonymous, bots }), outputs).through(duplicates())
     if (accepted !== 'off') events.through(eventStream(ACCEPTED))
     events.through(windowedCount({ ...pageViewsByUser, ...COUNTED }))
     events.keyBy('pages', PAGE_VIEW_EXCHANGE).through(windowedCount({ ...pageViewsByPage, ...COUNTED }))

@@ -100,10 +100,16 @@ describe('a control record', () => {
   })
 
   it('of a configuration says all that a task needs, and nothing that it does not know', () => {
-    const body = configurationOf({ anonymous: 'accept', latenessMs: 5 })
+    const body = configurationOf({ anonymous: 'accept', bots: 'mark', latenessMs: 5 })
     const record = { hf: 'config', kind: CONFIGURATION, activation: 1, from: 3, body }
     expect(decodeControl(record)).toEqual(record)
-    for (const bad of [null, { ...body, hash: 1 }, { ...body, anonymous: 'maybe' }, { ...body, latenessMs: -1 }])
+    for (const bad of [
+      null,
+      { ...body, hash: 1 },
+      { ...body, anonymous: 'maybe' },
+      { ...body, bots: 'no' },
+      { ...body, latenessMs: -1 },
+    ])
       expect(decodeControl({ ...record, body: bad })).toBeNull()
   })
 

@@ -3,6 +3,7 @@
 
 import { afterEach, expect, it } from 'vitest'
 import { FakeLogServer } from '../log/fake-log.ts'
+import { duplicates } from '../operators/duplicates.ts'
 import { validation } from '../operators/validation.ts'
 import { eventStream } from '../sinks/event-stream.ts'
 import { MemoryDisk } from '../state/memory-backend.ts'
@@ -21,7 +22,9 @@ const OUTPUTS = [
   { name: 'accepted', mode: 'records' },
 ] as const
 const PLAN = topology({ namespace: 'ns', name: 't', clock: 'wall', partitions: 1, latenessMs: LATENESS_MS }, (t) => {
-  t.source('s', validation({ anonymous: 'reject', futureMs: 2 ** 50 }), OUTPUTS).through(eventStream('accepted'))
+  t.source('s', validation({ anonymous: 'reject', futureMs: 2 ** 50 }), OUTPUTS)
+    .through(duplicates())
+    .through(eventStream('accepted'))
 })
 
 let running: Task | null = null
@@ -66,7 +69,7 @@ async function outcome(input: readonly (object[] | Config)[], sliceMax: number) 
   return { accepted, dead, hash, watermark: watermark - START_MS, late: tally.counts.late ?? 0 }
 }
 
-const ACCEPT = configurationOf({ anonymous: 'accept', latenessMs: LATENESS_MS })
+const ACCEPT = configurationOf({ anonymous: 'accept', bots: 'count', latenessMs: LATENESS_MS })
 
 it.each([1, 2, 128])('holds from its time, for late records from the watermark on (slices of %i)', async (sliceMax) => {
   const before = [config(2, 5_000, ACCEPT), [nobody('early', 4_999), nobody('at', 5_000), nobody('late-before', 3_000)]]
@@ -79,15 +82,24 @@ it.each([1, 2, 128])('holds from its time, for late records from the watermark o
   })
 })
 
+it.each([1, 2, 128])('takes bots away by order time, late ones by the watermark (slices of %i)', async (sliceMax) => {
+  const DROP = configurationOf({ anonymous: 'reject', bots: 'drop', latenessMs: LATENESS_MS })
+  const bot = (id: string, afterMs: number) => ({ ...nobody(id, afterMs), user_id: 'ann', props: { bot: true } })
+  const person = { ...nobody('person', 9_000), user_id: 'ann' }
+  const input = [config(2, 5_000, DROP), [bot('early', 4_999), bot('at', 5_000), bot('late-before', 3_000)]]
+  const result = await outcome([...input, [person, bot('late-after', 3_000)]], sliceMax)
+  expect(result).toMatchObject({ accepted: ['early', 'late-before', 'person'], dead: [], late: 2 })
+})
+
 it('holds from its place in the log where its time is over; lower activations are ignored, and named is what holds', async () => {
-  const reject = configurationOf({ anonymous: 'reject', latenessMs: LATENESS_MS })
+  const reject = configurationOf({ anonymous: 'reject', bots: 'count', latenessMs: LATENESS_MS })
   const input = [[nobody('a', 10)], config(3, 0, ACCEPT), [nobody('b', 20)], config(2, 0, reject), [nobody('c', 30)]]
   expect(await outcome(input, 128)).toMatchObject({ accepted: ['b', 'c'], dead: ['a'], hash: ACCEPT.hash })
   expect((await outcome(input.slice(0, 1), 128)).hash).toBe(PLAN.configHash)
 })
 
 it('changes lateness for what comes after it, and the watermark never goes back', async () => {
-  const lateness = (ms: number) => configurationOf({ anonymous: 'accept', latenessMs: ms })
+  const lateness = (ms: number) => configurationOf({ anonymous: 'accept', bots: 'count', latenessMs: ms })
   const up = config(2, 0, lateness(5_000))
   expect((await outcome([[{ ...nobody('a', 0), user_id: 'ann' }], up, [nobody('b', 1_000)]], 128)).watermark).toBe(
     -LATENESS_MS,
@@ -102,7 +114,7 @@ it('is appended by compare-and-set: of two at once one is refused, and an unknow
   const log = server.connect('test')
   await ensureStreams(log, streamSpecs(PLAN, { totalBytes: 1 << 28, replicas: 1 }))
   const registry = new ConfigRegistry(log, 'ns')
-  const document = (latenessMs: number) => ({ anonymous: 'reject', latenessMs }) as const
+  const document = (latenessMs: number) => ({ anonymous: 'reject', bots: 'count', latenessMs }) as const
   expect(await registry.append(document(1), 0, null)).toMatchObject({ kind: 'stored', activation: { activation: 1 } })
   const first = await registry.newest()
   expect(await registry.append(document(2), 0, first)).toMatchObject({ kind: 'stored', activation: { activation: 2 } })

@@ -6,7 +6,7 @@ import { join } from 'node:path'
 import { gzipSync } from 'node:zlib'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { type NatsHarness, natsHarness } from '../conformance/nats-harness.ts'
-import { compare, readInput, recompute } from '../oracle/oracle.ts'
+import { compare, DEFAULTS, readInput, recompute } from '../oracle/oracle.ts'
 import { holdfast, stressFile, summaryIn, workDirectory } from './command.ts'
 
 let work: Awaited<ReturnType<typeof workDirectory>>
@@ -158,8 +158,31 @@ describe('files', () => {
       ...['--config', at('other.json'), '--json'],
     ])
     expect(ended.code).toBe(0)
-    const settings = { anonymous: 'accept', latenessMs: 5_000, forget: false } as const
+    const settings = { anonymous: 'accept', bots: 'count', latenessMs: 5_000, forget: false } as const
     expect(compare(recompute(readInput(at('whole.gz')), settings), at('other-out'))).toEqual([])
     expect(compare(recompute(readInput(at('whole.gz'))), at('other-out'))).not.toEqual([])
   })
+
+  it.each(['mark', 'drop'] as const)(
+    'bots: %s takes the events of programs out of what is counted, and nothing else',
+    async (bots) => {
+      const lines = readInput(at('whole.gz')).toString('latin1').split('\n')
+      const marked = lines.map((line, i) =>
+        i % 3 === 0 ? line.replace(/^\{"type"/, '{"props":{"bot":true},"type"') : line,
+      )
+      await writeFile(at('bots.ndjson'), marked.join('\n'), 'latin1')
+      await writeFile(at(`${bots}.json`), JSON.stringify({ bots }))
+      const out = at(`${bots}-out`)
+      const ended = await holdfast([
+        ...['run', '--input', at('bots.ndjson'), '--out', out, '--drain', '--nats', nats.url],
+        ...['--config', at(`${bots}.json`), '--json'],
+      ])
+      expect(ended.code).toBe(0)
+      const input = readInput(at('bots.ndjson'))
+      expect(compare(recompute(input, { ...DEFAULTS, bots }), out)).toEqual([])
+      const counting = compare(recompute(input), out)
+      expect(counting.length).toBeGreaterThan(0)
+      expect(counting.filter((difference) => !difference.startsWith('features.ndjson'))).toEqual([])
+    },
+  )
 })

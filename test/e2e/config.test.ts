@@ -184,7 +184,7 @@ describe('a configuration', () => {
   }, 30_000)
 
   it('is checked before anything is written: exit 2, and the field', async () => {
-    const wrong = { anonymous: 'no', quotas: { eventsPerS: 0 }, http: { corsOrigins: ['*'] } }
+    const wrong = { anonymous: 'no', bots: true, quotas: { eventsPerS: 0 }, http: { corsOrigins: ['*'] } }
     for (const [field, value] of Object.entries({ ...wrong, latenessMs: -1 }))
       expect(() => nodeConfigOf({ [field]: value }, 'f')).toThrow(`"${field}"`)
     for (const http of [{ botNetworks: ['x'] }, { trustedProxies: ['all'] }])

@@ -51,6 +51,7 @@ export interface Event {
   readonly advertiserId: string | null
   readonly orderId: string | null
   readonly isRefund: boolean
+  readonly isBot: boolean
 }
 
 /** A line that is no event, with the fields of dead_letters.ndjson. */
@@ -63,6 +64,7 @@ export interface DeadLetter {
 
 export type Judgement = { readonly event: Event } | { readonly dead: DeadLetter }
 export type Anonymous = 'reject' | 'accept'
+export type Bots = 'count' | 'mark' | 'drop'
 type Fields = ReadonlyMap<string, unknown>
 
 /** Judges one line. `anonymous: accept` lets events without user_id pass. */
@@ -141,6 +143,7 @@ function eventOf(line: number, fields: Fields): Event {
     clickId: text('click_id'),
     advertiserId: text('advertiser_id'),
     orderId: text('order_id'),
+    isBot: (fields.get('props') as { bot?: unknown } | undefined)?.bot === true,
     isRefund: fields.has('refund_of') || (fields.get('value') as number) < 0,
   }
 }

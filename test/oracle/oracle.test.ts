@@ -22,10 +22,11 @@ interface View {
   readonly at?: number
   readonly user?: string | null
   readonly page?: string
+  readonly props?: object
 }
 
-function view({ id = 'e', at = 0, user = 'u', page = 'p' }: View): object {
-  return { type: 'page_view', event_id: id, event_time: T + at, user_id: user, page_id: page }
+function view({ id = 'e', at = 0, user = 'u', page = 'p', props }: View): object {
+  return { type: 'page_view', event_id: id, event_time: T + at, user_id: user, page_id: page, props }
 }
 
 interface Purchase {
@@ -241,6 +242,15 @@ describe('page views of the last hour', () => {
     expect(expected.features.filter(({ entity }) => entity === 'user').map(({ key }) => key)).toEqual(['u'])
   })
 
+  test('bots, marked or dropped, are accepted and in no feature', () => {
+    const events = [view({ id: 'b', at: 1, props: { bot: true } }), view({}), view({ id: 'f', props: { bot: 1 } })]
+    for (const [bots, views] of Object.entries({ count: 3, mark: 2, drop: 2 } as const)) {
+      const expected = of(events, { bots: bots as Settings['bots'] })
+      expect(expected.summary).toMatchObject({ accepted: 3, as_of: T + 1 })
+      expect([value(expected, 'page', 'p'), value(expected, 'user', 'u')]).toEqual([views, views])
+    }
+  })
+
   test('an empty file has no as_of', () => {
     expect(of([]).summary).toEqual({ read: 0, accepted: 0, duplicates: 0, dead_letters: 0, late: 0, as_of: null })
   })
@@ -290,6 +300,7 @@ describe('the command', () => {
     ['--input', input],
     ['--input', join(dir, 'none'), '--out', out],
     ['--input', input, '--out', out, '--anonymous', 'maybe'],
+    ['--input', input, '--out', out, '--bots', 'maybe'],
     ['--input', input, '--out', out, '--lateness-ms', '-5'],
     ['--input', input, '--out', out, '--grace-ms', '5'],
   ])('refuses %j %j %j %j %j %j in one line', async (...args) => {

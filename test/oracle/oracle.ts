@@ -1,7 +1,7 @@
 // The independent oracle: recomputes from the raw lines of an input file what `holdfast run --out DIR` must have
 // written, and compares it with DIR line by line. It imports nothing of the project (independence.test.ts checks).
 //
-//     node test/oracle/oracle.ts --input FILE[.gz] --out DIR [--anonymous accept] [--lateness-ms N] [--forget]
+//     node test/oracle/oracle.ts --input FILE[.gz] --out DIR [--anonymous accept] [--bots mark] [--lateness-ms N] [--forget]
 //
 // Prints `oracle: 0 differences` and exits 0, or the first 20 differences and exits 1; bad arguments exit 2.
 //
@@ -24,13 +24,15 @@
 // 12. P11 says that entries expire, C2 does not: a twin that comes late by more than the horizon is a duplicate here,
 //         and none with --forget (recompute.ts, Settings.forget).
 // 13. C2  Users of conversions are their own user_id, else `click:<click_id>`: resolution comes with attribution.
-// 14. C3  as_of is the highest event_time accepted; a duplicate or late line with a higher or lower one changes nothing.
+// 14. C1  A program's event says `props.bot: true`. `bots: drop` is no fourth end of an event: like a marked one it is accepted,
+//         subject to duplicates and moves W and as_of; files show the same for both.
+// 15. C3  as_of is the highest event_time accepted; a duplicate or late line with a higher or lower one changes nothing.
 
 import { readFileSync } from 'node:fs'
 import { parseArgs } from 'node:util'
 import { gunzipSync } from 'node:zlib'
 import { compare } from './compare.ts'
-import type { Anonymous } from './judge.ts'
+import type { Anonymous, Bots } from './judge.ts'
 import { DEFAULTS, recompute, type Settings } from './recompute.ts'
 
 export { compare, writeExpected } from './compare.ts'
@@ -57,15 +59,18 @@ function parseArguments(argv: readonly string[]): Arguments {
       input: { type: 'string' },
       out: { type: 'string' },
       anonymous: { type: 'string', default: DEFAULTS.anonymous },
+      bots: { type: 'string', default: DEFAULTS.bots },
       'lateness-ms': { type: 'string', default: String(DEFAULTS.latenessMs) },
       forget: { type: 'boolean', default: DEFAULTS.forget },
     },
   })
   if (values.input === undefined || values.out === undefined) throw new Error('--input and --out are needed')
   if (values.anonymous !== 'reject' && values.anonymous !== 'accept') throw new Error('--anonymous is reject or accept')
+  if (!['count', 'mark', 'drop'].includes(values.bots)) throw new Error('--bots is count, mark or drop')
   if (!/^\d{1,15}$/.test(values['lateness-ms'])) throw new Error('--lateness-ms is a whole number')
   const anonymous: Anonymous = values.anonymous
-  const settings = { anonymous, latenessMs: Number(values['lateness-ms']), forget: values.forget }
+  const bots = values.bots as Bots
+  const settings = { anonymous, bots, latenessMs: Number(values['lateness-ms']), forget: values.forget }
   return { input: values.input, out: values.out, settings }
 }
 

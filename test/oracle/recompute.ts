@@ -6,7 +6,7 @@
 // Not here: attribution, labels, scores. Resolution of clicks to users has its place in `userOf`.
 
 import assert from 'node:assert'
-import { type Anonymous, type DeadLetter, type Event, judge } from './judge.ts'
+import { type Anonymous, type Bots, type DeadLetter, type Event, judge } from './judge.ts'
 import { readLines } from './read-lines.ts'
 
 const DAY_MS = 86_400_000
@@ -17,13 +17,14 @@ const PANES_PER_HOUR = 60
 
 export interface Settings {
   readonly anonymous: Anonymous
+  readonly bots: Bots
   readonly latenessMs: number
   /** true: an accepted event is forgotten once W passes max(event_time, W at arrival) + horizon (protocol section 11);
    *  false: never, contract.md section 2 to the letter. They differ only for twins that come late by more than that. */
   readonly forget: boolean
 }
 
-export const DEFAULTS: Settings = { anonymous: 'reject', latenessMs: 600_000, forget: false }
+export const DEFAULTS: Settings = { anonymous: 'reject', bots: 'count', latenessMs: 600_000, forget: false }
 
 export interface Summary {
   readonly read: number
@@ -69,8 +70,10 @@ export function recompute(file: Buffer, settings: Settings = DEFAULTS): Expected
     late: records.filter(({ isLate }) => isLate).length,
     as_of: asOf,
   }
+  // Marked or dropped: both stay out of the features that are here.
+  const counts = ({ event }: Record) => settings.bots === 'count' || !event.isBot
   assert.equal(summary.read, summary.accepted + summary.duplicates + summary.dead_letters)
-  return { summary, features: asOf === null ? [] : pageViewsLastHour(accepted, asOf), deadLetters }
+  return { summary, features: asOf === null ? [] : pageViewsLastHour(accepted.filter(counts), asOf), deadLetters }
 }
 
 function readRecords(file: Buffer, settings: Settings): { records: Record[]; deadLetters: DeadLetter[] } {

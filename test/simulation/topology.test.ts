@@ -89,6 +89,7 @@ describe.each(INPUTS)('input %i', (input) => {
     const { counts, features, outputs } = await runTopology(run)
     const naive = recompute(Buffer.from(`${eventLines(input, LINES).join('\n')}\n`), {
       anonymous: ANONYMOUS,
+      bots: 'count',
       latenessMs: LATENESS_MS,
       forget: false,
     })
