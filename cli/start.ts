@@ -4,10 +4,8 @@
 // ST2: it ends in this order: the traffic, what is on its way, the last view (also as JSON), the node. So what was shown last
 //      is all that the log holds, and test/oracle/shown.ts computes it again from there.
 // ST3: everything that it shows it asks of the node's front door, as anybody could.
-// The view is cli/live-view.ts.
+// The view is cli/live-view.ts, the traffic cli/traffic-process.ts.
 
-import { type ChildProcess, spawn } from 'node:child_process'
-import { once } from 'node:events'
 import { existsSync } from 'node:fs'
 import { rm, writeFile } from 'node:fs/promises'
 import { createServer } from 'node:net'
@@ -22,18 +20,13 @@ import { Interrupted } from './early-end.ts'
 import { countsOf, LiveView, lookAt, type Seen } from './live-view.ts'
 import { runNode } from './node-command.ts'
 import { LOG_BYTES_DEFAULT, NODE_CONFIG_DEFAULT, THREADS_DEFAULT, wholeNumber } from './settings.ts'
+import { TrafficProcess } from './traffic-process.ts'
 
 const HTTP_PORT_DEFAULT = 8080
 /** Ports that are tried when the first is taken: who has more servers than that says which one is free. */
 const PORTS_TRIED = 20
 const NAMESPACE = 'holdfast'
 const PARTITIONS = 2
-/** Seconds of the generated world in one of ours: its four weeks last an hour and a bit. */
-const SPEED = 600
-/** Events a second: enough that counts are seen to rise, little for any laptop. */
-const RATE = 300
-/** Seconds of traffic: that hour; the node goes on after it. */
-const TRAFFIC_S = 3_600
 /** Milliseconds between looks. */
 const LOOK_MS = 1_000
 /** Milliseconds in which the last records become readable, at most: less than a person waits after Ctrl-C. */
@@ -91,7 +84,7 @@ class Show {
   readonly #dataDir: string
   readonly #client: HoldfastClient
   readonly #view: LiveView
-  readonly #traffic: ChildProcess
+  readonly #traffic: TrafficProcess
   readonly #ended = new AbortController()
   readonly #looking: Promise<void>
 
@@ -99,10 +92,7 @@ class Show {
     this.#dataDir = dataDir
     this.#client = new HoldfastClient({ url })
     this.#view = new LiveView(url, process.stdout)
-    this.#traffic = sendTraffic(url)
-    this.#traffic.once('exit', () => {
-      if (!this.#ended.signal.aborted) this.say('the generated traffic has ended; the node goes on')
-    })
+    this.#traffic = new TrafficProcess({ url, say: (line) => this.say(line) })
     say(`look at it in a browser: ${url}/`)
     this.#looking = this.#lookOn()
   }
@@ -124,14 +114,10 @@ class Show {
     this.#view.leave(last)
   }
 
-  /** Ends the traffic and the view; nothing runs then. By its pid; it may have had the same Ctrl-C. */
+  /** Ends the traffic and the view; nothing runs then. */
   async close(): Promise<void> {
     this.#ended.abort()
-    const { exitCode, signalCode } = this.#traffic
-    if (exitCode !== null || signalCode !== null) return
-    const exit = once(this.#traffic, 'exit')
-    this.#traffic.kill('SIGTERM')
-    await exit
+    await this.#traffic.stop()
   }
 
   async #lookOn(): Promise<void> {
@@ -169,13 +155,6 @@ function numbersOf({ status, tops }: Seen): object {
     values: values.map(({ key, value, snapshot }) => ({ key, value, at: snapshots[snapshot]!.at })),
   }))
   return { events: countsOf(status), tops: lists }
-}
-
-function sendTraffic(url: string): ChildProcess {
-  const pace = ['--speed', String(SPEED), '--rate', String(RATE), '--duration', String(TRAFFIC_S)]
-  const command = [join(import.meta.dirname, 'main.ts'), 'generate', '--world', '--url', url, ...pace]
-  // What it says of its progress the view says better; what goes wrong is said when it ends.
-  return spawn(process.execPath, command, { stdio: ['ignore', 'ignore', 'ignore'] })
 }
 
 /** ST1. Of another directory only what is a node's is removed. */

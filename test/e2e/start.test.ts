@@ -7,6 +7,8 @@ import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { HoldfastClient } from '../../client/holdfast.ts'
+import { connectLog } from '../../log/nats-log.ts'
+import { startNatsServer } from '../../log/nats-supervisor.ts'
 import { type Ended, holdfast, leftoversOf, PROJECT_DIR, Running, workDirectory } from './command.ts'
 
 /** Enough that every list has its length, and some are duplicates: two seconds of traffic. */
@@ -94,6 +96,20 @@ describe('npm start', () => {
       `page ${second.key} at ${second.at}: shown ${second.value + 1}, the log says ${second.value}`,
     )
     expect(output).toContain(`page ${first.key} with ${first.value}: not shown`)
+  })
+
+  it('a log that was trimmed is not computed again from half of it', async () => {
+    const server = await startNatsServer({ storeDir: join(dataDir, 'nats'), mappings: {} })
+    const log = await connectLog({ servers: server.url, name: 'test' })
+    await log.trim('holdfast_user-1_1', 3)
+    await log.close()
+    await server.stop()
+    expect(recomputed()).toEqual({
+      ...{
+        status: 2,
+        output: expect.stringMatching(/^shown: holdfast_user-1_1 was trimmed: its first 2 messages are gone/),
+      },
+    })
   })
 
   it('says which port it took instead of one that is taken; ends by itself; begins with nothing', async () => {
