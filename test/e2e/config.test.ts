@@ -1,9 +1,10 @@
 // A configuration that changes while a node runs, and namespaces as tenants: real nodes, one nats-server, the command line.
+// Each test has namespaces of its own, and they run side by side: most of their time is waiting for processes to start.
 
 import { writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
-import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest'
+import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { WAITING_MAX } from '../../cli/config-command.ts'
 import { NODE_CONFIG_DEFAULT, type NodeConfig, nodeConfigOf } from '../../cli/settings.ts'
 import { connectLog, type NatsLog } from '../../log/nats-log.ts'
@@ -29,18 +30,16 @@ beforeAll(async () => {
   const mapping = (ns: string) => ({ [`${ns}.in.*`]: `${ns}.user-1.{{partition(${PARTITIONS},1)}}.in` })
   nats = await startNatsServer({
     storeDir: at('nats'),
-    mappings: { ...mapping('one'), ...mapping('two') },
+    mappings: Object.assign({}, ...['one', 'later', 'first', 'second'].map(mapping)),
     onEvent: () => {},
   })
   log = await connectLog({ servers: nats.url, name: 'test' })
 })
-afterEach(async () => {
-  for (const node of nodes.splice(0)) {
+afterAll(async () => {
+  for (const node of nodes) {
     node.kill('SIGKILL')
     await node.ended
   }
-})
-afterAll(async () => {
   await log.close()
   await nats.stop()
   await work[Symbol.asyncDispose]()
@@ -105,14 +104,14 @@ const allUnder = (url: string, hash: string): Promise<void> =>
 
 const hashIn = (stdout: string): string => /configuration:? ([0-9a-f]{16})/.exec(stdout)![1]!
 
-describe('a configuration', () => {
+describe('a configuration', { concurrent: true }, () => {
   it('changes under a running node: tasks, reads and the front door; a kill half way is made whole', async () => {
     const accept = await configFile('accept.json', {
       anonymous: 'accept',
       http: { corsOrigins: ['https://shop.example'] },
     })
     const reject = await configFile('reject.json', { latenessMs: 5_000 })
-    const { url } = await start('one')
+    const { url, process: first } = await start('one')
     const [before] = await configsOf(url)
     const nobody = { user_id: undefined }
     expect((await post(url, event('a1', nobody))).status).toBe(400)
@@ -135,13 +134,14 @@ describe('a configuration', () => {
     expect(taken).toMatchObject({ status: 200, json: { taken: 1 } })
     const read = await get(url, `/v1/features/page_views_1h/page/home?wait=${taken.json.events[0].position}`)
     expect(read.json).toMatchObject({ value: 1, config: hash })
-    expect(await holdfast(['config', 'diff', accept, ...over('one')])).toMatchObject({ code: 0, stdout: 'equal\n' })
-    const again = await holdfast(['config', 'apply', accept, ...over('one')])
+    const twice = ['diff', 'apply'].map((what) => holdfast(['config', what, accept, ...over('one')]))
+    const [diff, again] = await Promise.all(twice)
+    expect(diff).toMatchObject({ code: 0, stdout: 'equal\n' })
     expect(again).toMatchObject({ code: 0, stdout: expect.stringMatching(/^no change: .*activation 2: /) })
 
     // K12: it ends when the record is in some streams and not in others.
-    nodes[0]!.kill('SIGTERM')
-    await nodes[0]!.ended
+    first.kill('SIGTERM')
+    await first.ended
     const killed = await start('one', [], { HOLDFAST_KILL: 'K12:2' })
     const other = hashIn((await holdfast(['config', 'apply', reject, ...over('one')])).stdout)
     await killed.process.ended
@@ -160,24 +160,37 @@ describe('a configuration', () => {
   }, 45_000)
 
   it('holds from the time that is asked for, and not before; only so many may wait', async () => {
-    const { url } = await start('one')
-    const registry = new ConfigRegistry(log, 'one')
+    const { url } = await start('later')
+    const registry = new ConfigRegistry(log, 'later')
     const now = (await registry.newest())!
     const later = await configFile('later.json', { latenessMs: 7_000 })
     const from = new Date(Date.now() + 3_600_000).toISOString()
-    const applied = await holdfast(['config', 'apply', later, '--from', from, ...over('one')])
+    const applied = await holdfast(['config', 'apply', later, '--from', from, ...over('later')])
     expect(applied.stdout).toContain(`from ${from}`)
-    await sleep(1_500)
+    // Every task has read it, and what is applied after it is under the one before.
+    const hashLater = hashIn(applied.stdout)
+    for (const task of ['user-1.0', 'user-1.1', 'pages.0', 'pages.1']) {
+      const stream = `later_${task.replace('.', '_')}`
+      await until(async () => {
+        const last = await log.lastOnSubject(stream, `later.${task}.ctl`)
+        return Buffer.from(last?.payload ?? [])
+          .toString()
+          .includes(hashLater)
+      }, `${task} has it`)
+    }
+    const taken = await post(url, event('l1'))
+    const read = await get(url, `/v1/features/page_views_1h/page/home?wait=${taken.json.events[0].position}`)
+    expect(read.json).toMatchObject({ value: 1, config: now.hash })
     expect(new Set(await configsOf(url))).toEqual(new Set([now.hash]))
     for (let i = 1; i < WAITING_MAX; i++) {
       const body = { ...NODE_CONFIG_DEFAULT, latenessMs: 7_000 + i } as NodeConfig
       await registry.append(body, Date.now() + 3_600_000 + i, await registry.newest())
     }
     const oneMore = await configFile('more.json', { latenessMs: 8_000 })
-    expect(await holdfast(['config', 'apply', oneMore, '--from', from, ...over('one')])).toMatchObject({
+    expect(await holdfast(['config', 'apply', oneMore, '--from', from, ...over('later')])).toMatchObject({
       ...{ code: 1, stderr: expect.stringMatching(/7 configurations wait/) },
     })
-    const hash = hashIn((await holdfast(['config', 'apply', oneMore, ...over('one')])).stdout)
+    const hash = hashIn((await holdfast(['config', 'apply', oneMore, ...over('later')])).stdout)
     await allUnder(url, hash)
     // All tasks have read them all: the registry keeps the newest.
     await until(async () => (await registry.all()).length === ACTIVATIONS_KEPT, 'older activations are forgotten')
@@ -192,28 +205,30 @@ describe('a configuration', () => {
     const large = { http: { pixels: Object.fromEntries(Array.from({ length: 30_000 }, (_, i) => [`p${i}`, 'a'])) } }
     expect(() => nodeConfigOf(large, 'f')).toThrow(`at most ${CONFIG_BYTES_MAX}`)
     const bad = await configFile('bad.json', { latenesMs: 1 })
-    expect(await holdfast(['config', 'check', bad])).toMatchObject({
-      code: 2,
-      stderr: expect.stringContaining('"latenesMs"'),
-    })
-    expect(await holdfast(['config', 'diff', await configFile('good.json', {}), ...over('none')])).toMatchObject({
-      ...{ code: 2, stderr: expect.stringContaining('no node has run in it') },
-    })
+    const good = await configFile('good.json', {})
+    const asked = [
+      ['check', bad],
+      ['diff', good, ...over('none')],
+    ].map((args) => holdfast(['config', ...args]))
+    expect(await Promise.all(asked)).toMatchObject([
+      { code: 2, stderr: expect.stringContaining('"latenesMs"') },
+      { code: 2, stderr: expect.stringContaining('no node has run in it') },
+    ])
   })
 })
 
-it('two namespaces on one server are two tenants: tokens, quotas, keys', async () => {
-  const [one, two] = [newToken(['read', 'write', 'metrics'], 'one'), newToken(['read', 'write', 'metrics'], 'two')]
+it.concurrent('two namespaces on one server are two tenants: tokens, quotas, keys', async () => {
+  const [one, two] = [newToken(['read', 'write', 'metrics'], 'first'), newToken(['read', 'write', 'metrics'], 'second')]
   await writeFile(at('tokens'), `${one.line}\n${two.line}\n`, { mode: 0o600 })
   const tokens = ['--token-file', at('tokens')]
   const quotas = await configFile('quotas.json', { quotas: { eventsPerS: 5, readKeysPerS: 3 } })
-  const [{ url: first }, { url: second }] = await Promise.all([start('one', tokens), start('two', tokens)])
+  const [{ url: first }, { url: second }] = await Promise.all([start('first', tokens), start('second', tokens)])
   expect((await post(first, event('t1'), two.token)).status).toBe(403)
   expect((await get(second, '/v1/features', one.token)).status).toBe(403)
-  await holdfast(['config', 'apply', quotas, ...over('one')])
+  await holdfast(['config', 'apply', quotas, ...over('first')])
   const batch = Array.from({ length: 5 }, (_, i) => event(`q${i}`))
   await until(async () => (await post(first, batch, one.token)).status === 429, 'the quota holds')
-  const before = (await log.streamState('one_user-1_0'))!.lastSeq + (await log.streamState('one_user-1_1'))!.lastSeq
+  const before = (await log.streamState('first_user-1_0'))!.lastSeq + (await log.streamState('first_user-1_1'))!.lastSeq
   const refused = await post(first, batch, one.token)
   expect(refused).toMatchObject({ status: 429, retryAfter: '1', json: { error: { code: 'OVER_QUOTA' } } })
   const keys = Array.from({ length: 10 }, (_, i) => `k${i}`)
@@ -235,7 +250,7 @@ it('two namespaces on one server are two tenants: tokens, quotas, keys', async (
   expect(await readKeys(second, two.token)).toBe(200)
   const metrics = await (await fetch(`${first}/metrics`, { headers: { authorization: `Bearer ${one.token}` } })).text()
   expect(metrics).toMatch(/holdfast_quota_refused_total\{quota="events"\} [1-9]/)
-  const after = (await log.streamState('one_user-1_0'))!.lastSeq + (await log.streamState('one_user-1_1'))!.lastSeq
+  const after = (await log.streamState('first_user-1_0'))!.lastSeq + (await log.streamState('first_user-1_1'))!.lastSeq
   // Nothing of what was refused is in the log; ticks are.
   expect(after - before).toBeLessThan(batch.length)
 }, 30_000)
