@@ -14,8 +14,9 @@ const INTERVAL_MS = { min: 100, default: 1_000, max: 60_000 }
 const CLEAR_SCREEN = '\x1b[H\x1b[J'
 
 const HELP = `
-BEHIND: messages of its stream that a task has not read.  LAG: how long the oldest message that is not readable yet has been
-in the stream.  P99: of 100 messages of the last minute 99 were readable so long after their stream had them.`
+BEHIND: messages of its stream that a task has not read. Not records: a client's message does not say how many events it has,
+so they are known once it is read.  LAG: how long the oldest message that is not readable yet has been in the stream.
+P99: of 100 messages of the last minute 99 were readable so long after their stream had them.`
 
 interface TopOptions extends NodeChoice {
   /** Milliseconds. */
