@@ -76,10 +76,12 @@ export function featureGroup(group: FeatureGroup): Operator<Event, Event> {
   function apply(record: KeyRecord, { value: event, watermark }: Rec<Event>, ctx: OperatorContext): void {
     const inputs = inputsOf.get(event.type)!(event)
     record.tiles = settled(record.tiles, specs, ladder, watermark)
-    const added: (PartState | undefined)[] = specs.map((spec, i) => partOf(spec, inputs[i], event.time))
+    const added: (PartState | undefined)[] = specs.map((spec, i) => partOf(spec, inputs[i]))
     const place = placeOf(ladder, event.time, watermark)
-    if (place === null) ctx.count('features_expired')
-    else if (added.some((part) => part !== undefined)) addToTiles(record.tiles, specs, place, added)
+    if (added.some((part) => part !== undefined)) {
+      if (place === null) ctx.count('features_expired')
+      else addToTiles(record.tiles, specs, place, added)
+    }
     lists.forEach((list, i) => {
       const value = inputs[specs.length + i]
       keepNewest(record.lists[i]!, list, value, event, watermark - ladder.lookbackMs)

@@ -11,13 +11,12 @@ import { addId, type IdSet, joinIds, newIdSet, readIds, writeIds } from './sketc
 /** `scale`: units of one, such as 10^6 for money. */
 export type PartSpec =
   | { readonly kind: 'count' }
-  | { readonly kind: 'sum' | 'squares' | 'least' | 'greatest'; readonly scale: number }
+  /** `values`: how many numbers there are that the others take. */
+  | { readonly kind: 'values' | 'sum' | 'squares' | 'least' | 'greatest'; readonly scale: number }
   /** Different texts. */
   | { readonly kind: 'distinct' }
   /** Texts with how often each came. */
   | { readonly kind: 'tally' }
-  /** The highest event time, milliseconds. */
-  | { readonly kind: 'latest' }
 
 /** How often each of some ids came: of those of a part the TALLY_IDS_MAX with the lowest hashes, and those exactly. */
 export type Tally = Map<string, number>
@@ -33,19 +32,19 @@ export function scaled(x: number, scale: number): number | undefined {
 }
 
 /** The part of one event; undefined where it adds nothing. `input`: for `count` true, else what is aggregated. */
-export function partOf(spec: PartSpec, input: Maybe, time: number): PartState | undefined {
+export function partOf(spec: PartSpec, input: Maybe): PartState | undefined {
   switch (spec.kind) {
     case 'count':
       return input === true ? 1 : undefined
-    case 'latest':
-      return input === true ? time : undefined
     case 'distinct':
     case 'tally':
       if (typeof input !== 'string') return undefined
       return spec.kind === 'tally' ? new Map([[input, 1]]) : oneId(input)
     default: {
       const units = typeof input === 'number' ? scaled(input, spec.scale) : undefined
-      return spec.kind === 'squares' && units !== undefined ? multiplyExact(units, units) : units
+      if (units === undefined) return undefined
+      if (spec.kind === 'values') return 1
+      return spec.kind === 'squares' ? multiplyExact(units, units) : units
     }
   }
 }
@@ -54,13 +53,13 @@ export function partOf(spec: PartSpec, input: Maybe, time: number): PartState | 
 export function joined(spec: PartSpec, to: PartState, from: PartState): PartState {
   switch (spec.kind) {
     case 'count':
+    case 'values':
     case 'sum':
     case 'squares':
       return addExact(to as Exact, from as Exact)
     case 'least':
       return (from as number) < (to as number) ? from : to
     case 'greatest':
-    case 'latest':
       return (from as number) > (to as number) ? from : to
     case 'distinct':
       joinIds(to as IdSet, from as IdSet)

@@ -53,7 +53,7 @@ export function ladderOf(windows: readonly TileWindow[], lookbackMs: number): La
 
 /** The longest that an event is kept after the watermark passed it, milliseconds. */
 export function keptMs({ levels, lookbackMs }: Ladder): number {
-  const { paneMs, reachMs } = levels.at(-1)!
+  const { paneMs, reachMs } = levels.at(-1) ?? { paneMs: 0, reachMs: 0 }
   return reachMs + paneMs + lookbackMs
 }
 

@@ -1,0 +1,278 @@
+// From all declarations together to what runs: per stage the groups of keys that are kept, and for each feature how it is read.
+// CP1: a rule changes what it costs and never a value: the property test compares with a naive interpreter, whole and with each
+//      rule off (test/features/).
+// CP2: the plan is canonical: the same declarations in any order, or said in another way, give the same groups.
+// CP3: each rule counts how often it applied; `holdfast explain` prints that.
+
+import stringify from 'fast-json-stable-stringify'
+import { assert } from '../../log/errors.ts'
+import type { EventType } from '../../operators/event.ts'
+import { canonical, type Expression, featuresIn } from '../../operators/expression.ts'
+import type { FeatureGroup, GroupList, GroupPart } from '../../operators/feature-group.ts'
+import type { Reading } from '../../operators/feature-values.ts'
+import type { PartSpec } from '../../operators/parts.ts'
+import { ladderOf, type TileWindow } from '../../operators/tiles.ts'
+import {
+  checkDeclarations,
+  type Declarations,
+  type EntityDeclaration,
+  type FeatureDeclaration,
+  type FeatureType,
+  featureId,
+  isDerived,
+  isWindowed,
+  type LatestFeature,
+  namesOf,
+  paneMsOf,
+  type WindowedFeature,
+  windowMsOf,
+} from './declaration.ts'
+
+/** What the compiler may do; each can be left out, to see what it brings. */
+export const RULES = {
+  share: 'equal parts of several features are kept once',
+  windows: 'all windows of an aggregate share their tiles',
+  decompose: 'averages and variances are kept as sums and counts that others may share',
+  fuse: 'everything about one key is one record: one read and one write for an event',
+  prune: 'what nothing reads is not kept',
+} as const
+export type RuleName = keyof typeof RULES
+export type Firings = Readonly<Record<RuleName, number>>
+
+/** One feature, as it is read. `derived`: an expression over ids of features of the same entity. */
+export interface CompiledFeature {
+  readonly id: string
+  readonly entity: string
+  readonly name: string
+  readonly type: FeatureType
+  readonly declaration: FeatureDeclaration
+  readonly how:
+    | { readonly kind: 'kept'; readonly group: number; readonly reading: Reading }
+    | { readonly kind: 'derived'; readonly expression: Expression }
+}
+
+export interface CompiledGroup {
+  readonly entity: EntityDeclaration
+  readonly group: FeatureGroup
+}
+
+export interface CompiledFeatures {
+  readonly groups: readonly CompiledGroup[]
+  readonly features: readonly CompiledFeature[]
+  readonly firings: Firings
+}
+
+export interface CompileOptions {
+  /** Rules that are not used. */
+  readonly without?: readonly RuleName[]
+  /** Ids of the features that somebody reads; not given: all. */
+  readonly served?: readonly string[]
+}
+
+/** How long before the watermark a window can still be asked for: reads of the last hour's past, and late touches. */
+const LOOKBACK_MS = 3_600_000
+
+/** Compiles declarations. Throws USAGE where one has no meaning. */
+export function compileFeatures(declarations: Declarations, options: CompileOptions = {}): CompiledFeatures {
+  const types = checkDeclarations(declarations)
+  const rules = new Rules(options.without ?? [])
+  const wanted = wantedBy(declarations.features, options.served, rules)
+  const builders = new Map<string, GroupBuilder>()
+  const features: CompiledFeature[] = []
+  for (const declaration of declarations.features) {
+    for (const [i, name] of namesOf(declaration).entries()) {
+      const id = featureId(declaration.entity, name)
+      if (!wanted.has(id)) continue
+      const of = { id, entity: declaration.entity, name, type: types.get(id)!, declaration }
+      if (isDerived(declaration)) {
+        features.push({ ...of, how: { kind: 'derived', expression: canonical(declaration.derive) } })
+        continue
+      }
+      // One record for all that is known of a key, or, without that rule, one for each feature.
+      const place = rules.uses('fuse') ? declaration.entity : id
+      const builder = builders.get(place) ?? new GroupBuilder(builders.size, rules)
+      if (builders.has(place)) rules.fired('fuse')
+      builders.set(place, builder)
+      const reading = isWindowed(declaration)
+        ? builder.windowed(declaration, windowOfName(declaration, i), id)
+        : builder.latest(declaration, id)
+      features.push({ ...of, how: { kind: 'kept', group: builder.index, reading } })
+    }
+  }
+  const groups = [...builders].map(([place, builder]) => {
+    const name = place.split('.')[0]!
+    const entity = declarations.entities.find((other) => other.name === name)
+    assert(entity !== undefined, 'declarations are checked')
+    return { entity, ...builder.done(entity) }
+  })
+  return { groups, features: features.map((feature) => inOrder(feature, groups)), firings: rules.firings }
+}
+
+/** CP2. A feature with the places of its parts in the finished group. */
+function inOrder(feature: CompiledFeature, groups: readonly Numbered[]): CompiledFeature {
+  if (feature.how.kind === 'derived') return feature
+  const { group, reading } = feature.how
+  const { partPlaces, listPlaces } = groups[group]!
+  const places = { part: partPlaces, sum: partPlaces, count: partPlaces, squares: partPlaces, list: listPlaces }
+  const moved = Object.entries(reading).map(([name, value]) =>
+    name in places ? [name, places[name as keyof typeof places][value as number]] : [name, value],
+  )
+  return { ...feature, how: { kind: 'kept', group, reading: Object.fromEntries(moved) as Reading } }
+}
+
+/** Where each part and list went, by the order in which they were added. */
+interface Numbered {
+  readonly partPlaces: readonly number[]
+  readonly listPlaces: readonly number[]
+}
+
+function windowOfName({ windows }: WindowedFeature, index: number): TileWindow {
+  const lengthMs = windowMsOf(windows[index]!)
+  return { lengthMs, paneMs: paneMsOf(lengthMs) }
+}
+
+/** Ids of what is served, and of what that is derived of. */
+function wantedBy(
+  features: readonly FeatureDeclaration[],
+  served: readonly string[] | undefined,
+  rules: Rules,
+): ReadonlySet<string> {
+  const ids = features.flatMap((feature) => namesOf(feature).map((name) => featureId(feature.entity, name)))
+  if (served === undefined || !rules.uses('prune')) return new Set(ids)
+  const wanted = new Set(served)
+  // Whatever a feature is derived of was declared before it.
+  for (const feature of [...features].reverse()) {
+    if (!isDerived(feature) || !wanted.has(featureId(feature.entity, feature.name))) continue
+    for (const id of featuresIn(feature.derive)) wanted.add(id)
+  }
+  for (const id of ids) if (!wanted.has(id)) rules.fired('prune')
+  return wanted
+}
+
+class Rules {
+  readonly #without: ReadonlySet<RuleName>
+  readonly #fired = new Map<RuleName, number>()
+
+  constructor(without: readonly RuleName[]) {
+    this.#without = new Set(without)
+  }
+
+  uses(rule: RuleName): boolean {
+    return !this.#without.has(rule)
+  }
+
+  fired(rule: RuleName): void {
+    this.#fired.set(rule, (this.#fired.get(rule) ?? 0) + 1)
+  }
+
+  get firings(): Firings {
+    const names = Object.keys(RULES) as RuleName[]
+    return Object.fromEntries(names.map((rule) => [rule, this.#fired.get(rule) ?? 0])) as Firings
+  }
+}
+
+/** A part or list while features are still being added: equal ones are one, under the text of their canonical form. */
+interface Kept<T> {
+  readonly value: T
+  readonly text: string
+  readonly index: number
+}
+
+/** Gathers what is kept for the keys of one entity. */
+class GroupBuilder {
+  readonly index: number
+  readonly #rules: Rules
+  readonly #parts = new Map<string, Kept<GroupPart> & { readonly window: TileWindow }>()
+  readonly #lists = new Map<string, Kept<GroupList>>()
+  readonly #windows: TileWindow[] = []
+
+  constructor(index: number, rules: Rules) {
+    this.index = index
+    this.#rules = rules
+  }
+
+  windowed({ events, aggregate }: WindowedFeature, window: TileWindow, id: string): Reading {
+    this.#windows.push(window)
+    const { fn } = aggregate
+    const of = 'of' in aggregate ? canonical(aggregate.of) : null
+    const add = (spec: PartSpec, what: Expression | null, own = false): number =>
+      this.#addPart({ spec, ...selectionOf(events), of: what }, window, own ? id : null)
+    if (fn === 'count') return { fn, part: add({ kind: 'count' }, null), window }
+    if (fn === 'distinct') return { fn, part: add({ kind: 'distinct' }, of), window }
+    if (fn === 'top') return { fn, part: add({ kind: 'tally' }, of), window, length: aggregate.length }
+    const { scale } = aggregate
+    if (fn === 'sum' || fn === 'least' || fn === 'greatest')
+      return { fn, part: add({ kind: fn, scale }, of), window, scale }
+    const own = !this.#rules.uses('decompose')
+    if (!own) this.#rules.fired('decompose')
+    const sum = add({ kind: 'sum', scale }, of, own)
+    const count = add({ kind: 'values', scale }, of, own)
+    if (fn === 'average') return { fn, sum, count, window, scale }
+    return { fn, sum, count, squares: add({ kind: 'squares', scale }, of, own), window, scale }
+  }
+
+  latest({ events, aggregate, within }: LatestFeature, id: string): Reading {
+    const withinMs = windowMsOf(within)
+    const length = aggregate.fn === 'last_ids' ? aggregate.length : 1
+    const of: Expression = 'of' in aggregate ? canonical(aggregate.of) : { constant: 0 }
+    const list = this.#addList({ ...selectionOf(events), of, length, keptMs: withinMs }, id)
+    return aggregate.fn === 'last_ids'
+      ? { fn: aggregate.fn, list, withinMs, length }
+      : { fn: aggregate.fn, list, withinMs }
+  }
+
+  #addPart(value: GroupPart, window: TileWindow, owner: string | null): number {
+    const shared = this.#rules.uses('share') ? owner : `${this.#parts.size}`
+    const own = this.#rules.uses('windows') ? null : window
+    const text = stringify([value, shared, own])
+    const known = this.#parts.get(text)
+    if (known !== undefined) {
+      this.#rules.fired(stringify(known.window) === stringify(window) ? 'share' : 'windows')
+      return known.index
+    }
+    const index = this.#parts.size
+    this.#parts.set(text, { value, text, index, window })
+    return index
+  }
+
+  #addList(value: GroupList, id: string): number {
+    const text = stringify([value, this.#rules.uses('share') ? null : id])
+    const known = this.#lists.get(text)
+    if (known !== undefined) {
+      this.#rules.fired('share')
+      return known.index
+    }
+    const index = this.#lists.size
+    this.#lists.set(text, { value, text, index })
+    return index
+  }
+
+  done({ name, key }: EntityDeclaration): Numbered & { readonly group: FeatureGroup } {
+    const fields = key.map((field): Expression => ({ field, as: 'text' }))
+    const [parts, lists] = [byText(this.#parts), byText(this.#lists)]
+    const group = {
+      entity: name,
+      key: fields.length === 1 ? fields[0]! : { op: 'cross' as const, args: fields },
+      ladder: ladderOf(this.#windows, LOOKBACK_MS),
+      parts: parts.map(({ value }) => value),
+      lists: lists.map(({ value }) => value),
+    }
+    return { group, partPlaces: placesOf(parts), listPlaces: placesOf(lists) }
+  }
+}
+
+function byText<K extends Kept<unknown>>(kept: ReadonlyMap<string, K>): K[] {
+  return [...kept.values()].sort((a, b) => (a.text < b.text ? -1 : 1))
+}
+
+function placesOf(sorted: readonly Kept<unknown>[]): number[] {
+  const places: number[] = []
+  sorted.forEach(({ index }, place) => {
+    places[index] = place
+  })
+  return places
+}
+
+function selectionOf({ types, where }: WindowedFeature['events']): { types: EventType[]; where: Expression | null } {
+  return { types: [...new Set(types)].sort(), where: where === undefined ? null : canonical(where) }
+}
