@@ -70,24 +70,33 @@ async function withAdvice(error: unknown, client: HoldfastClient): Promise<unkno
 export function queryText({
   feature,
   entity,
+  type,
   window_ms,
   mode,
   pane_ms,
   values,
   snapshots,
 }: ReadFeaturesAnswer): string {
-  const exactness = mode === 'exact' ? 'exact' : `panes of ${pane_ms / 1_000} s`
+  const window = window_ms === null ? type : `${type} · window ${window_ms / 1_000} s`
+  const exactness = pane_ms === null ? '' : mode === 'exact' ? ' · exact' : ` · panes of ${pane_ms / 1_000} s`
   return `${[
-    `${feature} by ${entity} · window ${window_ms / 1_000} s · ${exactness}`,
+    `${feature} by ${entity} · ${window}${exactness}`,
     ...tableLines(
       ['KEY', 'VALUE'],
-      values.map(({ key, value }) => [key, value]),
+      values.map(({ key, value }) => [key, valueText(value)]),
     ),
     ...snapshots.map(
       ({ at, complete_through, applied_through, epoch }) =>
         `at ${timeText(at)} · complete through ${timeText(complete_through)} · applied through ${applied_through} · commit ${epoch}`,
     ),
   ].join('\n')}\n`
+}
+
+function valueText(value: ReadFeaturesAnswer['values'][number]['value']): string | number {
+  if (value === null) return 'absent'
+  return typeof value === 'object'
+    ? value.map((one) => (typeof one === 'string' ? one : one.join(' x '))).join(', ')
+    : value
 }
 
 function timeText(ms: number | null): string {

@@ -17,14 +17,15 @@ export interface ReadFeatureQuery {
 export interface ReadFeatureAnswer {
   readonly feature: string
   readonly entity: string
-  /** Length of the window, milliseconds. */
-  readonly window_ms: number
-  readonly mode: 'panes' | 'exact'
+  readonly type: 'float' | 'id' | 'id_list' | 'weighted_id_list'
+  /** Length of the window, milliseconds; null where there is none. */
+  readonly window_ms: number | null
+  readonly mode: 'panes' | 'exact' | null
   /** Length of a pane, milliseconds. */
-  readonly pane_ms: number
+  readonly pane_ms: number | null
   readonly key: string
-  /** The count in the window. 0 for a key that nobody has seen. */
-  readonly value: number
+  /** As type says; null: absent. A count is 0 for a key that nobody has seen. */
+  readonly value: number | string | readonly (string | readonly (string | number)[])[] | null
   /** The event time that the value is for; null where nothing has been applied yet. */
   readonly at: number | null
   /** Highest event time or tick that has been applied. */
@@ -54,16 +55,17 @@ export interface ReadFeaturesBody {
 export interface ReadFeaturesAnswer {
   readonly feature: string
   readonly entity: string
-  /** Length of the window, milliseconds. */
-  readonly window_ms: number
-  readonly mode: 'panes' | 'exact'
+  readonly type: 'float' | 'id' | 'id_list' | 'weighted_id_list'
+  /** Length of the window, milliseconds; null where there is none. */
+  readonly window_ms: number | null
+  readonly mode: 'panes' | 'exact' | null
   /** Length of a pane, milliseconds. */
-  readonly pane_ms: number
+  readonly pane_ms: number | null
   /** In the order of the keys. */
   readonly values: readonly {
     readonly key: string
-    /** The count in the window. 0 for a key that nobody has seen. */
-    readonly value: number
+    /** As type says; null: absent. A count is 0 for a key that nobody has seen. */
+    readonly value: number | string | readonly (string | readonly (string | number)[])[] | null
     /** Place in snapshots of the one that the value is from. */
     readonly snapshot: number
   }[]
@@ -92,15 +94,16 @@ export interface TopFeaturesQuery {
 export interface TopFeaturesAnswer {
   readonly feature: string
   readonly entity: string
-  /** Length of the window, milliseconds. */
-  readonly window_ms: number
-  readonly mode: 'panes' | 'exact'
+  readonly type: 'float' | 'id' | 'id_list' | 'weighted_id_list'
+  /** Length of the window, milliseconds; null where there is none. */
+  readonly window_ms: number | null
+  readonly mode: 'panes' | 'exact' | null
   /** Length of a pane, milliseconds. */
-  readonly pane_ms: number
+  readonly pane_ms: number | null
   /** The largest first. */
   readonly values: readonly {
     readonly key: string
-    /** The count in the window. 0 for a key that nobody has seen. */
+    /** The count in the window. */
     readonly value: number
     /** Place in snapshots of the one that the value is from. */
     readonly snapshot: number
@@ -130,11 +133,12 @@ export interface ListFeaturesAnswer {
   readonly features: readonly {
     readonly feature: string
     readonly entity: string
-    /** Length of the window, milliseconds. */
-    readonly window_ms: number
-    readonly mode: 'panes' | 'exact'
+    readonly type: 'float' | 'id' | 'id_list' | 'weighted_id_list'
+    /** Length of the window, milliseconds; null where there is none. */
+    readonly window_ms: number | null
+    readonly mode: 'panes' | 'exact' | null
     /** Length of a pane, milliseconds. */
-    readonly pane_ms: number
+    readonly pane_ms: number | null
   }[]
 }
 

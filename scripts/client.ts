@@ -24,7 +24,7 @@ import { type ClientOptions, segment, Transport } from './transport.ts'
 /** What of a JSON schema the API uses. */
 interface Schema {
   readonly type?: string | readonly string[]
-  readonly enum?: readonly string[]
+  readonly enum?: readonly (string | null)[]
   readonly properties?: Readonly<Record<string, Schema>>
   readonly required?: readonly string[]
   readonly items?: Schema
@@ -177,7 +177,12 @@ const SCALARS: Readonly<Record<string, string>> = {
 function typeOf(schema: Schema): string {
   const { type, items, properties, required = [] } = schema
   if (Array.isArray(type)) return type.map((one) => typeOf({ ...schema, type: one })).join(' | ')
-  if (schema.enum !== undefined) return schema.enum.map((value) => `'${value}'`).join(' | ')
+  if (type === 'null') return 'null'
+  if (schema.enum !== undefined)
+    return schema.enum
+      .filter((value) => value !== null)
+      .map((value) => `'${value}'`)
+      .join(' | ')
   if (type === 'array' && items !== undefined) return `readonly (${typeOf(items)})[]`
   if (type === 'object' && properties !== undefined)
     return objectOf(Object.entries(properties).map(([name, of]) => member(name, of, required.includes(name))))

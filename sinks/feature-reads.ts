@@ -2,6 +2,8 @@
 // FR1: every answer comes from one committed snapshot of a task, never from a part of a commit, and says which.
 // FR2: what cannot be answered is a value with its reason; a throw is a bug, or a node that is going down.
 
+import type { FeatureValue } from '../operators/feature-values.ts'
+
 /** A place in the log: a record of a stream and everything before it. As text `<stream>:<seq>.<index>`. */
 export interface LogPosition {
   readonly stream: string
@@ -23,9 +25,11 @@ export function parsePosition(text: string): LogPosition | null {
 export interface FeatureInfo {
   readonly feature: string
   readonly entity: string
-  readonly windowMs: number
-  readonly mode: 'panes' | 'exact'
-  readonly paneMs: number
+  readonly type: 'float' | 'id' | 'id_list' | 'weighted_id_list'
+  /** null: it has no window. */
+  readonly windowMs: number | null
+  readonly mode: 'panes' | 'exact' | null
+  readonly paneMs: number | null
 }
 
 /** What the snapshot knows that answered. Times in milliseconds of event time; null: none yet. */
@@ -56,9 +60,12 @@ export interface ReadAsk {
   readonly waitMs: number
 }
 
-export interface KeyRead {
+/** A value of a feature; null: absent. */
+export type ReadValue = FeatureValue | null
+
+export interface KeyRead<V = ReadValue> {
   readonly key: string
-  readonly value: number
+  readonly value: V
   /** The time it answers for; null where the task has applied nothing yet. */
   readonly at: number | null
   readonly facts: SnapshotFacts
@@ -87,7 +94,7 @@ export type TopOutcome =
       readonly kind: 'top'
       readonly info: FeatureInfo
       /** The largest first. */
-      readonly values: readonly KeyRead[]
+      readonly values: readonly KeyRead<number>[]
       /** Entries of the state that were looked at. */
       readonly scanned: number
       /** false: there are more entries than one scan looks at; then there may be larger values, and these may be too small. */

@@ -33,10 +33,9 @@ export function pointAnswer(outcome: ReadOutcome): Answer<PointAnswer> {
   if (outcome.kind !== 'read') return failureOf(outcome)
   const { info, values } = outcome
   const { key, value, at, facts } = values[0]!
-  const { feature, entity, windowMs, mode, paneMs } = info
   const { asOf, completeThrough, appliedThrough, epoch, config } = facts
   const body = {
-    ...{ feature, entity, key, value, window_ms: windowMs, mode, pane_ms: paneMs },
+    ...{ ...describeFeature(info), key, value },
     ...{ at, as_of: asOf, complete_through: completeThrough, applied_through: positionText(appliedThrough), epoch },
     config,
   }
@@ -46,27 +45,30 @@ export function pointAnswer(outcome: ReadOutcome): Answer<PointAnswer> {
 /** For several keys, in their order. */
 export function batchAnswer(outcome: ReadOutcome): Answer<BatchAnswer> {
   if (outcome.kind !== 'read') return failureOf(outcome)
-  const snapshots: KeyRead[] = []
-  const values = outcome.values.map((read) => {
+  return { status: 200, body: { ...describeFeature(outcome.info), ...valuesWithSnapshots(outcome.values) } }
+}
+
+/** RF1. */
+function valuesWithSnapshots<V>(reads: readonly KeyRead<V>[]) {
+  const snapshots: KeyRead<V>[] = []
+  const values = reads.map((read) => {
     const known = snapshots.findIndex(({ facts }) => isSame(facts, read.facts))
     const snapshot = known === -1 ? snapshots.push(read) - 1 : known
     return { key: read.key, value: read.value, snapshot }
   })
-  return { status: 200, body: { ...describeFeature(outcome.info), values, snapshots: snapshots.map(snapshotOf) } }
+  return { values, snapshots: snapshots.map(snapshotOf) }
 }
 
 /** For the largest. */
 export function topAnswer(outcome: TopOutcome): Answer<TopAnswer> {
   if (outcome.kind !== 'top') return failureOf(outcome)
   const { info, values, scanned, complete } = outcome
-  const said = batchAnswer({ kind: 'read', info, values })
-  if ('error' in said) return said
-  return { status: 200, body: { ...said.body, scanned, complete } }
+  return { status: 200, body: { ...describeFeature(info), ...valuesWithSnapshots(values), scanned, complete } }
 }
 
 /** A feature as JSON says it. */
-export function describeFeature({ feature, entity, windowMs, mode, paneMs }: FeatureInfo) {
-  return { feature, entity, window_ms: windowMs, mode, pane_ms: paneMs }
+export function describeFeature({ feature, entity, type, windowMs, mode, paneMs }: FeatureInfo) {
+  return { feature, entity, type, window_ms: windowMs, mode, pane_ms: paneMs }
 }
 
 export function refusalAnswer({ code, message, field }: Refusal): Failure {
@@ -124,7 +126,7 @@ function isSame(a: SnapshotFacts, b: SnapshotFacts): boolean {
   return a === b || (a.epoch === b.epoch && a.appliedThrough.stream === b.appliedThrough.stream)
 }
 
-function snapshotOf({ at, facts }: KeyRead): SnapshotOfAnswer {
+function snapshotOf({ at, facts }: KeyRead<unknown>): SnapshotOfAnswer {
   const { asOf, completeThrough, appliedThrough, epoch, config } = facts
   return {
     ...{ at, as_of: asOf, complete_through: completeThrough, applied_through: positionText(appliedThrough), epoch },

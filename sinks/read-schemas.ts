@@ -2,8 +2,9 @@
 // made from these.
 // Types with null are written as a list of types: the serializer takes those without the detour of a union.
 
-import { type Static, Type } from 'typebox'
+import { type Static, type TSchema, Type } from 'typebox'
 import { EVENT_TIME_MAX_MS, EVENT_TIME_MIN_MS, ID_BYTES_MAX } from '../operators/event.ts'
+import type { FeatureInfo, ReadValue } from './feature-reads.ts'
 
 /** Keys of one batch: their answer takes a few milliseconds of a task's thread, not more. */
 export const KEYS_MAX = 1_000
@@ -76,9 +77,10 @@ export const FeatureParams = Type.Object({ feature: Type.String(), entity: Type.
 const INFO = {
   feature: Type.String(),
   entity: Type.String(),
-  window_ms: Type.Integer({ description: 'Length of the window, milliseconds.' }),
-  mode: Type.Unsafe<'panes' | 'exact'>({ type: 'string', enum: ['panes', 'exact'] }),
-  pane_ms: Type.Integer({ description: 'Length of a pane, milliseconds.' }),
+  type: Type.Unsafe<FeatureInfo['type']>({ type: 'string', enum: ['float', 'id', 'id_list', 'weighted_id_list'] }),
+  window_ms: IntegerOrNull('Length of the window, milliseconds; null where there is none.'),
+  mode: Type.Unsafe<FeatureInfo['mode']>({ type: ['string', 'null'], enum: ['panes', 'exact', null] }),
+  pane_ms: IntegerOrNull('Length of a pane, milliseconds.'),
 }
 
 export const FeatureDescription = Type.Object(INFO)
@@ -93,7 +95,13 @@ const FACTS = {
   config: Type.String({ description: 'Hash of the configuration that the snapshot was computed under.' }),
 }
 
-const Value = Type.Integer({ description: 'The count in the window. 0 for a key that nobody has seen.' })
+/** Anything that a feature may be: its type says what. */
+const Value = Type.Unsafe<ReadValue>({
+  type: ['number', 'string', 'array', 'null'],
+  items: { type: ['string', 'array'], items: { type: ['string', 'number'] } },
+  description: 'As type says; null: absent. A count is 0 for a key that nobody has seen.',
+})
+const Count = Type.Number({ description: 'The count in the window.' })
 
 export const PointAnswer = Type.Object({ ...INFO, key: Type.String(), value: Value, ...FACTS })
 export type PointAnswer = Static<typeof PointAnswer>
@@ -101,18 +109,22 @@ export type PointAnswer = Static<typeof PointAnswer>
 export const SnapshotOfAnswer = Type.Object(FACTS)
 export type SnapshotOfAnswer = Static<typeof SnapshotOfAnswer>
 
-const values = (order: string) =>
+const values = <V extends TSchema>(order: string, value: V) =>
   Type.Array(
     Type.Object({
       key: Type.String(),
-      value: Value,
+      value,
       snapshot: Type.Integer({ description: 'Place in snapshots of the one that the value is from.' }),
     }),
     { description: order },
   )
 const Snapshots = Type.Array(SnapshotOfAnswer, { description: 'Each once, however many values are from it.' })
 
-export const BatchAnswer = Type.Object({ ...INFO, values: values('In the order of the keys.'), snapshots: Snapshots })
+export const BatchAnswer = Type.Object({
+  ...INFO,
+  values: values('In the order of the keys.', Value),
+  snapshots: Snapshots,
+})
 export type BatchAnswer = Static<typeof BatchAnswer>
 
 /** Keys of a list of the largest: what a person reads, and what a task hands to another thread in one piece. */
@@ -130,7 +142,7 @@ export type TopQuery = Static<typeof TopQuery>
 
 export const TopAnswer = Type.Object({
   ...INFO,
-  values: values('The largest first.'),
+  values: values('The largest first.', Count),
   snapshots: Snapshots,
   scanned: Type.Integer({ description: 'Entries of the state that were looked at.' }),
   complete: Type.Boolean({

@@ -5,9 +5,9 @@
 import { type ErrorCode, HoldfastError } from '../log/errors.ts'
 import type { NatsLogOptions } from '../log/nats-log.ts'
 import type { CommitRecord } from './commit-record.ts'
-import type { FeatureValue } from './features.ts'
+import type { FeatureLine, FeatureName } from './features/feature-plan.ts'
 import type { GraphOptions } from './graph.ts'
-import type { FeatureName, TaskRead, TaskTop, TaskTopOutcome } from './host.ts'
+import type { TaskRead, TaskTop, TaskTopOutcome } from './host.ts'
 import type { TaskReadResult } from './read-batches.ts'
 import type { TaskStatus, TaskTuning } from './task.ts'
 
@@ -32,7 +32,7 @@ export interface Questions {
   /** Begins to read; the answer names the cursor. */
   values: { ask: { feature: FeatureName; T: number }; answer: number }
   /** The next values of a cursor, none at its end: nothing is sent that was not asked for. */
-  next: { ask: number; answer: readonly FeatureValue[] }
+  next: { ask: number; answer: readonly FeatureLine[] }
   /** Ends a cursor before its end. */
   done: { ask: number; answer: null }
   /** One answer for each, in their order. */

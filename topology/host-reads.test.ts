@@ -170,7 +170,7 @@ describe('reads of a host', () => {
     const hammer = async (): Promise<void> => {
       const until = performance.now() + WAIT_MS
       while ((!isOver || total < views) && performance.now() < until) {
-        const [a, b] = (await world.values('user', [ANN!, BOB!])) as [KeyRead, KeyRead]
+        const [a, b] = (await world.values('user', [ANN!, BOB!])) as [KeyRead<number>, KeyRead<number>]
         const { facts } = a
         // Every message is one of these views, in turns: what a prefix of the log counts is known.
         const applied = Math.max(0, facts.appliedThrough.seq - first.seq + 1)

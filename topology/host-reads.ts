@@ -15,7 +15,8 @@ import { TOP_MAX } from '../sinks/read-schemas.ts'
 import { compareUtf8 } from '../state/key-layout.ts'
 import { SNAPSHOT_PIN_MS_MAX } from '../state/read-snapshot.ts'
 import type { CommitRecord } from './commit-record.ts'
-import { type FeaturePlan, featuresOf } from './features.ts'
+import { type FeaturePlan, isFeature, saysSomething } from './features/feature-plan.ts'
+import { featuresOf } from './features/plans.ts'
 import type { TaskHost, TaskReadOutcome } from './host.ts'
 import { type Plan, stageStream, stageSubject, taskName } from './plan.ts'
 
@@ -71,13 +72,13 @@ export class HostReads implements FeatureReads {
     this.#o = options
     this.#entriesMax = options.topEntriesMax ?? TOP_ENTRIES_MAX
     this.#plans = featuresOf(options.plan)
-    this.features = this.#plans.map(({ feature, entity, windowMs, operator }) => {
-      return { feature, entity, windowMs, mode: operator.mode, paneMs: operator.layout.paneMs }
+    this.features = this.#plans.map(({ feature, entity, type, windowMs, mode, paneMs }) => {
+      return { feature, entity, type, windowMs, mode, paneMs }
     })
   }
 
   async read(ask: ReadAsk): Promise<ReadOutcome> {
-    const index = this.#plans.findIndex(({ feature, entity }) => feature === ask.feature && entity === ask.entity)
+    const index = this.#plans.findIndex(isFeature(ask))
     if (index === -1) return { kind: 'unknown_feature' }
     if (this.#keysUnderWay + ask.keys.length > KEYS_UNDER_WAY_MAX) return { kind: 'too_many_reads' }
     this.#keysUnderWay += ask.keys.length
@@ -90,7 +91,7 @@ export class HostReads implements FeatureReads {
 
   async #read(ask: ReadAsk, index: number): Promise<ReadOutcome> {
     const feature = this.#plans[index]!
-    const byPartition = this.#partitions(ask.keys)
+    const byPartition = this.#partitions(feature, ask.keys)
     if (ask.wait !== null) {
       const obstacle = await this.#wait(ask.wait, ask.waitMs, feature.stage, [...byPartition.keys()])
       if (obstacle !== null) return obstacle
@@ -98,20 +99,21 @@ export class HostReads implements FeatureReads {
     const reads = await Promise.all(
       [...byPartition].map(async ([partition, keys]) => {
         const { at, snapshot } = ask
-        const { stage, store } = feature
-        const task = taskName(stage, partition)
-        return { keys, outcome: await this.#o.host.read({ task, feature: { stage, store }, keys, at, snapshot }) }
+        const task = taskName(feature.stage, partition)
+        const name = { feature: feature.feature, entity: feature.entity }
+        return { keys, outcome: await this.#o.host.read({ task, feature: name, keys, at, snapshot }) }
       }),
     )
     const bad = reads.find(({ outcome }) => outcome.kind !== 'read')
     if (bad !== undefined) return bad.outcome as Exclude<TaskReadOutcome, { kind: 'read' }>
-    const values = new Map(reads.flatMap(({ keys, outcome }) => keyReads(keys, outcome)))
+    const values = new Map<string, KeyRead>()
+    for (const { keys, outcome } of reads) for (const read of keyReads(keys, outcome)) keep(values, read)
     return { kind: 'read', info: this.features[index]!, values: ask.keys.map((key) => values.get(key)!) }
   }
 
   async top(feature: string, entity: string, k: number): Promise<TopOutcome> {
-    const plan = this.#plans.find((one) => one.feature === feature && one.entity === entity)
-    if (plan === undefined) return { kind: 'unknown_feature' }
+    const plan = this.#plans.find(isFeature({ feature, entity }))
+    if (plan === undefined || plan.topAt === null) return { kind: 'unknown_feature' }
     const now = this.#o.runtime.now()
     let known = this.#tops.get(plan)
     if (known === undefined || now - known.atMs >= TOP_SHARED_MS) {
@@ -126,14 +128,14 @@ export class HostReads implements FeatureReads {
 
   /** The TOP_MAX largest of all tasks that have the feature, each from one snapshot. */
   async #largest(plan: FeaturePlan): Promise<TopOutcome> {
-    const { stage, store } = plan
+    const { stage, feature, entity } = plan
     const parts = await Promise.all(
       Array.from({ length: this.#o.plan.partitions }, (_, partition) => {
-        const ask = { feature: { stage, store }, k: TOP_MAX, entriesMax: this.#entriesMax }
+        const ask = { feature: { feature, entity }, k: TOP_MAX, entriesMax: this.#entriesMax }
         return this.#o.host.top({ task: taskName(stage, partition), ...ask })
       }),
     )
-    const values: KeyRead[] = []
+    const values: KeyRead<number>[] = []
     let scanned = 0
     let complete = true
     for (const part of parts) {
@@ -162,13 +164,17 @@ export class HostReads implements FeatureReads {
     return this.#o.host.unpin(snapshot)
   }
 
-  #partitions(keys: readonly string[]): Map<number, string[]> {
+  #partitions({ routeOf }: FeaturePlan, keys: readonly string[]): Map<number, string[]> {
+    const { partitions } = this.#o.plan
+    const all = Array.from({ length: partitions }, (_, partition) => partition)
     const byPartition = new Map<number, string[]>()
     for (const key of new Set(keys)) {
-      const partition = partitionOf(key, this.#o.plan.partitions)
-      const others = byPartition.get(partition)
-      if (others === undefined) byPartition.set(partition, [key])
-      else others.push(key)
+      const route = routeOf(key)
+      for (const partition of route === null ? all : [partitionOf(route, partitions)]) {
+        const others = byPartition.get(partition)
+        if (others === undefined) byPartition.set(partition, [key])
+        else others.push(key)
+      }
     }
     return byPartition
   }
@@ -247,8 +253,13 @@ export class HostReads implements FeatureReads {
   }
 }
 
-function keyReads(keys: readonly string[], outcome: TaskReadOutcome): (readonly [string, KeyRead])[] {
+function keyReads(keys: readonly string[], outcome: TaskReadOutcome): KeyRead[] {
   assert(outcome.kind === 'read', 'the others were answered before')
   const { values, at, facts } = outcome
-  return keys.map((key, i) => [key, { key, value: values[i]!, at, facts }])
+  return keys.map((key, i) => ({ key, value: values[i]!, at, facts }))
+}
+
+/** Of a key that was asked of several tasks, one at most has something to say. */
+function keep(values: Map<string, KeyRead>, read: KeyRead): void {
+  if (!values.has(read.key) || saysSomething(read.value)) values.set(read.key, read)
 }

@@ -10,7 +10,7 @@ import { parentPort, workerData } from 'node:worker_threads'
 import { assert } from '../log/errors.ts'
 import { connectLog, type NatsLog } from '../log/nats-log.ts'
 import { openRocksBackend } from '../state/rocks-backend.ts'
-import { type FeatureValue, featuresOf } from './features.ts'
+import type { FeatureLine } from './features/feature-plan.ts'
 import { pageViewGraph } from './graph.ts'
 import { Host } from './host.ts'
 import {
@@ -29,7 +29,7 @@ const STATUS_MS = 100
 /** Values that are on their way at once: some hundred KiB. */
 const VALUES_MAX = 4_096
 
-type Cursor = AsyncIterator<FeatureValue>
+type Cursor = AsyncIterator<FeatureLine>
 
 class HostThread {
   readonly #task: ThreadTask
@@ -71,9 +71,7 @@ class HostThread {
     },
     unpin: (name) => this.#running.unpin(name),
     values: async ({ feature, T }) => {
-      const plan = featuresOf(this.#plan).find(({ stage, store }) => stage === feature.stage && store === feature.store)
-      assert(plan !== undefined, `the plan has a feature in ${feature.store} of ${feature.stage}`)
-      this.#cursors.set(++this.#lastCursor, this.#running.values(plan, T)[Symbol.asyncIterator]())
+      this.#cursors.set(++this.#lastCursor, this.#running.values(feature, T)[Symbol.asyncIterator]())
       return this.#lastCursor
     },
     next: (cursor) => this.#next(cursor),
@@ -136,8 +134,8 @@ class HostThread {
     this.#tell({ kind: 'status', tasks })
   }
 
-  async #next(cursor: number): Promise<readonly FeatureValue[]> {
-    const values: FeatureValue[] = []
+  async #next(cursor: number): Promise<readonly FeatureLine[]> {
+    const values: FeatureLine[] = []
     const from = this.#cursors.get(cursor)!
     while (values.length < VALUES_MAX) {
       const { done, value } = await from.next()

@@ -16,15 +16,15 @@ import { seenIdsIn } from '../state/task-state.ts'
 import { filterLine, lineText } from './capacity.ts'
 import { type CommitRecord, parseCommitRecord } from './commit-record.ts'
 import {
-  earliestAt,
+  type FeatureLine,
+  type FeatureName,
   type FeaturePlan,
-  type FeatureValue,
-  featuresOf,
+  isFeature,
+  type ReadValue,
   type TopCounts,
-  topAt,
-  valuesAt,
-  valuesOf,
-} from './features.ts'
+  type View,
+} from './features/feature-plan.ts'
+import { featuresOf } from './features/plans.ts'
 import { failureOf } from './host-messages.ts'
 import { type Plan, type StagePlan, taskName } from './plan.ts'
 import { ReadBatches, type TaskReadResult } from './read-batches.ts'
@@ -33,12 +33,6 @@ import { type Role, Task, type TaskStatus, type TaskTuning } from './task.ts'
 export interface HaltedTask {
   readonly task: string
   readonly error: unknown
-}
-
-/** Of a feature, what finds it in a plan, also in that of another thread. */
-export interface FeatureName {
-  readonly stage: string
-  readonly store: string
 }
 
 /** A read of keys that one task has. */
@@ -58,7 +52,7 @@ export type NoRead = { readonly kind: 'snapshot_gone' } | { readonly kind: 'unav
 export type TaskReadOutcome =
   | {
       readonly kind: 'read'
-      readonly values: readonly number[]
+      readonly values: readonly ReadValue[]
       readonly at: number | null
       readonly facts: SnapshotFacts
     }
@@ -95,7 +89,7 @@ export interface TaskHost {
   /** After ended(): gives back what the tasks used. Nothing of the host is left then. */
   close(): Promise<void>
   /** All values of a feature at T, milliseconds, from the newest committed states; tasks in any order. */
-  values(feature: FeaturePlan, T: number): AsyncIterable<FeatureValue>
+  values(feature: FeatureName, T: number): AsyncIterable<FeatureLine>
   /** What a reader of snapshots sees now; null before the first commit. */
   commitOf(task: string): Promise<CommitRecord | null>
   /** Values of keys, all from one snapshot. */
@@ -159,7 +153,7 @@ function alike(asks: readonly TaskRead[]): number[][] {
   const groups: number[][] = []
   const open = new Map<string, { readonly places: number[]; keys: number }>()
   for (const [place, { task, feature, keys, snapshot }] of asks.entries()) {
-    const name = JSON.stringify([task, feature.stage, feature.store, snapshot])
+    const name = JSON.stringify([task, feature.entity, feature.feature, snapshot])
     let group = open.get(name)
     if (group === undefined || group.keys + keys.length > ALIKE_KEYS_MAX) {
       group = { places: [], keys: 0 }
@@ -240,16 +234,24 @@ export class Host implements TaskHost {
     for (const { task } of this.#hosted) await task.close()
   }
 
-  async *values(feature: FeaturePlan, T: number): AsyncIterable<FeatureValue> {
+  async *values(name: FeatureName, T: number): AsyncIterable<FeatureLine> {
+    const plan = this.#planOf(name)
+    const { feature, entity } = plan
     for (const { stage, task } of this.#hosted) {
-      if (stage !== feature.stage) continue
+      if (stage !== plan.stage) continue
       const snapshot = task.snapshot()
       try {
-        yield* valuesAt(snapshot, feature, T)
+        for await (const { key, value } of plan.valuesAt(viewOf(snapshot), T)) yield { feature, entity, key, value }
       } finally {
         snapshot.release()
       }
     }
+  }
+
+  #planOf(name: FeatureName): FeaturePlan {
+    const plan = this.#features.find(isFeature(name))
+    assert(plan !== undefined, `the plan has ${name.feature} of ${name.entity}`)
+    return plan
   }
 
   async commitOf(name: string): Promise<CommitRecord | null> {
@@ -300,7 +302,8 @@ export class Host implements TaskHost {
     return this.#reading(name, feature, null, async (snapshot, task, plan): Promise<TaskTopOutcome> => {
       const facts = factsOf(commitIn(snapshot), task.stream, this.#o.plan.configHash)
       if (facts.asOf === null) return { kind: 'top', top: [], scanned: 0, complete: true, at: null, facts }
-      const counts = await topAt(snapshot, plan, facts.asOf, { k, entriesMax })
+      assert(plan.topAt !== null, 'the largest are asked for where values are counts')
+      const counts = await plan.topAt(viewOf(snapshot), facts.asOf, { k, entriesMax })
       return { kind: 'top', ...counts, at: facts.asOf, facts }
     })
   }
@@ -316,8 +319,7 @@ export class Host implements TaskHost {
     const phase = hosted?.task.status().phase ?? 'opening'
     if (hosted === undefined || phase === 'opening' || phase === 'halted')
       return { kind: 'unavailable', why: `task ${name} is ${phase}` }
-    const plan = this.#features.find(({ stage, store }) => stage === feature.stage && store === feature.store)
-    assert(plan !== undefined, `the plan has a feature in ${feature.store} of ${feature.stage}`)
+    const plan = this.#planOf(feature)
     const snapshot = pin === null ? hosted.task.snapshot() : this.#pins.get(pin)?.snapshots.get(name)?.retain()
     if (snapshot === undefined) return { kind: 'snapshot_gone' }
     try {
@@ -337,14 +339,15 @@ export class Host implements TaskHost {
     asks: readonly TaskRead[],
   ): Promise<TaskReadOutcome[]> {
     const facts = factsOf(commitIn(snapshot), task.stream, this.#o.plan.configHash)
-    const heldFrom = earliestAt(snapshot, feature)
+    const view = viewOf(snapshot)
+    const heldFrom = feature.earliestAt(view)
     const times = asks.map(({ at }) => at ?? facts.asOf)
     const isHeld = (T: number | null): T is number => T !== null && T >= heldFrom
     const held = asks.flatMap(({ keys }, i) => (isHeld(times[i]!) ? [{ keys, T: times[i]! }] : []))
-    const values = (await valuesOf(snapshot, feature, held))[Symbol.iterator]()
+    const values = (await feature.valuesOf(view, held))[Symbol.iterator]()
     return asks.map(({ keys }, i): TaskReadOutcome => {
       const at = times[i]!
-      if (at === null) return { kind: 'read', values: keys.map(() => 0), at, facts }
+      if (at === null) return { kind: 'read', values: keys.map(() => feature.nothing), at, facts }
       if (!isHeld(at)) return { kind: 'not_held', heldFrom }
       return { kind: 'read', values: values.next().value!, at, facts }
     })
@@ -393,6 +396,11 @@ function commitIn(snapshot: ReadSnapshot): CommitRecord | null {
   const commit = parseCommitRecord(snapshot.meta)
   commits.set(snapshot, commit)
   return commit
+}
+
+function viewOf(snapshot: ReadSnapshot): View {
+  const { watermark, asOf } = commitIn(snapshot) ?? { watermark: NO_WATERMARK, asOf: NO_WATERMARK }
+  return { snapshot, watermark, asOf }
 }
 
 function factsOf(commit: CommitRecord | null, stream: string, configHash: string): SnapshotFacts {

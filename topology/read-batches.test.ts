@@ -93,14 +93,9 @@ async function views(users: readonly string[], time: number): Promise<void> {
 }
 
 const ask = (keys: readonly string[], more: Partial<TaskRead> = {}): TaskRead => ({
-  ...{ task: TASK, feature: { stage: 'user-1', store: storeOf('user-1') }, keys, at: null, snapshot: null },
+  ...{ task: TASK, feature: { feature: 'page_views_1h', entity: 'user' }, keys, at: null, snapshot: null },
   ...more,
 })
-const storeOf = (stage: string): string =>
-  plan.stages
-    .find(({ name }) => name === stage)!
-    .nodes.flatMap(({ stores }) => stores)
-    .find(({ name }) => name.endsWith('panes'))!.name
 
 describe('reads asked for at once', () => {
   it('get what each alone would get, and no other time or snapshot than its own', async () => {
@@ -117,7 +112,7 @@ describe('reads asked for at once', () => {
       ask([user], { snapshot: 'old' }),
       ask([user], { snapshot: 'none' }),
       ask([user], { at: START_MS - 20 * 60 * MINUTE_MS }),
-      ask(['home'], { task: 'pages-0', feature: { stage: 'pages', store: storeOf('pages') } }),
+      ask(['home'], { task: 'pages-0', feature: { feature: 'page_views_1h', entity: 'page' } }),
       ask([user], { task: 'pages-1' }),
     ])
     const alone: TaskReadOutcome[] = []

@@ -5,7 +5,7 @@
 
 import { Worker } from 'node:worker_threads'
 import type { CommitRecord } from './commit-record.ts'
-import type { FeaturePlan, FeatureValue } from './features.ts'
+import type { FeatureLine, FeatureName } from './features/feature-plan.ts'
 import type { HaltedTask, TaskHost, TaskRead, TaskReadOutcome, TaskTop, TaskTopOutcome } from './host.ts'
 import {
   errorOf,
@@ -101,8 +101,8 @@ export class RemoteHost implements TaskHost {
     }
   }
 
-  async *values({ stage, store }: FeaturePlan, T: number): AsyncIterable<FeatureValue> {
-    const cursor = await this.#ask('values', { feature: { stage, store }, T })
+  async *values({ feature, entity }: FeatureName, T: number): AsyncIterable<FeatureLine> {
+    const cursor = await this.#ask('values', { feature: { feature, entity }, T })
     let isAtEnd = false
     try {
       while (!isAtEnd) {

@@ -5,7 +5,8 @@
 import type { Chaos } from '../../log/fake-log.ts'
 import { type FakeLog, FakeLogServer } from '../../log/fake-log.ts'
 import { MemoryDisk } from '../../state/memory-backend.ts'
-import { type FeatureValue, featuresOf } from '../../topology/features.ts'
+import type { FeatureLine } from '../../topology/features/feature-plan.ts'
+import { featuresOf } from '../../topology/features/plans.ts'
 import { FileSource } from '../../topology/file-source.ts'
 import { Host } from '../../topology/host.ts'
 import { outputStream, outputSubject, type Plan, taskName } from '../../topology/plan.ts'
@@ -33,7 +34,7 @@ export interface TopologyOutcome {
   readonly outputs: Readonly<Record<string, readonly string[]>>
   readonly counts: Readonly<Record<string, number>>
   /** The features of the plan at the highest accepted event time. */
-  readonly features: readonly FeatureValue[]
+  readonly features: readonly FeatureLine[]
   readonly kills: number
 }
 
@@ -161,8 +162,8 @@ class TopologyRun {
     return { dumps, outputs, counts, features, kills: this.#kills }
   }
 
-  async #features(asOf: number): Promise<FeatureValue[]> {
-    const values: FeatureValue[] = []
+  async #features(asOf: number): Promise<FeatureLine[]> {
+    const values: FeatureLine[] = []
     for (const feature of featuresOf(this.#o.plan)) {
       for await (const value of this.#host.values(feature, asOf)) values.push(value)
     }

@@ -48,7 +48,7 @@ export interface CompiledFeature {
   readonly declaration: FeatureDeclaration
   readonly how:
     | { readonly kind: 'kept'; readonly group: number; readonly reading: Reading }
-    | { readonly kind: 'derived'; readonly expression: Expression }
+    | { readonly kind: 'derived'; readonly expression: Expression; readonly needs: readonly string[] }
 }
 
 export interface CompiledGroup {
@@ -85,7 +85,8 @@ export function compileFeatures(declarations: Declarations, options: CompileOpti
       if (!wanted.has(id)) continue
       const of = { id, entity: declaration.entity, name, type: types.get(id)!, declaration }
       if (isDerived(declaration)) {
-        features.push({ ...of, how: { kind: 'derived', expression: canonical(declaration.derive) } })
+        const needs = featuresIn(declaration.derive)
+        features.push({ ...of, how: { kind: 'derived', expression: canonical(declaration.derive), needs } })
         continue
       }
       // One record for all that is known of a key, or, without that rule, one for each feature.

@@ -1,0 +1,107 @@
+// Counts of windowedCount operators as features: their values at a time, read from snapshots (contract.md, section 3).
+
+import {
+  bucketsFor,
+  countAt,
+  heldFrom,
+  PANES_STORE,
+  type Panes,
+  type WindowedCount,
+} from '../../operators/windowed-count.ts'
+import type { ReadSnapshot } from '../../state/read-snapshot.ts'
+import type { NodePlan } from '../plan.ts'
+import { type FeaturePlan, type KeyValue, largest, type TopCounts, type ValuesAsk } from './feature-plan.ts'
+
+/** Where the panes of a count are. */
+interface Place {
+  /** Name of the store in the stage's state. */
+  readonly store: string
+  readonly windowMs: number
+  readonly layout: WindowedCount<unknown>['layout']
+}
+
+/** The feature of a windowedCount; null for another operator. */
+export function countedFeature(stage: string, node: NodePlan): FeaturePlan | null {
+  if (!('feature' in node.operator && 'layout' in node.operator)) return null
+  const operator = node.operator as WindowedCount<unknown>
+  const { feature, entity, layout, mode } = operator
+  const store = node.stores[operator.stores.findIndex(({ name }) => name === PANES_STORE)]!.name
+  const windowMs = Math.max(...operator.windowsMs)
+  const place: Place = { store, windowMs, layout }
+  return {
+    ...{ feature, entity, stage, type: 'float', windowMs, mode, paneMs: layout.paneMs },
+    nothing: 0,
+    routeOf: (key) => key,
+    earliestAt: ({ snapshot }) => heldFrom(layout, snapshot.lowestBucket(store), windowMs),
+    valuesOf: ({ snapshot }, asks) => valuesOf(snapshot, place, asks),
+    valuesAt: ({ snapshot }, T) => valuesAt(snapshot, place, T),
+    topAt: ({ snapshot }, T, bounds) => topAt(snapshot, place, T, bounds),
+  }
+}
+
+/** For each ask the values of its keys in their order, all by one read. `snapshot`: of the task that has them. Throws SnapshotGone. */
+async function valuesOf(
+  snapshot: ReadSnapshot,
+  { store, windowMs, layout }: Place,
+  asks: readonly ValuesAsk[],
+): Promise<number[][]> {
+  const wanted: (readonly [bucket: number, key: string])[] = []
+  const places = asks.map(({ keys, T }) => {
+    const buckets = bucketsFor(layout, T, windowMs)
+    const first = wanted.length
+    for (const key of keys) for (const bucket of buckets) wanted.push([bucket, key])
+    return { first, buckets }
+  })
+  const panes = await snapshot.multiGet<Panes>(store, wanted)
+  return asks.map(({ keys, T }, a) => {
+    const { first, buckets } = places[a]!
+    return keys.map((_, i) => {
+      const ofKey = first + i * buckets.length - buckets[0]!
+      return countAt(layout, (bucket) => panes[ofKey + bucket], T, windowMs)
+    })
+  })
+}
+
+/** The k keys with the largest values at T. Looks at entriesMax entries at most, the newest bucket first. Throws SnapshotGone. */
+async function topAt(
+  snapshot: ReadSnapshot,
+  { store, windowMs, layout }: Place,
+  T: number,
+  { k, entriesMax }: { readonly k: number; readonly entriesMax: number },
+): Promise<TopCounts> {
+  const counts = new Map<string, number>()
+  let scanned = 0
+  let complete = true
+  for (const wanted of bucketsFor(layout, T, windowMs).reverse()) {
+    for await (const [, key, panes] of snapshot.scan<Panes>(store, wanted, wanted + 1)) {
+      if (scanned === entriesMax) {
+        complete = false
+        break
+      }
+      scanned++
+      const count = countAt(layout, (bucket) => (bucket === wanted ? panes : undefined), T, windowMs)
+      if (count !== 0) counts.set(key, (counts.get(key) ?? 0) + count)
+    }
+    if (!complete) break
+  }
+  return { top: largest(counts, k), scanned, complete }
+}
+
+/** Every key with a value other than zero at T, in the order of (bucket, key). */
+async function* valuesAt(
+  snapshot: ReadSnapshot,
+  { store, windowMs, layout }: Place,
+  T: number,
+): AsyncIterable<KeyValue> {
+  const buckets = bucketsFor(layout, T, windowMs)
+  const panes = new Map<string, Map<number, Panes>>()
+  for await (const [bucket, key, value] of snapshot.scan<Panes>(store, buckets[0]!, buckets.at(-1)! + 1)) {
+    const ofKey = panes.get(key)
+    if (ofKey === undefined) panes.set(key, new Map([[bucket, value]]))
+    else ofKey.set(bucket, value)
+  }
+  for (const [key, byBucket] of panes) {
+    const value = countAt(layout, (bucket) => byBucket.get(bucket), T, windowMs)
+    if (value !== 0) yield { key, value }
+  }
+}

@@ -1,0 +1,219 @@
+// Declared features as they are read: from the records of feature groups, values that are derived computed there and then.
+// KF1: a value at T is of the record of its key in one snapshot; what is derived is computed of values of the same T and record.
+
+import { assert } from '../../log/errors.ts'
+import { compileExpressions, type Maybe } from '../../operators/expression.ts'
+import {
+  bucketsOf,
+  type FeatureGroup,
+  generationMs,
+  type KeyRecord,
+  RECORDS_STORE,
+} from '../../operators/feature-group.ts'
+import { asMaybe, type FeatureValue, featureValue } from '../../operators/feature-values.ts'
+import type { Operator } from '../../operators/operator.ts'
+import type { StagePlan } from '../plan.ts'
+import type { CompiledFeature, CompiledFeatures, CompiledGroup } from './compile.ts'
+import type { EntityDeclaration } from './declaration.ts'
+import {
+  type FeaturePlan,
+  type KeyValue,
+  type ReadValue,
+  saysSomething,
+  type ValuesAsk,
+  type View,
+} from './feature-plan.ts'
+
+/** An operator that keeps a group, with what all groups are read as. What is read does not change what is kept. */
+export interface GroupOperator<In, Out> extends Operator<In, Out> {
+  readonly compiled: CompiledFeatures
+  readonly group: number
+}
+
+/** Marks an operator as the one that keeps a group. */
+export function keeping<In, Out>(
+  operator: Operator<In, Out>,
+  compiled: CompiledFeatures,
+  group: CompiledGroup,
+): GroupOperator<In, Out> {
+  return { ...operator, compiled, group: compiled.groups.indexOf(group) }
+}
+
+/** A group in a stage: its records, and where they are. */
+interface KeptGroup {
+  readonly group: FeatureGroup
+  readonly widthMs: number
+  readonly store: string
+}
+
+/** The declared features that are kept in a stage. */
+export function keptFeatures(stage: StagePlan): FeaturePlan[] {
+  const kept = new Map<number, KeptGroup>()
+  let compiled: CompiledFeatures | null = null
+  for (const { operator, stores } of stage.nodes) {
+    if (!('compiled' in operator)) continue
+    const one = operator as GroupOperator<unknown, unknown>
+    const { group } = one.compiled.groups[one.group]!
+    const store = stores[one.stores.findIndex(({ name }) => name === RECORDS_STORE)]!.name
+    kept.set(one.group, { group, widthMs: generationMs(group), store })
+    compiled = one.compiled
+  }
+  if (compiled === null) return []
+  const { features, groups } = compiled
+  const own = features.filter(({ entity }) => [...kept.keys()].some((index) => groups[index]!.entity.name === entity))
+  const byId = new Map(own.map((feature) => [feature.id, feature]))
+  return own.map((feature) => planOf(feature, byId, kept, groups, stage.name))
+}
+
+function planOf(
+  feature: CompiledFeature,
+  byId: ReadonlyMap<string, CompiledFeature>,
+  kept: ReadonlyMap<number, KeptGroup>,
+  groups: readonly CompiledGroup[],
+  stage: string,
+): FeaturePlan {
+  const reader = new Reader(feature, byId, kept)
+  const { name, entity, type, how } = feature
+  const window = how.kind === 'kept' && 'window' in how.reading ? how.reading.window : null
+  const declared = groups.find((group) => group.entity.name === entity)!.entity
+  return {
+    ...{ feature: name, entity, stage, type },
+    windowMs: window?.lengthMs ?? null,
+    mode: window === null ? null : 'panes',
+    paneMs: window?.paneMs ?? null,
+    nothing: how.kind === 'kept' && ['count', 'distinct', 'sum'].includes(how.reading.fn) ? 0 : null,
+    routeOf: (key) => routeOf(declared, key),
+    earliestAt: (view) => reader.earliestAt(view),
+    valuesOf: (view, asks) => reader.valuesOf(view, asks),
+    valuesAt: (view, T) => reader.valuesAt(view, T),
+    topAt: null,
+  }
+}
+
+/** What decides the partition: a part of the key, or null where the key does not say it. */
+export function routeOf({ key: fields, partition }: EntityDeclaration, key: string): string | null {
+  const place = fields.indexOf(partition)
+  if (place === -1) return null
+  if (fields.length === 1) return key
+  try {
+    const parts: unknown = JSON.parse(key)
+    const part = Array.isArray(parts) ? parts[place] : undefined
+    return typeof part === 'string' ? part : key
+  } catch {
+    // Nobody has such a key: any partition says so.
+    return key
+  }
+}
+
+type Records = ReadonlyMap<number, KeyRecord | undefined>
+
+/** Reads one feature, and what it is derived of. */
+class Reader {
+  /** The feature and what it is derived of, each after what it needs. */
+  readonly #needed: readonly CompiledFeature[]
+  readonly #groups: ReadonlyMap<number, KeptGroup>
+  readonly #derive: ReadonlyMap<string, (features: Readonly<Record<string, Maybe>>) => Maybe>
+
+  constructor(
+    feature: CompiledFeature,
+    byId: ReadonlyMap<string, CompiledFeature>,
+    kept: ReadonlyMap<number, KeptGroup>,
+  ) {
+    this.#needed = neededFor(feature, byId)
+    const indexes = new Set(this.#needed.flatMap(({ how }) => (how.kind === 'kept' ? [how.group] : [])))
+    this.#groups = new Map([...indexes].map((index) => [index, kept.get(index)!]))
+    this.#derive = new Map(
+      this.#needed.flatMap(({ id, how }) => {
+        if (how.kind === 'kept') return []
+        const run = compileExpressions([how.expression])
+        return [[id, (features: Readonly<Record<string, Maybe>>) => run({ features })[0]] as const]
+      }),
+    )
+  }
+
+  /** Windows are whole for the time that a group looks back; what came last is known for now only. */
+  earliestAt({ watermark, asOf }: View): number {
+    if (this.#needed.some(({ how }) => how.kind === 'kept' && 'list' in how.reading)) return Math.max(0, asOf)
+    const looksBackMs = Math.min(...[...this.#groups.values()].map(({ group }) => group.ladder.lookbackMs))
+    return Math.max(0, watermark - looksBackMs)
+  }
+
+  async valuesOf({ snapshot, watermark }: View, asks: readonly ValuesAsk[]): Promise<ReadValue[][]> {
+    const found = await Promise.all(
+      [...this.#groups].map(async ([index, { store, widthMs }]) => {
+        const buckets = bucketsOf(watermark, widthMs, snapshot.lowestBucket(store))
+        const wanted = asks.flatMap(({ keys }) =>
+          keys.flatMap((key) => buckets.map((bucket) => [bucket, key] as const)),
+        )
+        const values = await snapshot.multiGet<KeyRecord>(store, wanted)
+        return [index, (place: number) => firstOf(values, place * buckets.length, buckets.length)] as const
+      }),
+    )
+    let place = 0
+    return asks.map(({ keys, T }) =>
+      keys.map(() => {
+        const records = new Map(found.map(([index, recordAt]) => [index, recordAt(place)]))
+        place++
+        return this.#valueAt(records, T) ?? null
+      }),
+    )
+  }
+
+  async *valuesAt({ snapshot, watermark }: View, T: number): AsyncIterable<KeyValue> {
+    const byKey = new Map<string, Map<number, KeyRecord>>()
+    for (const [index, { store, widthMs }] of this.#groups) {
+      const highest = Math.max(...bucketsOf(watermark, widthMs, 0))
+      for await (const [, key, record] of snapshot.scan<KeyRecord>(store, 0, highest + 1)) {
+        const records = byKey.get(key) ?? new Map<number, KeyRecord>()
+        byKey.set(key, records.set(index, record))
+      }
+    }
+    for (const [key, records] of byKey) {
+      const value = this.#valueAt(records, T)
+      if (saysSomething(value)) yield { key, value }
+    }
+  }
+
+  /** KF1. */
+  #valueAt(records: Records, T: number): FeatureValue | undefined {
+    const values: Record<string, Maybe> = {}
+    let value: FeatureValue | undefined
+    for (const { id, how } of this.#needed) {
+      value =
+        how.kind === 'kept'
+          ? featureValue(this.#groups.get(how.group)!.group, how.reading, records.get(how.group), T)
+          : numberOrText(this.#derive.get(id)!(values))
+      values[id] = asMaybe(value)
+    }
+    return value
+  }
+}
+
+/** A feature after all that it is derived of. */
+function neededFor(feature: CompiledFeature, byId: ReadonlyMap<string, CompiledFeature>): CompiledFeature[] {
+  const needed = new Map<string, CompiledFeature>()
+  const add = (one: CompiledFeature): void => {
+    if (needed.has(one.id)) return
+    if (one.how.kind === 'derived') {
+      for (const id of one.how.needs) {
+        const other = byId.get(id)
+        assert(other !== undefined, `${one.id} is derived of ${id}, which the plan keeps in the same stage`)
+        add(other)
+      }
+    }
+    needed.set(one.id, one)
+  }
+  add(feature)
+  return [...needed.values()]
+}
+
+function firstOf<T>(values: readonly (T | undefined)[], from: number, count: number): T | undefined {
+  for (let i = from; i < from + count; i++) if (values[i] !== undefined) return values[i]
+  return undefined
+}
+
+/** Of type number or text: checked when it was declared. */
+function numberOrText(value: Maybe): number | string | undefined {
+  assert(typeof value !== 'boolean', 'no feature is a truth value')
+  return value
+}
