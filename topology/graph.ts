@@ -3,11 +3,16 @@
 
 import { duplicates } from '../operators/duplicates.ts'
 import type { BotsSetting, Event } from '../operators/event.ts'
+import { featureGroup } from '../operators/feature-group.ts'
 import { isCountedView, type PageView, pageViewsByPage, pageViewsByUser } from '../operators/page-views.ts'
 import { DEAD_LETTERS, validation } from '../operators/validation.ts'
 import { HOUR_MS, PANE_MS_DEFAULT, windowedCount } from '../operators/windowed-count.ts'
 import { eventStream } from '../sinks/event-stream.ts'
-import { type TopologyOptions, topology } from './dsl.ts'
+import { type Stream, type TopologyOptions, topology } from './dsl.ts'
+import { type CompiledFeatures, compileFeatures } from './features/compile.ts'
+import type { Declarations } from './features/declaration.ts'
+import { keeping } from './features/kept.ts'
+import { featureExchange, placed, type Stages } from './features/placement.ts'
 import type { ExchangeCodec, OutputPlan, Plan } from './plan.ts'
 
 /** Output stream of accepted events. */
@@ -20,6 +25,8 @@ export interface GraphOptions extends TopologyOptions {
   readonly anonymous: 'reject' | 'accept'
   /** Not given: they count like others. */
   readonly bots?: BotsSetting
+  /** Not given: page views of the last hour, and nothing else. */
+  readonly features?: Declarations
   /** Whether accepted events are published to an output stream as well, and how. */
   readonly accepted: OutputPlan['mode'] | 'off'
 }
@@ -47,13 +54,28 @@ const COUNTED = { mode: 'panes', paneMs: PANE_MS_DEFAULT, windowsMs: [HOUR_MS] }
 
 /** The plan of the page-view graph. */
 export function pageViewGraph(options: GraphOptions): Plan {
-  const { anonymous, bots = 'count', accepted, ...rest } = options
+  const { anonymous, bots = 'count', accepted, features, ...rest } = options
   const outputs: OutputPlan[] = [{ name: DEAD_LETTERS, mode: 'records' }]
   if (accepted !== 'off') outputs.push({ name: ACCEPTED, mode: accepted })
   return topology(rest, (t) => {
     const events = t.source('user-1', validation({ anonymous, bots }), outputs).through(duplicates())
     if (accepted !== 'off') events.through(eventStream(ACCEPTED))
-    events.through(windowedCount({ ...pageViewsByUser, ...COUNTED }))
-    events.keyBy('pages', PAGE_VIEW_EXCHANGE).through(windowedCount({ ...pageViewsByPage, ...COUNTED }))
+    if (features === undefined) countPageViews(events)
+    else keepFeatures(events, compileFeatures(features))
   })
+}
+
+function countPageViews(events: Stream<Event>): void {
+  events.through(windowedCount({ ...pageViewsByUser, ...COUNTED }))
+  events.keyBy('pages', PAGE_VIEW_EXCHANGE).through(windowedCount({ ...pageViewsByPage, ...COUNTED }))
+}
+
+/** The stage of each partition field; the first is where events are. */
+const FEATURE_STAGES: Stages = { user_id: 'user-1', page_id: 'pages', advertiser_id: 'ad' }
+
+function keepFeatures(events: Stream<Event>, compiled: CompiledFeatures): void {
+  for (const place of placed(compiled.groups, FEATURE_STAGES)) {
+    const there = place.stage === 'user-1' ? events : events.keyBy(place.stage, featureExchange(place))
+    for (const group of place.groups) there.through(keeping(featureGroup(group.group), compiled, group))
+  }
 }

@@ -17,7 +17,7 @@ export type Feature = ListFeaturesAnswer['features'][number]
 export type Part<T> = { readonly answer: T } | { readonly refusal: string }
 
 export interface WatchedValue {
-  readonly value: number
+  readonly value: ReadFeaturesAnswer['values'][number]['value']
   /** Event time, milliseconds. */
   readonly asOf: number | null
   readonly epoch: number

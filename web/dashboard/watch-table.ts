@@ -87,13 +87,22 @@ function rowOf(
   ])
 }
 
+/** Lists as their ids, newest or most frequent first. */
+function valueText(value: WatchedValue['value']): string {
+  if (value === null) return 'absent'
+  if (typeof value === 'number') return countText(value)
+  return typeof value === 'string'
+    ? value
+    : value.map((one) => (typeof one === 'string' ? one : one.join(' x '))).join(', ')
+}
+
 function cellsOf(seen: Part<WatchedValue> | undefined, seenMs: number): ComponentChild[] {
   if (seen === undefined) return [h('td', { colspan: 3, class: 'note' }, 'reading')]
   if ('refusal' in seen) return [h('td', { colspan: 3, class: 'note' }, seen.refusal)]
   const { value, asOf, epoch } = seen.answer
   return [
     // A new element for a new value: its appearance is what the eye catches.
-    h('td', { class: 'value' }, h('span', { key: value, class: 'fresh' }, countText(value))),
+    h('td', { class: 'value' }, h('span', { key: JSON.stringify(value), class: 'fresh' }, valueText(value))),
     h('td', null, asOf === null ? 'nothing yet' : asOfTime(asOf, seenMs)),
     h('td', null, countText(epoch)),
   ]
