@@ -7,58 +7,25 @@
 
 import { compareUtf8 } from '../state/key-layout.ts'
 import type { Codec, KeyedStore } from '../state/store.ts'
-import { ByteReader, ByteWriter, corrupt } from './bytes.ts'
+import { ByteReader, ByteWriter } from './bytes.ts'
 import type { Event, EventType } from './event.ts'
 import { compileExpressions, type Expression, type Maybe } from './expression.ts'
+import {
+  bucketAt,
+  bucketsOf,
+  type FeatureGroup,
+  type GroupList,
+  generationMs,
+  type KeyRecord,
+  type ListEntry,
+  RECORDS_STORE,
+  recordCodec,
+  type Selection,
+} from './feature-record.ts'
 import type { Operator, OperatorContext, Rec } from './operator.ts'
-import { type PartSpec, type PartState, partOf } from './parts.ts'
-import { addToTiles, keptMs, type Ladder, placeOf, readTiles, settled, type Tiles, writeTiles } from './tiles.ts'
+import { type PartState, partOf } from './parts.ts'
+import { addToTiles, placeOf, settled } from './tiles.ts'
 
-/** Which events something is made of. */
-export interface Selection {
-  readonly types: readonly EventType[]
-  /** Of type truth; null: all. */
-  readonly where: Expression | null
-  /** What is aggregated; null: the event itself. */
-  readonly of: Expression | null
-}
-
-export interface GroupPart extends Selection {
-  readonly spec: PartSpec
-}
-
-/** The last `length` values by (event time, type, event_id). */
-export interface GroupList extends Selection {
-  readonly length: number
-  /** How long a value is kept, milliseconds. */
-  readonly keptMs: number
-}
-
-/** What is kept for one entity. Plain data: its canonical form is the identity of the operator. */
-export interface FeatureGroup {
-  readonly entity: string
-  /** Of type text; an event for which it is absent has no key here. */
-  readonly key: Expression
-  readonly ladder: Ladder
-  readonly parts: readonly GroupPart[]
-  readonly lists: readonly GroupList[]
-}
-
-export interface ListEntry {
-  readonly time: number
-  readonly type: string
-  readonly id: string
-  readonly value: string | number
-}
-
-/** Of one key. Mutable. */
-export interface KeyRecord {
-  tiles: Tiles
-  /** By list, the last first. */
-  readonly lists: ListEntry[][]
-}
-
-export const RECORDS_STORE = 'records'
 /** One entry: the bucket of the first watermark. */
 const FIRST_STORE = 'first'
 const FIRST = ''
@@ -172,24 +139,6 @@ function isNewer(a: ListEntry, b: ListEntry): boolean {
   return (compareUtf8(a.type, b.type) || compareUtf8(a.id, b.id)) > 0
 }
 
-// --- FG2: where a record stands
-
-/** Width of a bucket: as long as anything in a record may be needed. */
-export function generationMs({ ladder, lists }: FeatureGroup): number {
-  return Math.max(keptMs(ladder), ...lists.map((list) => list.keptMs + ladder.lookbackMs))
-}
-
-/** Bucket 0 is of events that came before there was a watermark. */
-const bucketAt = (watermark: number, widthMs: number): number =>
-  watermark < 0 ? 0 : 1 + Math.floor(watermark / widthMs)
-
-/** Where a key's record may stand: where its last event came under this watermark, or one bucket earlier, or none. */
-export function bucketsOf(watermark: number, widthMs: number, lowestBucket: number): number[] {
-  const bucket = bucketAt(watermark, widthMs)
-  const before = bucket > 1 && bucket - 1 >= lowestBucket ? [bucket - 1] : []
-  return [bucket, ...before, ...(bucket > 0 && lowestBucket === 0 ? [0] : [])]
-}
-
 /** The bucket in which records are written under this watermark. Drops those that are no longer needed. */
 function enterBucket(
   store: KeyedStore<KeyRecord>,
@@ -223,49 +172,6 @@ function takeRecord(
     return older
   }
   return undefined
-}
-
-// --- bytes
-
-/** Tiles, then each list: (distance in time, type, id, value), one after the other. */
-export function recordCodec({ ladder, parts, lists }: FeatureGroup): Codec<KeyRecord> {
-  const specs = parts.map(({ spec }) => spec)
-  return {
-    encode(record) {
-      const writer = new ByteWriter()
-      writeTiles(writer, record.tiles, specs, ladder)
-      for (const entries of record.lists) writeList(writer, entries)
-      return writer.done()
-    },
-    decode(bytes) {
-      const reader = new ByteReader(bytes)
-      const tiles = readTiles(reader, specs, ladder)
-      const record = { tiles, lists: lists.map(() => readList(reader)) }
-      if (!reader.atEnd) throw corrupt('a record is longer than what is in it')
-      return record
-    },
-  }
-}
-
-const TEXT = 0
-const NUMBER = 1
-
-function writeList(writer: ByteWriter, entries: readonly ListEntry[]): void {
-  writer.varint(entries.length)
-  for (const { time, type, id, value } of entries) {
-    writer.varint(time)
-    writer.text(type)
-    writer.text(id)
-    writer.varint(typeof value === 'string' ? TEXT : NUMBER)
-    writer.text(typeof value === 'string' ? value : JSON.stringify(value))
-  }
-}
-
-function readList(reader: ByteReader): ListEntry[] {
-  return Array.from({ length: reader.varint() }, () => {
-    const [time, type, id, kind, text] = [reader.varint(), reader.text(), reader.text(), reader.varint(), reader.text()]
-    return { time, type, id, value: kind === TEXT ? text : Number(text) }
-  })
 }
 
 const bucketCodec: Codec<number> = {

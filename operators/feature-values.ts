@@ -5,7 +5,7 @@
 import { assert } from '../log/errors.ts'
 import { addExact, type Exact, multiplyExact } from './bytes.ts'
 import type { Maybe } from './expression.ts'
-import type { FeatureGroup, KeyRecord } from './feature-group.ts'
+import type { FeatureGroup, KeyRecord } from './feature-record.ts'
 import type { PartState, Tally } from './parts.ts'
 import { countIds, type IdSet } from './sketch.ts'
 import { type TileWindow, windowOf } from './tiles.ts'

@@ -68,7 +68,7 @@ describe('a key', () => {
     expect([status, headers['cache-control']]).toEqual([200, 'no-store'])
     expect(json).toEqual({
       ...{ feature: 'page_views_1h', entity: 'page', key: 'home', value: 2 },
-      ...{ window_ms: HOUR_MS, mode: 'panes', pane_ms: 60_000 },
+      ...{ type: 'float', window_ms: HOUR_MS, mode: 'panes', pane_ms: 60_000 },
       ...{ at: WORLD_START_MS, as_of: WORLD_START_MS, complete_through: null },
       ...{ applied_through: expect.stringMatching(/^doors_pages_\d:\d+\.(-1|\d+)$/) },
       epoch: expect.any(Number),
@@ -212,7 +212,7 @@ describe('a batch', () => {
     expect(json).toMatchObject({
       feature: 'page_views_1h',
       entity: 'page',
-      window_ms: HOUR_MS,
+      type: "float", window_ms: HOUR_MS,
       mode: 'panes',
       pane_ms: 60_000,
     })
@@ -301,7 +301,7 @@ it('the features of the node are listed', async () => {
   expect(json.features).toContainEqual({
     feature: 'page_views_1h',
     entity: 'user',
-    window_ms: HOUR_MS,
+    type: "float", window_ms: HOUR_MS,
     mode: 'panes',
     pane_ms: 60_000,
   })

@@ -9,7 +9,7 @@ import {
   generationMs,
   type KeyRecord,
   RECORDS_STORE,
-} from '../../operators/feature-group.ts'
+} from '../../operators/feature-record.ts'
 import { asMaybe, type FeatureValue, featureValue } from '../../operators/feature-values.ts'
 import type { Operator } from '../../operators/operator.ts'
 import type { StagePlan } from '../plan.ts'
