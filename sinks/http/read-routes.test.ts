@@ -212,7 +212,8 @@ describe('a batch', () => {
     expect(json).toMatchObject({
       feature: 'page_views_1h',
       entity: 'page',
-      type: "float", window_ms: HOUR_MS,
+      type: 'float',
+      window_ms: HOUR_MS,
       mode: 'panes',
       pane_ms: 60_000,
     })
@@ -301,7 +302,8 @@ it('the features of the node are listed', async () => {
   expect(json.features).toContainEqual({
     feature: 'page_views_1h',
     entity: 'user',
-    type: "float", window_ms: HOUR_MS,
+    type: 'float',
+    window_ms: HOUR_MS,
     mode: 'panes',
     pane_ms: 60_000,
   })
