@@ -98,7 +98,7 @@ describe('reads of a host', () => {
   it('say what was counted, by user and across the hop by page, with the facts of the snapshot', async () => {
     await using world = await World.start('facts')
     expect(world.reads.features).toContainEqual({
-      ...{ feature: 'page_views_1h', entity: 'page', windowMs: HOUR_MS, mode: 'panes', paneMs: 60_000 },
+      ...{ feature: 'page_views_1h', entity: 'page', type: 'float', windowMs: HOUR_MS, mode: 'panes', paneMs: 60_000 },
     })
     const [nothing] = await world.values('user', [ANN!])
     expect(nothing).toMatchObject({ value: 0, at: null, facts: { asOf: null, completeThrough: null, epoch: 0 } })
