@@ -77,7 +77,7 @@ export function queryText({
   values,
   snapshots,
 }: ReadFeaturesAnswer): string {
-  const window = window_ms === null ? type : `${type} · window ${window_ms / 1_000} s`
+  const window = window_ms === null ? type : `window ${window_ms / 1_000} s`
   const exactness = pane_ms === null ? '' : mode === 'exact' ? ' · exact' : ` · panes of ${pane_ms / 1_000} s`
   return `${[
     `${feature} by ${entity} · ${window}${exactness}`,
