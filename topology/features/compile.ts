@@ -15,10 +15,12 @@ import { ladderOf, type TileWindow } from '../../operators/tiles.ts'
 import {
   checkDeclarations,
   type Declarations,
+  derivationOf,
   type EntityDeclaration,
   type FeatureDeclaration,
   type FeatureType,
   featureId,
+  isContext,
   isDerived,
   isWindowed,
   type LatestFeature,
@@ -27,6 +29,7 @@ import {
   type WindowedFeature,
   windowMsOf,
 } from './declaration.ts'
+import { checkPurposes } from './purposes.ts'
 
 /** What the compiler may do; each can be left out, to see what it brings. */
 export const RULES = {
@@ -39,7 +42,10 @@ export const RULES = {
 export type RuleName = keyof typeof RULES
 export type Firings = Readonly<Record<RuleName, number>>
 
-/** One feature, as it is read. `derived`: an expression over ids of features of the same entity. */
+/**
+ * One feature, as it is read. `derived`: an expression over ids of features of the same entity. `context`: one over the fields
+ * of the touch for which a vector is taken.
+ */
 export interface CompiledFeature {
   readonly id: string
   readonly entity: string
@@ -49,6 +55,7 @@ export interface CompiledFeature {
   readonly how:
     | { readonly kind: 'kept'; readonly group: number; readonly reading: Reading }
     | { readonly kind: 'derived'; readonly expression: Expression; readonly needs: readonly string[] }
+    | { readonly kind: 'context'; readonly expression: Expression }
 }
 
 export interface CompiledGroup {
@@ -72,9 +79,10 @@ export interface CompileOptions {
 /** How long before the watermark a window can still be asked for: reads of the last hour's past, and late touches. */
 const LOOKBACK_MS = 3_600_000
 
-/** Compiles declarations. Throws USAGE where one has no meaning. */
+/** Compiles declarations. Throws USAGE where one has no meaning, or flows where it must not (purposes.ts). */
 export function compileFeatures(declarations: Declarations, options: CompileOptions = {}): CompiledFeatures {
   const types = checkDeclarations(declarations)
+  checkPurposes(declarations)
   const rules = new Rules(options.without ?? [])
   const wanted = wantedBy(declarations.features, options.served, rules)
   const builders = new Map<string, GroupBuilder>()
@@ -85,8 +93,13 @@ export function compileFeatures(declarations: Declarations, options: CompileOpti
       if (!wanted.has(id)) continue
       const of = { id, entity: declaration.entity, name, type: types.get(id)!, declaration }
       if (isDerived(declaration)) {
-        const needs = featuresIn(declaration.derive)
-        features.push({ ...of, how: { kind: 'derived', expression: canonical(declaration.derive), needs } })
+        const expression = derivationOf(declaration)
+        const needs = featuresIn(expression)
+        features.push({ ...of, how: { kind: 'derived', expression: canonical(expression), needs } })
+        continue
+      }
+      if (isContext(declaration)) {
+        features.push({ ...of, how: { kind: 'context', expression: canonical(declaration.context) } })
         continue
       }
       // One record for all that is known of a key, or, without that rule, one for each feature.
@@ -111,7 +124,7 @@ export function compileFeatures(declarations: Declarations, options: CompileOpti
 
 /** CP2. A feature with the places of its parts in the finished group. */
 function inOrder(feature: CompiledFeature, groups: readonly Numbered[]): CompiledFeature {
-  if (feature.how.kind === 'derived') return feature
+  if (feature.how.kind !== 'kept') return feature
   const { group, reading } = feature.how
   const { partPlaces, listPlaces } = groups[group]!
   const places = { part: partPlaces, sum: partPlaces, count: partPlaces, squares: partPlaces, list: listPlaces }
@@ -144,7 +157,7 @@ function wantedBy(
   // Whatever a feature is derived of was declared before it.
   for (const feature of [...features].reverse()) {
     if (!isDerived(feature) || !wanted.has(featureId(feature.entity, feature.name))) continue
-    for (const id of featuresIn(feature.derive)) wanted.add(id)
+    for (const id of featuresIn(derivationOf(feature))) wanted.add(id)
   }
   for (const id of ids) if (!wanted.has(id)) rules.fired('prune')
   return wanted
@@ -274,6 +287,10 @@ function placesOf(sorted: readonly Kept<unknown>[]): number[] {
   return places
 }
 
-function selectionOf({ types, where }: WindowedFeature['events']): { types: EventType[]; where: Expression | null } {
+/** A selection in a form of its own: equal forms select the same events. */
+export function selectionOf({ types, where }: WindowedFeature['events']): {
+  types: EventType[]
+  where: Expression | null
+} {
   return { types: [...new Set(types)].sort(), where: where === undefined ? null : canonical(where) }
 }

@@ -84,15 +84,42 @@ export interface LatestFeature extends Described {
   readonly within: WindowName
 }
 /** Computed of other features of its entity when it is read, in double. */
-export interface DerivedFeature extends Described {
+export interface ExpressedFeature extends Described {
   readonly derive: Expression
 }
-export type FeatureDeclaration = WindowedFeature | LatestFeature | DerivedFeature
+/**
+ * A share of two counts by their ids, drawn to what is usual where little is known: (of + weight x prior) / (per + weight).
+ * `weight`: how many of `per` the prior counts for.
+ */
+export interface RateFeature extends Described {
+  readonly rate: { readonly of: string; readonly per: string; readonly prior: number; readonly weight: number }
+}
+/** One feature by another, by their ids; absent where `per` is 0. */
+export interface RatioFeature extends Described {
+  readonly ratio: { readonly of: string; readonly per: string }
+}
+export type DerivedFeature = ExpressedFeature | RateFeature | RatioFeature
+/** Of the touch for which a vector is taken, its entity is CONTEXT: nothing is kept. */
+export interface ContextFeature extends Described {
+  readonly context: Expression
+}
+export type FeatureDeclaration = WindowedFeature | LatestFeature | DerivedFeature | ContextFeature
 
-/** What the owner of the events allows: by event type, and by field where that is stricter. */
+/** The entity of what is known of a touch itself. No entity of this name can be declared. */
+export const CONTEXT = 'context'
+/** Event types for which vectors are taken. */
+export const TOUCH_TYPES = ['impression', 'click'] as const satisfies readonly EventType[]
+
+/** What the owner of the events allows. purposes.ts holds features to it. */
 export interface SourcePolicy {
+  /** Of an event type that is not named here no feature can be made. */
   readonly types: Readonly<Partial<Record<EventType, Purpose>>>
-  readonly fields: Readonly<Record<string, { readonly purpose: Purpose; readonly sensitivity: Sensitivity }>>
+  /** Of fields, `value` in all types or `conversion.value` in one. What is said more than once holds where it is strictest. */
+  readonly fields: Readonly<Record<string, FieldPolicy>>
+}
+export interface FieldPolicy {
+  readonly purpose: Purpose
+  readonly sensitivity: Sensitivity
 }
 
 export interface Declarations {
@@ -102,6 +129,7 @@ export interface Declarations {
 }
 
 const NAME = /^[a-z][a-z0-9_]{0,62}$/
+const ID_FIELD = /^[a-z][a-z0-9_]{0,59}_id$/
 const WINDOW = /^([1-9][0-9]{0,4})([mhd])$/
 const UNIT_MS = { m: 60_000, h: 3_600_000, d: 86_400_000 } as const
 export const WINDOW_MS_RANGE = { min: 5 * UNIT_MS.m, max: 28 * UNIT_MS.d } as const
@@ -123,7 +151,27 @@ export function windowMsOf(window: WindowName): number {
 }
 
 export const isWindowed = (feature: FeatureDeclaration): feature is WindowedFeature => 'windows' in feature
-export const isDerived = (feature: FeatureDeclaration): feature is DerivedFeature => 'derive' in feature
+export const isDerived = (feature: FeatureDeclaration): feature is DerivedFeature =>
+  'derive' in feature || 'rate' in feature || 'ratio' in feature
+export const isContext = (feature: FeatureDeclaration): feature is ContextFeature => 'context' in feature
+
+/** The expression that a derived feature is, however it was said. */
+export function derivationOf(feature: DerivedFeature): Expression {
+  if ('derive' in feature) return feature.derive
+  if ('ratio' in feature) {
+    const { of, per } = feature.ratio
+    return { op: 'divide', args: [{ feature: of }, { feature: per }] }
+  }
+  const { of, per, prior, weight } = feature.rate
+  const drawn: Expression = { op: 'multiply', args: [{ constant: weight }, { constant: prior }] }
+  return {
+    op: 'divide',
+    args: [
+      { op: 'add', args: [{ feature: of }, drawn] },
+      { op: 'add', args: [{ feature: per }, { constant: weight }] },
+    ],
+  }
+}
 
 /** `user.clicks_7d`, as expressions name it. */
 export const featureId = (entity: string, name: string): string => `${entity}.${name}`
@@ -146,18 +194,20 @@ export function checkDeclarations({ entities, features }: Declarations): Readonl
   const names = new Set<string>()
   for (const { name, key, partition } of entities) {
     const check = checker(`entity ${name}`)
-    check(NAME.test(name) && !names.has(name), 'its name must be its own, of [a-z0-9_]')
-    check(
-      key.length > 0 && [...key, partition].every((field) => field.endsWith('_id')),
-      'its key and partition must be fields of ids',
-    )
+    check(NAME.test(name) && !names.has(name) && name !== CONTEXT, 'its name must be its own, of [a-z0-9_]')
+    check(key.length > 0 && key.every((field) => ID_FIELD.test(field)), 'its key must be fields of ids')
+    check(new Set(key).size === key.length, 'its key names a field twice')
+    // Else events of one key could lie in two partitions.
+    check(key.includes(partition), 'its partition must be one of the fields of its key')
     names.add(name)
   }
   const types = new Map<string, FeatureType>()
   for (const feature of features) {
     const check = checker(`feature ${feature.entity}.${feature.name}`)
-    check(names.has(feature.entity), `there is no entity "${feature.entity}"`)
+    if (isContext(feature)) check(feature.entity === CONTEXT, `what is of a touch has the entity "${CONTEXT}"`)
+    else check(names.has(feature.entity), `there is no entity "${feature.entity}"`)
     const type = checkFeature(feature, types, check)
+    checkDefault(feature, type, check)
     for (const name of namesOf(feature)) {
       const id = featureId(feature.entity, name)
       check(!types.has(id), `"${name}" is declared twice`)
@@ -186,12 +236,16 @@ function checkFeature(feature: FeatureDeclaration, known: ReadonlyMap<string, Fe
     check(wanted.includes(type), `the expression must be ${wanted.join(' or ')}, not ${type}`)
     return type
   }
+  if (isContext(feature)) return typed(feature.context, ['number', 'text'], null) === 'text' ? 'id' : 'float'
   if (isDerived(feature)) {
-    check(featuresIn(feature.derive).length > 0, 'it is derived of no feature')
-    check(fieldsOf([feature.derive]).length === 0, 'a derived feature reads features, not fields')
-    const own = featuresIn(feature.derive).every((id) => id.startsWith(`${feature.entity}.`))
+    if ('rate' in feature) checkRate(feature, check)
+    const derivation = derivationOf(feature)
+    const type = typed(derivation, ['number', 'text'], known)
+    check(featuresIn(derivation).length > 0, 'it is derived of no feature')
+    check(fieldsOf([derivation]).length === 0, 'a derived feature reads features, not fields')
+    const own = featuresIn(derivation).every((id) => id.startsWith(`${feature.entity}.`))
     check(own, `it is of ${feature.entity} and may read features of ${feature.entity} only`)
-    return typed(feature.derive, ['number', 'text'], known) === 'text' ? 'id' : 'float'
+    return type === 'text' ? 'id' : 'float'
   }
   const { events, aggregate } = feature
   check(
@@ -207,6 +261,18 @@ function checkFeature(feature: FeatureDeclaration, known: ReadonlyMap<string, Fe
     check(ms <= retentionDays * UNIT_MS.d, `${window} is longer than its ${retentionDays} days of retention`)
   }
   return aggregateType(feature)
+}
+
+function checkRate({ rate: { prior, weight } }: RateFeature, check: Check): void {
+  check(prior >= 0 && prior <= 1, 'its prior must be a share from 0 to 1')
+  check(Number.isFinite(weight) && weight > 0, 'its weight must be above 0, else nothing divides by nothing')
+}
+
+function checkDefault({ default: value }: FeatureDeclaration, type: FeatureType, check: Check): void {
+  if (value === undefined) return
+  if (type === 'float') check(Number.isFinite(value), 'its default must be a finite number')
+  else if (type === 'id') check(typeof value === 'string', 'its default must be a text')
+  else check(false, `a list has no default, an absent one is empty`)
 }
 
 function checkAggregate(
