@@ -12,6 +12,7 @@ import { byteCount } from './byte-count.ts'
 import { capacityCommand } from './capacity-command.ts'
 import { configCommand } from './config-command.ts'
 import { Interrupted } from './early-end.ts'
+import { featuresCommand } from './features/features-command.ts'
 import { generateCommand } from './generate/generate-command.ts'
 import { auditLog, auditText, explain } from './inspect-commands.ts'
 import { runNode } from './node-command.ts'
@@ -136,6 +137,7 @@ tokenCommand(program)
 capacityCommand(program)
 
 generateCommand(program.command('generate'))
+featuresCommand(program.command('features'))
 
 const planOptions = (command: Command): Command =>
   command

@@ -134,7 +134,8 @@ function complaint(kind: keyof typeof compiled, value: unknown): string {
     : `"${field}" must be ${words}`
 }
 
-function parseJson(path: string): unknown {
+/** The JSON in a file. Throws USAGE where it cannot be read or is none. */
+export function parseJson(path: string): unknown {
   try {
     return JSON.parse(readFileSync(path, 'utf8'))
   } catch (error) {

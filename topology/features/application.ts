@@ -87,7 +87,7 @@ const SALES: EventSelection = {
 /** Micro-units: as exact as an event's value is kept. */
 const MONEY_SCALE = 1_000_000
 const MONEY = { of: VALUE, scale: MONEY_SCALE } as const
-/** Orders: conversions that take nothing back. */
+/** Conversions that name no order that they take back. Whether one takes back by a negative value is for measurement to see. */
 const ORDERS: EventSelection = {
   types: ['conversion'],
   where: { op: 'not', args: [{ op: 'present', args: [field('refund_of')] }] },

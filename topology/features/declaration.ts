@@ -254,7 +254,9 @@ function checkFeature(feature: FeatureDeclaration, known: ReadonlyMap<string, Fe
   )
   if (events.where !== undefined) typed(events.where, ['truth'], null)
   checkAggregate(aggregate, typed, check)
-  for (const window of isWindowed(feature) ? feature.windows : [feature.within]) {
+  const windows = isWindowed(feature) ? feature.windows : [feature.within]
+  check(windows.length > 0, 'it names no window')
+  for (const window of windows) {
     const ms = WINDOW.test(window) ? windowMsOf(window) : 0
     check(ms >= WINDOW_MS_RANGE.min && ms <= WINDOW_MS_RANGE.max, `"${window}" is no window from 5m to 28d`)
     check(ms % paneMsOf(ms) === 0, `${window} is no multiple of its pane of ${paneMsOf(ms) / UNIT_MS.m} minutes`)

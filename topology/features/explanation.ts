@@ -3,6 +3,7 @@
 
 import type { Expression } from '../../operators/expression.ts'
 import type { Selection } from '../../operators/feature-group.ts'
+import type { Ladder } from '../../operators/tiles.ts'
 import {
   type CompiledFeatures,
   type CompiledGroup,
@@ -26,6 +27,8 @@ export interface ExplainedPart {
 export interface ExplainedGroup extends GroupCost {
   readonly key: string
   readonly partition: string
+  /** How wide its tiles are, and how far back. */
+  readonly levels: Ladder['levels']
   readonly partsRead: readonly ExplainedPart[]
   readonly listsRead: readonly ExplainedPart[]
 }
@@ -54,7 +57,6 @@ export interface FeatureExplanation {
   /** Computed when they are read; nothing is kept for them. */
   readonly computed: readonly { readonly feature: string; readonly how: string }[]
   readonly rules: readonly { readonly rule: RuleName; readonly what: string; readonly fired: number }[]
-  readonly unread: number
   /** Without any rule. */
   readonly before: PlanSize
   readonly after: PlanSize
@@ -80,7 +82,6 @@ export function explainFeatures(declarations: Declarations, served?: readonly st
       what: RULES[rule],
       fired: compiled.firings[rule],
     })),
-    unread: compiled.firings.prune,
     before: sizeOf(without),
     after: sizeOf(compiled),
   }
@@ -110,6 +111,7 @@ function explainedGroup(
     ...cost,
     key: entity.key.join(' x '),
     partition: entity.partition,
+    levels: group.ladder.levels,
     partsRead: group.parts.map((part, i) => ({
       what: `${part.spec.kind}${selectionText(part)}`,
       readBy: readersOf('parts', i),
