@@ -1,0 +1,99 @@
+// `holdfast features` in this process: what each command prints, as words and as JSON, and what it refuses.
+
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { Command } from 'commander'
+import { afterAll, describe, expect, it, vi } from 'vitest'
+import { featuresCommand } from './features-command.ts'
+
+const dir = mkdtempSync(join(tmpdir(), 'holdfast-features-'))
+afterAll(() => rmSync(dir, { recursive: true, force: true }))
+
+function file(name: string, text: string): string {
+  writeFileSync(join(dir, name), text)
+  return join(dir, name)
+}
+
+/** What the command printed, and the message with which it ended. */
+async function features(...args: string[]): Promise<{ stdout: string; error: string | null }> {
+  let stdout = ''
+  const spy = vi.spyOn(process.stdout, 'write').mockImplementation((text) => {
+    stdout += text
+    return true
+  })
+  try {
+    const program = new Command().exitOverride().configureOutput({ outputError: () => {} })
+    featuresCommand(program.command('features'))
+    await program.parseAsync(['features', ...args], { from: 'user' })
+    return { stdout, error: null }
+  } catch (error) {
+    return { stdout, error: (error as Error).message }
+  } finally {
+    spy.mockRestore()
+  }
+}
+
+describe('of the application', () => {
+  it.each([
+    [['list'], 'user.page_views_1h'],
+    [['search', 'smoothed', 'campaign'], 'campaign.click_rate_7d'],
+    [['show', 'user.clicks_7d'], 'count over click, in 1h, 24h, 7d, 28d, by user_id'],
+    [['show', 'user.last_device'], 'where there is no value: "unknown"'],
+    [['lineage', 'user.clicks_7d'], 'of it is derived  user.click_rate_7d'],
+    [['duplicates'], 'no duplicates'],
+    [['costs'], 'BYTES A KEY AT MOST'],
+    [['costs', '--served', 'user.clicks_7d,ad.clicks_7d'], 'nobody reads, so not kept: user.page_views_1h'],
+    [['explain'], 'user: one record by user_id'],
+    [['explain', '--served', 'user.clicks_7d'], '1 feature in 1 record'],
+  ])('%j', async (args, expected) => {
+    const [words, json] = [await features(...args), await features(...args, '--json')]
+    expect(words.error).toBeNull()
+    expect(words.stdout).toContain(expected)
+    expect(json.error).toBeNull()
+    expect(() => JSON.parse(json.stdout)).not.toThrow()
+  })
+
+  it('an unknown feature is named with those that are like it', async () => {
+    for (const args of [['show'], ['lineage'], ['costs', '--served'], ['explain', '--served']]) {
+      const { stdout, error } = await features(...args, 'user.clicks_9d')
+      expect(stdout).toBe('')
+      expect(error).toContain('there is no feature "user.clicks_9d"; alike: user.clicks_1h, user.clicks_24h')
+    }
+    expect((await features('show', 'qq.zz')).error).toContain('there is no feature "qq.zz"; `features list` has all')
+  })
+})
+
+describe('what `list --json` prints is what --file takes:', () => {
+  const listed = features('list', '--json').then(({ stdout }) => file('old.json', stdout))
+
+  it('the same, which is compatible with itself', async () => {
+    const old = await listed
+    expect((await features('list', '--json', '--file', old)).stdout).toBe(readFileSync(old, 'utf8'))
+    expect((await features('check', old)).stdout).toMatch(/features of 8 entities: no faults\n$/)
+    expect(await features('compat', old, old)).toEqual({ stdout: 'compatible\n', error: null })
+  })
+
+  it('a change of meaning is refused, with what it touches', async () => {
+    const old = await listed
+    const changed = readFileSync(old, 'utf8').replace('"page_view"', '"lead"')
+    const { stdout, error } = await features('compat', old, file('new.json', changed))
+    expect(stdout).toContain('refused  user.page_views_1h: types was ["page_view"], would be ["lead"]')
+    expect(stdout).toMatch(/not compatible\n$/)
+    expect(error).toContain('3 of')
+  })
+
+  it('a forbidden flow is refused with its path', async () => {
+    const forbidden = readFileSync(await listed, 'utf8').replaceAll('"purpose": "measurement"', '"purpose": "sharing"')
+    const { stdout, error } = await features('check', file('forbidden.json', forbidden))
+    expect(stdout).toBe('')
+    expect(error).toMatch(/feature user.spend_usd_7d: .* user.spend_usd_7d <- .*\(allowed: personalised_ads\)/)
+  })
+
+  it('what is declared twice is said', async () => {
+    const twice = JSON.parse(readFileSync(await listed, 'utf8'))
+    twice.features.push({ ...twice.features[0], name: 'views', windows: ['60m'] })
+    const { stdout } = await features('check', file('twice.json', JSON.stringify(twice)))
+    expect(stdout).toMatch(/declared more than once:\n[0-9a-f]{16} {2}user.page_views_1h = user.views_60m\n$/)
+  })
+})
