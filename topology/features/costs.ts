@@ -5,7 +5,7 @@
 //      the watermark than the lookback. Most records are much smaller; the bound says what a feature may come to, not what it will.
 
 import { ID_BYTES_MAX } from '../../operators/event.ts'
-import type { FeatureGroup } from '../../operators/feature-group.ts'
+import type { FeatureGroup } from '../../operators/feature-record.ts'
 import type { PartSpec } from '../../operators/parts.ts'
 import { TALLY_IDS_MAX } from '../../operators/parts.ts'
 import { EXACT_IDS_MAX, REGISTERS } from '../../operators/sketch.ts'

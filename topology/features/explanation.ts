@@ -2,7 +2,7 @@
 // the parts in them and who reads each, how often each rule applied, and what it would be without any rule.
 
 import type { Expression } from '../../operators/expression.ts'
-import type { Selection } from '../../operators/feature-group.ts'
+import type { Selection } from '../../operators/feature-record.ts'
 import type { Ladder } from '../../operators/tiles.ts'
 import {
   type CompiledFeatures,
