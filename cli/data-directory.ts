@@ -1,7 +1,8 @@
 // The directory in which `run` and `node` keep their log and state, so that what was interrupted can go on.
 // DD1: a run's belongs to one file, one number of partitions, one configuration and one release; anything else is refused,
 //      because the log in it was written under them.
-// DD2: a node's belongs to one namespace and one number of partitions: every key's state lies in the partition of its hash.
+// DD2: a node's belongs to one namespace, one number of partitions (every key's state lies in the partition of its hash) and
+//      one set of features (what a key's record holds).
 // DD3: what is refused leaves the directory as it was.
 // DD4: a node's keeps the configuration it was made with, for what its log says before the first `config` record; what holds
 //      now is in the registry of the namespace (topology/config-registry.ts).
@@ -11,7 +12,9 @@ import { createReadStream } from 'node:fs'
 import { mkdir, readdir, readFile, rename, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { pipeline } from 'node:stream/promises'
+import stringify from 'fast-json-stable-stringify'
 import { HoldfastError } from '../log/errors.ts'
+import type { Declarations } from '../topology/features/declaration.ts'
 import type { Config } from './settings.ts'
 
 /** What a run must not change when it goes on. */
@@ -27,6 +30,8 @@ export interface PlanShape {
   readonly namespace: string
   readonly partitions: number
   readonly config: Config
+  /** What is declared; not given: page views of the last hour only. */
+  readonly features?: Declarations | undefined
 }
 
 interface RunFile extends RunIdentity, PlanShape {
@@ -41,13 +46,14 @@ const LEFT_BY_STARTS = ['state', `${RUN_FILE}.new`, `${NODE_FILE}.new`]
 /** What to say where a field differs. */
 const RUN_DIFFERENCES: Readonly<Record<keyof RunIdentity, string>> = {
   release: 'was written by another release of Holdfast',
-  fingerprint: 'was made with other partitions or another configuration',
+  fingerprint: 'was made with other partitions, features or another configuration',
   namespace: 'was made in another namespace',
   inputSha256: 'was made from another input file',
 }
 const NODE_DIFFERENCES = {
   namespace: 'belongs to a node of another namespace',
   partitions: 'belongs to a node with another number of partitions',
+  features: 'belongs to a node that keeps other features',
 } as const
 
 export class DataDirectory {
@@ -156,7 +162,8 @@ async function usable<T>(path: string, work: () => Promise<T>): Promise<T> {
 
 function compare<T>(path: string, before: T, now: T, differences: Readonly<Partial<Record<keyof T, string>>>): void {
   for (const [field, what] of Object.entries(differences) as [keyof T, string][]) {
-    if (before[field] !== now[field]) throw new HoldfastError('USAGE', `${path} ${what}; use another --data-dir`)
+    if (stringify(before[field]) !== stringify(now[field]))
+      throw new HoldfastError('USAGE', `${path} ${what}; use another --data-dir`)
   }
 }
 

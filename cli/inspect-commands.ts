@@ -11,6 +11,7 @@ import { explainJson, explainText } from '../topology/explain.ts'
 import { type Plan, taskName } from '../topology/plan.ts'
 import { openBroker } from './broker.ts'
 import { type PlanShape, readShape } from './data-directory.ts'
+import { chosenFeatures } from './features/declarations-file.ts'
 import { livePlanOf } from './node-command.ts'
 import { planOf } from './run-command.ts'
 import { LOG_BYTES_DEFAULT, readConfig, readNodeConfig } from './settings.ts'
@@ -22,10 +23,18 @@ export interface PlanChoice {
   readonly namespace: string | undefined
   readonly partitions: number
   readonly config: string | undefined
+  readonly features: string | undefined
 }
 
 /** Throws USAGE where a directory holds no run and no node. */
-export async function chosenPlan({ dataDir, live, namespace, partitions, config }: PlanChoice): Promise<Plan> {
+export async function chosenPlan({
+  dataDir,
+  live,
+  namespace,
+  partitions,
+  config,
+  features,
+}: PlanChoice): Promise<Plan> {
   if (dataDir !== undefined) {
     const made = await readShape(dataDir)
     return made.live ? livePlanOf(made) : planOf(made)
@@ -34,6 +43,7 @@ export async function chosenPlan({ dataDir, live, namespace, partitions, config 
     namespace: namespace ?? (live ? 'holdfast' : 'run'),
     partitions,
     config: live ? readNodeConfig(config) : readConfig(config),
+    features: chosenFeatures(features),
   }
   return live ? livePlanOf(shape) : planOf(shape)
 }

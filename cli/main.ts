@@ -12,6 +12,7 @@ import { byteCount } from './byte-count.ts'
 import { capacityCommand } from './capacity-command.ts'
 import { configCommand } from './config-command.ts'
 import { Interrupted } from './early-end.ts'
+import { chosenFeatures } from './features/declarations-file.ts'
 import { featuresCommand } from './features/features-command.ts'
 import { generateCommand } from './generate/generate-command.ts'
 import { auditLog, auditText, explain } from './inspect-commands.ts'
@@ -22,6 +23,8 @@ import { LOG_BYTES_DEFAULT, readConfig, readNodeConfig, THREADS_DEFAULT, THREADS
 import { tokenCommand } from './token-command.ts'
 import { topCommand } from './top-command.ts'
 
+const FEATURES_HELP =
+  'keep what this file declares (docs/features.md), or "application" (default: page views of the last hour)'
 const MEMORY_HELP = 'memory of the process, like 2G; what would outgrow it is refused (default: all there is)'
 const LOG_BYTES = wholeNumber('--log-bytes', 1 << 20, 2 ** 50)
 const THREADS = wholeNumber('--threads', 1, THREADS_MAX)
@@ -47,6 +50,7 @@ program
     '--config <file>',
     'settings as JSON: {"anonymous": "reject" | "accept", "bots": "count" | "mark" | "drop", "latenessMs": 600000}',
   )
+  .option('--features <file>', FEATURES_HELP)
   .option('--nats <url>', 'use this server instead of starting one')
   .option('--namespace <name>', 'prefix of all streams (with --nats; default: a new one)')
   .option('--data-dir <dir>', 'keep log and state here: an interrupted run goes on from it')
@@ -75,6 +79,7 @@ program
         out: o.out,
         partitions: o.partitions,
         config: readConfig(o.config),
+        features: chosenFeatures(o.features),
         nats: o.nats,
         dataDir: o.dataDir,
         namespace,
@@ -102,6 +107,7 @@ program
     '--config <file>',
     'what a new namespace begins with, as JSON: the settings of run, "http" (see docs/pixels.md) and "quotas"; later: config apply',
   )
+  .option('--features <file>', FEATURES_HELP)
   .option('--nats <url>', 'use this server or cluster instead of starting one')
   .option('--port <n>', 'port of our own server on loopback (default: a free one)', wholeNumber('--port', 1, 65_535))
   .option('--replicas <n>', 'copies of each stream in a cluster', wholeNumber('--replicas', 1, 5), 1)
@@ -126,6 +132,7 @@ program
     const options = {
       ...{ dataDir, namespace, partitions, nats, port, replicas, ...limits, threads, config, http },
       configFile: o.config,
+      features: chosenFeatures(o.features),
     }
     await runNode(options, runtimeOf(process.env), (line) => process.stderr.write(`${line}\n`))
   })
@@ -151,6 +158,7 @@ const planOptions = (command: Command): Command =>
       1,
     )
     .option('--config <file>', 'without --data-dir: settings as JSON, see run')
+    .option('--features <file>', `without --data-dir: ${FEATURES_HELP}`)
 
 planOptions(program.command('explain'))
   .description('Print the plan: stages, operators, tasks, streams; with --data-dir also what each task has done.')

@@ -10,6 +10,7 @@ import type { Runtime } from '../log/runtime.ts'
 import { ConfigKeeper } from '../topology/config-keeper.ts'
 import { configHash } from '../topology/configuration.ts'
 import type { Tick } from '../topology/control.ts'
+import type { Declarations } from '../topology/features/declaration.ts'
 import { ACCEPTED, type GraphOptions, pageViewGraph } from '../topology/graph.ts'
 import { statusOf, type TaskHost, tasksOf } from '../topology/host.ts'
 import { CONTROL_WRITER, outputStream, type Plan, plainMapping, stageSubject } from '../topology/plan.ts'
@@ -32,6 +33,8 @@ export interface NodeOptions {
   /** Where that is from; undefined: from no file. */
   readonly configFile?: string | undefined
   readonly nats: string | undefined
+  /** What is declared; not given: page views of the last hour. */
+  readonly features?: Declarations | undefined
   /** Of a server of our own; undefined: a free one. */
   readonly port: number | undefined
   readonly dataDir: string
@@ -60,18 +63,19 @@ const TICK_MS = 1_000
 /** Milliseconds between looks at the registry: what is applied holds within a second or two. */
 const LOOK_MS = 1_000
 
-type Shape = Pick<NodeOptions, 'namespace' | 'partitions'> & { readonly config: Config }
+type Shape = Pick<NodeOptions, 'namespace' | 'partitions' | 'features'> & { readonly config: Config }
 
 /** The plan of a live node. */
 export function livePlanOf(shape: Shape): Plan {
   return pageViewGraph(liveGraphOf(shape))
 }
 
-function liveGraphOf({ namespace, partitions, config }: Shape): GraphOptions {
+function liveGraphOf({ namespace, partitions, config, features }: Shape): GraphOptions {
   const { latenessMs, anonymous, bots } = config
   return {
     ...{ namespace, name: 'page views', clock: 'wall', partitions, latenessMs, anonymous, bots, accepted: 'records' },
     configHash: configHash(config),
+    ...(features === undefined ? {} : { features }),
   }
 }
 
@@ -84,8 +88,9 @@ export async function runNode(options: NodeOptions, runtime: Runtime, say: (line
   filterRoomFor(livePlanOf(options), options)
   const end = new EarlyEnd('stopped before the last commit was done; the same command goes on')
   try {
-    const own = await openNodeDirectory(dataDir, { namespace, partitions, config })
-    const plan = livePlanOf({ namespace, partitions, config: own })
+    const { features } = options
+    const own = await openNodeDirectory(dataDir, { namespace, partitions, config, features })
+    const plan = livePlanOf({ namespace, partitions, config: own, features })
     const mappings = plainMapping(plan)
     const broker = await openBroker({ nats, port, storeDir: join(dataDir, 'nats'), name: 'node', mappings, say })
     try {

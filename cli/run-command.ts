@@ -15,6 +15,7 @@ import type { Runtime } from '../log/runtime.ts'
 import { DEAD_LETTERS } from '../operators/validation.ts'
 import { canonicalLine, sortLines, writeDocument, writeLines } from '../sinks/run-directory.ts'
 import { configHash } from '../topology/configuration.ts'
+import type { Declarations } from '../topology/features/declaration.ts'
 import { featuresOf } from '../topology/features/plans.ts'
 import { FileSource } from '../topology/file-source.ts'
 import { type GraphOptions, pageViewGraph } from '../topology/graph.ts'
@@ -35,6 +36,8 @@ export interface RunOptions {
   readonly out: string
   readonly partitions: number
   readonly config: Config
+  /** Not given: page views of the last hour. */
+  readonly features?: Declarations | undefined
   readonly nats: string | undefined
   readonly dataDir: string | undefined
   readonly namespace: string
@@ -84,7 +87,7 @@ export async function run(options: RunOptions, runtime: Runtime): Promise<Summar
     const { namespace, partitions, config } = options
     const { fingerprint } = plan
     const identity = { release: RELEASE, fingerprint, namespace, inputSha256: await sha256OfFile(options.input) }
-    const shape = { namespace, partitions, config }
+    const shape = { namespace, partitions, config, features: options.features }
     const directory = await DataDirectory.open(options.dataDir ?? temporary!, identity, shape)
     end.throwIfRequested()
     return await withBroker(options, directory, async (broker) => {
@@ -141,18 +144,19 @@ async function withBroker<T>(
   }
 }
 
-type Shape = Pick<RunOptions, 'namespace' | 'partitions' | 'config'>
+type Shape = Pick<RunOptions, 'namespace' | 'partitions' | 'config' | 'features'>
 
 /** The plan of a run; `explain` prints the same one. */
 export function planOf(shape: Shape): Plan {
   return pageViewGraph(graphOf(shape))
 }
 
-function graphOf({ namespace, partitions, config }: Shape): GraphOptions {
+function graphOf({ namespace, partitions, config, features }: Shape): GraphOptions {
   const { latenessMs, anonymous, bots } = config
   return {
     ...{ namespace, name: 'page views', clock: 'data', partitions, latenessMs, anonymous, bots, accepted: 'off' },
     configHash: configHash(config),
+    ...(features === undefined ? {} : { features }),
   }
 }
 

@@ -8,6 +8,12 @@ import type { Declarations } from '../../topology/features/declaration.ts'
 import { parseJson } from '../settings.ts'
 
 /** Reads declarations; those of the CVR application where no file is given. Throws USAGE naming the field that is wrong. */
+/** What `--features` says: a file, or "application"; nothing where it is not given. */
+export function chosenFeatures(choice: string | undefined): Declarations | undefined {
+  if (choice === undefined) return undefined
+  return choice === 'application' ? APPLICATION : readDeclarations(choice)
+}
+
 export function readDeclarations(path: string | undefined): Declarations {
   if (path === undefined) return APPLICATION
   const value = parseJson(path)

@@ -222,6 +222,7 @@ const choiceOf = (dataDir: string): PlanChoice => ({
   namespace: undefined,
   partitions: 1,
   config: undefined,
+  features: undefined,
 })
 
 async function summaryIn(out: string): Promise<Summary> {
