@@ -40,8 +40,8 @@ const GROUP: FeatureGroup = {
   lists: [{ ...selection, length: 10, keptMs: HOUR_MS }],
 }
 
-function largestRecord({ ladder, lists }: FeatureGroup, distinct = LARGEST.distinct): KeyRecord {
-  const parts = SPECS.map(({ kind }) => (kind === 'distinct' ? distinct : LARGEST[kind]))
+function largestRecord({ ladder, parts: kept, lists }: FeatureGroup, distinct = LARGEST.distinct): KeyRecord {
+  const parts = kept.map(({ spec: { kind } }) => (kind === 'distinct' ? distinct : LARGEST[kind]))
   const tiles = Array.from({ length: tilesMax(ladder) }, (_, i) => ({
     level: 0,
     start: LATEST_MS + i * MINUTE_MS,
@@ -58,6 +58,14 @@ describe('bytes of a record', () => {
     const { length } = recordCodec(GROUP).encode(largestRecord(GROUP))
     expect(length).toBeLessThanOrEqual(bound)
     expect(length).toBeGreaterThan(0.95 * bound)
+  })
+
+  it.each(SPECS.filter(({ kind }) => kind !== 'distinct' && kind !== 'tally'))('of a number alone: %j', (spec) => {
+    const small: FeatureGroup = { ...GROUP, parts: [{ ...selection, spec }], lists: [] }
+    const { length } = recordCodec(small).encode(largestRecord(small))
+    expect(length).toBeLessThanOrEqual(recordBytesMax(small))
+    // Of all parts only the first has an index of one byte, and only the first tile a distance of four.
+    expect(length).toBeGreaterThan(0.65 * recordBytesMax(small))
   })
 
   it('are less where ids have become registers', () => {

@@ -64,6 +64,7 @@ describe('a feature is refused, by name and with what would be right:', () => {
       { ratio: { of: 'user.pages', per: 'user.clicks_7d' } },
       'there is no feature "user.pages" with one value',
     ],
+    ['a number for a text', { entity: 'context', context: field('device'), default: 0 }, 'its default must be a text'],
     ['context of an entity', { context: field('device') }, 'what is of a touch has the entity "context"'],
     [
       'context that is a truth',

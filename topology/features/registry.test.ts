@@ -52,6 +52,10 @@ it('reads each source of the application once, whatever is made of it', () => {
   const { sources, groups } = explainFeatures(APPLICATION)
   expect(sources).toHaveLength(3)
   expect(groups).toHaveLength(APPLICATION.entities.length)
-  const readers = groups.flatMap(({ partsRead, listsRead }) => [...partsRead, ...listsRead])
-  for (const { readBy } of readers) expect(readBy.length).toBeGreaterThan(0)
+  for (const { entity, partsRead, listsRead } of groups) {
+    for (const { readBy } of [...partsRead, ...listsRead]) {
+      expect(readBy.length).toBeGreaterThan(0)
+      for (const id of readBy) expect(id.split('.')[0]).toBe(entity)
+    }
+  }
 })
