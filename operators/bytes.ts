@@ -9,7 +9,7 @@ export type Exact = number | bigint
 export function addExact(a: Exact, b: Exact): Exact {
   if (typeof a === 'number' && typeof b === 'number') {
     const sum = a + b
-    if (Number.isSafeInteger(sum)) return sum
+    if (Number.isSafeInteger(sum)) return sum + 0
   }
   return shortened(BigInt(a) + BigInt(b))
 }
@@ -17,7 +17,7 @@ export function addExact(a: Exact, b: Exact): Exact {
 export function multiplyExact(a: Exact, b: Exact): Exact {
   if (typeof a === 'number' && typeof b === 'number') {
     const product = a * b
-    if (Number.isSafeInteger(product)) return product
+    if (Number.isSafeInteger(product)) return product + 0
   }
   return shortened(BigInt(a) * BigInt(b))
 }
@@ -87,6 +87,13 @@ export class ByteReader {
       if (!Number.isSafeInteger(value)) throw corrupt('a number is too large')
       if (byte < 0x80) return value
     }
+  }
+
+  /** As many as the next varint says. Each takes a byte at least, so a damaged count asks for no memory. */
+  list<T>(one: () => T): T[] {
+    const length = this.varint()
+    if (length > this.#bytes.length - this.#at) throw corrupt('a list is longer than its entry')
+    return Array.from({ length }, one)
   }
 
   exact(): Exact {

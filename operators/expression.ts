@@ -2,7 +2,8 @@
 // X1: an expression has a type before any event comes; what has none is refused with its path.
 // X2: a number or a text may be absent. What is computed of something absent is absent, a comparison with it is false, and a
 //     truth value is never absent: where a field is none, it is false.
-// X3: a number is finite: what would be NaN or infinite is absent.
+// X3: a number is finite: what would be NaN or infinite is absent, and -0 is 0. A text is well-formed Unicode, as only such
+//     texts come back from state: another one is absent.
 // What an expression means is said twice, here as code that is generated once per plan, and in test/features/naive.ts.
 
 import type { Fields } from './event.ts'
@@ -45,8 +46,11 @@ const infix =
   ([a, b]: readonly string[]): string =>
     `(${a} ${operator} ${b})`
 const HOUR_MS = 3_600_000
+const DAY_MS = 24 * HOUR_MS
 /** 1970-01-01 was a Thursday; days of the week count from Sunday. */
-const FIRST_WEEKDAY = 4
+const FIRST_WEEKDAY_MS = 4 * DAY_MS
+/** Never negative: a difference of times may lie before 1970. */
+const within = (x: string, ms: number): string => `((Math.floor(${x}) % ${ms} + ${ms}) % ${ms})`
 
 const OPERATIONS = {
   add: numeric(infix('+'), true),
@@ -59,8 +63,8 @@ const OPERATIONS = {
   absolute: one((x) => `Math.abs(${x})`),
   log1p: one((x) => `Math.log1p(${x})`),
   /** Hour of the day and day of the week (0: Sunday) of milliseconds since 1970, UTC. */
-  hour_of_day: one((x) => `(Math.floor(${x} / ${HOUR_MS}) % 24)`),
-  day_of_week: one((x) => `((Math.floor(${x} / ${24 * HOUR_MS}) + ${FIRST_WEEKDAY}) % 7)`),
+  hour_of_day: one((x) => `Math.floor(${within(x, DAY_MS)} / ${HOUR_MS})`),
+  day_of_week: one((x) => `Math.floor((${within(x, 7 * DAY_MS)} + ${FIRST_WEEKDAY_MS}) / ${DAY_MS} % 7)`),
   less: { takes: N2, gives: 'truth', code: infix('<') },
   at_most: { takes: N2, gives: 'truth', code: infix('<=') },
   equal: { takes: 'pair', gives: 'truth', code: infix('==='), commutes: true },
@@ -213,31 +217,32 @@ class Code {
 
   #text(expression: Exclude<Expression, { readonly constant: Value }>): string {
     if ('field' in expression) return fieldCode(expression)
-    if ('feature' in expression) return `features[${JSON.stringify(expression.feature)}]`
+    if ('feature' in expression) return featureCode(JSON.stringify(expression.feature))
     const operation: Operation = OPERATIONS[expression.op]
     const args = expression.args.map((arg) => this.of(arg))
     const computed = operation.code(args)
     if (operation.absent === 'asks' || operation.takes[0] === 'truth') return computed
-    const value = operation.gives === 'number' ? this.#finite(computed) : computed
+    const value = operation.gives === 'number' ? finite(computed) : computed
     const mayBeAbsent = args.filter((arg) => /^v\d+$/.test(arg))
     if (mayBeAbsent.length === 0) return value
     const absent = mayBeAbsent.map((arg) => `${arg} === undefined`).join(' || ')
     return `(${absent} ? ${operation.gives === 'truth' ? 'false' : 'undefined'} : ${value})`
   }
-
-  /** X3. */
-  #finite(code: string): string {
-    return `((x) => (Number.isFinite(x) ? x : undefined))(${code})`
-  }
 }
+
+/** X3. */
+const finite = (code: string): string => `((x) => (Number.isFinite(x) ? x + 0 : undefined))(${code})`
+
+/** A name may be that of something that every object has. */
+const featureCode = (name: string): string => `(Object.hasOwn(features, ${name}) ? features[${name}] : undefined)`
 
 function fieldCode({ field, as }: { readonly field: string; readonly as: ValueType }): string {
   const [first, second] = field.split('.')
   const props = '(typeof fields.props === "object" && !Array.isArray(fields.props) ? fields.props : undefined)'
   const at = second === undefined ? `fields.${first}` : `${props}?.${second}`
   if (as === 'truth') return `(${at} === true)`
-  if (as === 'text') return `((x) => (typeof x === 'string' ? x : undefined))(${at})`
-  return `((x) => (Number.isFinite(x) ? x : undefined))(${at})`
+  if (as === 'text') return `((x) => (typeof x === 'string' && x.isWellFormed() ? x : undefined))(${at})`
+  return finite(at)
 }
 
 /**

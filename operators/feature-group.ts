@@ -1,21 +1,21 @@
 // Everything that is kept for the keys of one entity, in one record per key: tiles of the parts of all its aggregates, and
 // lists of what came last. However many features are declared on an entity, an event reads and writes one record of it.
 // FG1: a record is a function of the events of its key and of the watermarks at which they came, not of slices or commits.
-// FG2: a record is kept until the watermark is `keptMs` past that of its last event, in buckets of that width: each event moves it
-//      to the bucket of its own watermark, so a key that is not seen any more goes with its bucket.
+// FG2: a record is kept until the watermark is `generationMs` past the time of its last event, however far that was ahead of the
+//      watermark. Buckets are generations, of which there are two: each event moves its record to the newer one, and the
+//      older one goes as a whole when nothing in it is needed. So a key that is not seen any more goes, without a timer.
 // What is declared is in topology/features/, what values are made of a record in operators/feature-values.ts.
 
 import { compareUtf8 } from '../state/key-layout.ts'
 import type { Codec, KeyedStore } from '../state/store.ts'
-import { ByteReader, ByteWriter } from './bytes.ts'
+import { ByteReader, ByteWriter, corrupt } from './bytes.ts'
 import type { Event, EventType } from './event.ts'
 import { compileExpressions, type Expression, type Maybe } from './expression.ts'
 import {
-  bucketAt,
-  bucketsOf,
   type FeatureGroup,
   type GroupList,
   generationMs,
+  generationsOf,
   type KeyRecord,
   type ListEntry,
   RECORDS_STORE,
@@ -24,11 +24,13 @@ import {
 } from './feature-record.ts'
 import type { Operator, OperatorContext, Rec } from './operator.ts'
 import { type PartState, partOf } from './parts.ts'
-import { addToTiles, placeOf, settled } from './tiles.ts'
+import { addToTiles, type Ladder, placeOf, settled } from './tiles.ts'
 
-/** One entry: the bucket of the first watermark. */
-const FIRST_STORE = 'first'
-const FIRST = ''
+const GENERATIONS_STORE = 'generations'
+/** Its one entry. */
+const GENERATIONS = ''
+/** Before any event. */
+const NEVER = 0
 
 /** Counts `features_expired`: events that no window and no list of their entity can show any more. */
 export function featureGroup(group: FeatureGroup): Operator<Event, Event> {
@@ -61,26 +63,39 @@ export function featureGroup(group: FeatureGroup): Operator<Event, Event> {
     settings: group,
     stores: [
       { kind: 'keyed', id: 1, name: RECORDS_STORE, codec: recordCodec(group) },
-      { kind: 'keyed', id: 2, name: FIRST_STORE, codec: bucketCodec },
+      { kind: 'keyed', id: 2, name: GENERATIONS_STORE, codec: generationsCodec },
     ],
     keys(batch, ctx) {
       const store = ctx.keyed<KeyRecord>(RECORDS_STORE)
-      ctx.keyed<number>(FIRST_STORE).want(0, FIRST)
+      ctx.keyed<Generations>(GENERATIONS_STORE).want(0, GENERATIONS)
+      let span: number | null = null
+      let [newer] = generationsOf(store.lowestBucket)
       for (const { value, watermark } of batch) {
         const key = keyOfEvent(value)
         if (key === undefined) continue
-        for (const bucket of bucketsOf(watermark, widthMs, store.lowestBucket)) store.want(bucket, key)
+        // A generation that this batch begins: see enterGeneration.
+        if (span !== null && spanAt(watermark, widthMs) > span) newer++
+        span = spanAt(watermark, widthMs)
+        for (let bucket = newer; bucket >= store.lowestBucket; bucket--) store.want(bucket, key)
       }
     },
     process(batch, ctx) {
       const store = ctx.keyed<KeyRecord>(RECORDS_STORE)
+      const generationsStore = ctx.keyed<Generations>(GENERATIONS_STORE)
       for (const rec of batch) {
         const key = keyOfEvent(rec.value)
         if (key === undefined) continue
-        const bucket = enterBucket(store, ctx.keyed<number>(FIRST_STORE), rec.watermark, widthMs)
-        const record = takeRecord(store, rec.watermark, widthMs, key) ?? { tiles: [], lists: lists.map(() => []) }
+        const { bucket, generations } = enterGeneration(store, generationsStore, rec.watermark, widthMs)
+        const known = takeRecord(store, bucket, key)
+        const record = known ?? { tiles: [], lists: lists.map(() => []) }
         apply(record, rec, ctx)
-        store.set(bucket, key, record)
+        if (record.tiles.length > 0 || record.lists.some((entries) => entries.length > 0))
+          store.set(bucket, key, record)
+        else if (known !== undefined) store.delete(bucket, key)
+        const newest = newestOf(record, ladder)
+        if (newest <= generations.newest.at(-1)!) continue
+        generations.newest[generations.newest.length - 1] = newest
+        generationsStore.changed(0, GENERATIONS)
       }
       return batch
     },
@@ -139,46 +154,73 @@ function isNewer(a: ListEntry, b: ListEntry): boolean {
   return (compareUtf8(a.type, b.type) || compareUtf8(a.id, b.id)) > 0
 }
 
-/** The bucket in which records are written under this watermark. Drops those that are no longer needed. */
-function enterBucket(
-  store: KeyedStore<KeyRecord>,
-  firsts: KeyedStore<number>,
+// --- FG2: where a record stands
+
+/** The generations that are there. Mutable. */
+interface Generations {
+  /** Which span of `generationMs` the watermark was in when the last one began or went. */
+  span: number
+  /** Of each, the older first: up to when its records have events, milliseconds. One or two. */
+  readonly newest: number[]
+}
+
+/** Span 0 is the time before there was a watermark. */
+const spanAt = (watermark: number, widthMs: number): number => (watermark < 0 ? 0 : 1 + Math.floor(watermark / widthMs))
+
+/** The generation in which records are written under this watermark, after those that nobody needs any more are gone. */
+function enterGeneration(
+  records: KeyedStore<KeyRecord>,
+  store: KeyedStore<Generations>,
   watermark: number,
   widthMs: number,
-): number {
-  const bucket = bucketAt(watermark, widthMs)
-  if (bucket === 0) return bucket
-  // How old the records of bucket 0 are is known from the first watermark only.
-  const first = firsts.get(0, FIRST)
-  if (first === undefined) firsts.set(0, FIRST, bucket)
-  else if (bucket >= first + 2 && bucket - 1 > store.lowestBucket) store.expireBelow(bucket - 1)
-  return bucket
+): { readonly bucket: number; readonly generations: Generations } {
+  const known = store.get(0, GENERATIONS)
+  const generations = known ?? { span: spanAt(watermark, widthMs), newest: [NEVER] }
+  if (known === undefined) store.set(0, GENERATIONS, generations)
+  const span = spanAt(watermark, widthMs)
+  const { newest } = generations
+  // One span later than the last change, not at once: `keys` does not know of a change that its own batch will make.
+  if (newest.length === 1 && span > generations.span) {
+    newest.push(NEVER)
+    generations.span = span
+    store.changed(0, GENERATIONS)
+  }
+  if (newest.length === 2 && watermark >= newest[0]! + widthMs) {
+    newest.shift()
+    generations.span = span
+    store.changed(0, GENERATIONS)
+    records.expireBelow(records.lowestBucket + 1)
+  }
+  return { bucket: records.lowestBucket + newest.length - 1, generations }
 }
 
 /** Takes a key's record from where it stands. */
-function takeRecord(
-  store: KeyedStore<KeyRecord>,
-  watermark: number,
-  widthMs: number,
-  key: string,
-): KeyRecord | undefined {
-  const [here, ...earlier] = bucketsOf(watermark, widthMs, store.lowestBucket)
-  const record = store.get(here!, key)
-  if (record !== undefined) return record
-  for (const bucket of earlier) {
-    const older = store.get(bucket, key)
-    if (older === undefined) continue
-    store.delete(bucket, key)
-    return older
-  }
-  return undefined
+function takeRecord(store: KeyedStore<KeyRecord>, bucket: number, key: string): KeyRecord | undefined {
+  const record = store.get(bucket, key)
+  if (record !== undefined || bucket === store.lowestBucket) return record
+  const older = store.get(bucket - 1, key)
+  if (older !== undefined) store.delete(bucket - 1, key)
+  return older
 }
 
-const bucketCodec: Codec<number> = {
-  encode(bucket) {
+/** Up to when a record has events: at or after the time of the last. */
+function newestOf({ tiles, lists }: KeyRecord, { levels }: Ladder): number {
+  const tile = tiles.at(-1)
+  const times = lists.map(([entry]) => entry?.time ?? NEVER)
+  return Math.max(tile === undefined ? NEVER : tile.start + levels[tile.level]!.paneMs, ...times)
+}
+
+const generationsCodec: Codec<Generations> = {
+  encode({ span, newest }) {
     const writer = new ByteWriter()
-    writer.varint(bucket)
+    for (const number of [span, ...newest]) writer.varint(number)
     return writer.done()
   },
-  decode: (bytes) => new ByteReader(bytes).varint(),
+  decode(bytes) {
+    const reader = new ByteReader(bytes)
+    const [span, newest] = [reader.varint(), [reader.varint()]]
+    if (!reader.atEnd) newest.push(reader.varint())
+    if (!reader.atEnd) throw corrupt('there are more than two generations')
+    return { span, newest }
+  },
 }

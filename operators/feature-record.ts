@@ -56,20 +56,14 @@ export const RECORDS_STORE = 'records'
 
 // --- FG2: where a record stands
 
-/** Width of a bucket: as long as anything in a record may be needed. */
+/** How long anything in a record may be needed after its last event, milliseconds. */
 export function generationMs({ ladder, lists }: FeatureGroup): number {
   return Math.max(keptMs(ladder), ...lists.map((list) => list.keptMs + ladder.lookbackMs))
 }
 
-/** Bucket 0 is of events that came before there was a watermark. */
-export const bucketAt = (watermark: number, widthMs: number): number =>
-  watermark < 0 ? 0 : 1 + Math.floor(watermark / widthMs)
-
-/** Where a key's record may stand: where its last event came under this watermark, or one bucket earlier, or none. */
-export function bucketsOf(watermark: number, widthMs: number, lowestBucket: number): number[] {
-  const bucket = bucketAt(watermark, widthMs)
-  const before = bucket > 1 && bucket - 1 >= lowestBucket ? [bucket - 1] : []
-  return [bucket, ...before, ...(bucket > 0 && lowestBucket === 0 ? [0] : [])]
+/** Buckets in which a key's record may stand, the newer first. */
+export function generationsOf(lowestBucket: number): readonly [newer: number, older: number] {
+  return [lowestBucket + 1, lowestBucket]
 }
 
 // --- bytes
@@ -109,7 +103,7 @@ function writeList(writer: ByteWriter, entries: readonly ListEntry[]): void {
 }
 
 function readList(reader: ByteReader): ListEntry[] {
-  return Array.from({ length: reader.varint() }, () => {
+  return reader.list(() => {
     const [time, type, id, kind, text] = [reader.varint(), reader.text(), reader.text(), reader.varint(), reader.text()]
     return { time, type, id, value: kind === TEXT ? text : Number(text) }
   })

@@ -95,7 +95,7 @@ function writeTally(writer: ByteWriter, tally: Tally): void {
 export function readPart({ kind }: PartSpec, reader: ByteReader): PartState {
   if (kind === 'distinct') return readIds(reader)
   if (kind !== 'tally') return reader.exact()
-  return new Map(Array.from({ length: reader.varint() }, () => [reader.text(), reader.varint()] as const))
+  return new Map(reader.list(() => [reader.text(), reader.varint()] as const))
 }
 
 function oneId(id: string): IdSet {

@@ -11,6 +11,9 @@ const REGISTER_BITS = 10
 /** Standard error 1.04 / sqrt(1,024) = 3.3 %. */
 export const REGISTERS = 2 ** REGISTER_BITS
 
+/** Leading zeros of 32 bits, and one. */
+const RANK_MAX = 33
+
 /** Mutable. */
 export type IdSet = { ids: Set<string>; registers: null } | { ids: null; registers: Uint8Array }
 
@@ -115,7 +118,13 @@ export function readIds(reader: ByteReader): IdSet {
   for (let left = reader.varint(); left > 0; left--) {
     at += reader.varint() + 1
     if (at >= REGISTERS) throw corrupt('a sketch has too many registers')
-    registers[at] = reader.varint()
+    registers[at] = rankFrom(reader)
   }
   return { ids: null, registers }
+}
+
+function rankFrom(reader: ByteReader): number {
+  const rank = reader.varint()
+  if (rank === 0 || rank > RANK_MAX) throw corrupt('a register has a rank that no hash has')
+  return rank
 }

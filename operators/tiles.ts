@@ -157,7 +157,7 @@ export function writeTiles(writer: ByteWriter, tiles: Tiles, specs: readonly Par
 
 export function readTiles(reader: ByteReader, specs: readonly PartSpec[], { levels }: Ladder): Tiles {
   let start = 0
-  return Array.from({ length: reader.varint() }, () => {
+  return reader.list(() => {
     const level = reader.varint()
     if (level >= levels.length) throw corrupt('a tile has a level that the plan does not have')
     start += reader.varint() * levels[0]!.paneMs

@@ -3,13 +3,7 @@
 
 import { assert } from '../../log/errors.ts'
 import { compileExpressions, type Maybe } from '../../operators/expression.ts'
-import {
-  bucketsOf,
-  type FeatureGroup,
-  generationMs,
-  type KeyRecord,
-  RECORDS_STORE,
-} from '../../operators/feature-record.ts'
+import { type FeatureGroup, generationsOf, type KeyRecord, RECORDS_STORE } from '../../operators/feature-record.ts'
 import { asMaybe, type FeatureValue, featureValue } from '../../operators/feature-values.ts'
 import type { Operator } from '../../operators/operator.ts'
 import type { StagePlan } from '../plan.ts'
@@ -42,7 +36,6 @@ export function keeping<In, Out>(
 /** A group in a stage: its records, and where they are. */
 interface KeptGroup {
   readonly group: FeatureGroup
-  readonly widthMs: number
   readonly store: string
 }
 
@@ -55,7 +48,7 @@ export function keptFeatures(stage: StagePlan): FeaturePlan[] {
     const one = operator as GroupOperator<unknown, unknown>
     const { group } = one.compiled.groups[one.group]!
     const store = stores[one.stores.findIndex(({ name }) => name === RECORDS_STORE)]!.name
-    kept.set(one.group, { group, widthMs: generationMs(group), store })
+    kept.set(one.group, { group, store })
     compiled = one.compiled
   }
   if (compiled === null) return []
@@ -138,10 +131,10 @@ class Reader {
     return Math.max(0, watermark - looksBackMs)
   }
 
-  async valuesOf({ snapshot, watermark }: View, asks: readonly ValuesAsk[]): Promise<ReadValue[][]> {
+  async valuesOf({ snapshot }: View, asks: readonly ValuesAsk[]): Promise<ReadValue[][]> {
     const found = await Promise.all(
-      [...this.#groups].map(async ([index, { store, widthMs }]) => {
-        const buckets = bucketsOf(watermark, widthMs, snapshot.lowestBucket(store))
+      [...this.#groups].map(async ([index, { store }]) => {
+        const buckets = generationsOf(snapshot.lowestBucket(store))
         const wanted = asks.flatMap(({ keys }) =>
           keys.flatMap((key) => buckets.map((bucket) => [bucket, key] as const)),
         )
@@ -159,11 +152,11 @@ class Reader {
     )
   }
 
-  async *valuesAt({ snapshot, watermark }: View, T: number): AsyncIterable<KeyValue> {
+  async *valuesAt({ snapshot }: View, T: number): AsyncIterable<KeyValue> {
     const byKey = new Map<string, Map<number, KeyRecord>>()
-    for (const [index, { store, widthMs }] of this.#groups) {
-      const highest = Math.max(...bucketsOf(watermark, widthMs, 0))
-      for await (const [, key, record] of snapshot.scan<KeyRecord>(store, 0, highest + 1)) {
+    for (const [index, { store }] of this.#groups) {
+      const [highest, lowest] = generationsOf(snapshot.lowestBucket(store))
+      for await (const [, key, record] of snapshot.scan<KeyRecord>(store, lowest, highest + 1)) {
         const records = byKey.get(key) ?? new Map<number, KeyRecord>()
         byKey.set(key, records.set(index, record))
       }
