@@ -69,14 +69,15 @@ export function featureGroup(group: FeatureGroup): Operator<Event, Event> {
       const store = ctx.keyed<KeyRecord>(RECORDS_STORE)
       ctx.keyed<Generations>(GENERATIONS_STORE).want(0, GENERATIONS)
       let span: number | null = null
-      let [newer] = generationsOf(store.lowestBucket)
+      const [first, older] = generationsOf(store.lowestBucket)
+      let newer = first
       for (const { value, watermark } of batch) {
         const key = keyOfEvent(value)
         if (key === undefined) continue
         // A generation that this batch begins: see enterGeneration.
         if (span !== null && spanAt(watermark, widthMs) > span) newer++
         span = spanAt(watermark, widthMs)
-        for (let bucket = newer; bucket >= store.lowestBucket; bucket--) store.want(bucket, key)
+        for (let bucket = newer; bucket >= older; bucket--) store.want(bucket, key)
       }
     },
     process(batch, ctx) {
@@ -189,17 +190,19 @@ function enterGeneration(
     newest.shift()
     generations.span = span
     store.changed(0, GENERATIONS)
-    records.expireBelow(records.lowestBucket + 1)
+    records.expireBelow(generationsOf(records.lowestBucket)[0])
   }
-  return { bucket: records.lowestBucket + newest.length - 1, generations }
+  const [newer, older] = generationsOf(records.lowestBucket)
+  return { bucket: newest.length === 2 ? newer : older, generations }
 }
 
 /** Takes a key's record from where it stands. */
 function takeRecord(store: KeyedStore<KeyRecord>, bucket: number, key: string): KeyRecord | undefined {
   const record = store.get(bucket, key)
-  if (record !== undefined || bucket === store.lowestBucket) return record
-  const older = store.get(bucket - 1, key)
-  if (older !== undefined) store.delete(bucket - 1, key)
+  const [, oldest] = generationsOf(store.lowestBucket)
+  if (record !== undefined || bucket === oldest) return record
+  const older = store.get(oldest, key)
+  if (older !== undefined) store.delete(oldest, key)
   return older
 }
 

@@ -61,9 +61,11 @@ export function generationMs({ ladder, lists }: FeatureGroup): number {
   return Math.max(keptMs(ladder), ...lists.map((list) => list.keptMs + ladder.lookbackMs))
 }
 
-/** Buckets in which a key's record may stand, the newer first. */
+/** Buckets in which a key's record may stand, the newer first, by the lowest one that a store has. */
 export function generationsOf(lowestBucket: number): readonly [newer: number, older: number] {
-  return [lowestBucket + 1, lowestBucket]
+  // A store of which nothing has gone has no lowest bucket.
+  const older = Math.max(0, lowestBucket)
+  return [older + 1, older]
 }
 
 // --- bytes

@@ -156,7 +156,7 @@ class StrictStores implements Stores {
 const place = (bucket: number, key: string): string => JSON.stringify([bucket, key])
 
 class StrictKeyed<V> implements KeyedStore<V> {
-  lowestBucket = 0
+  lowestBucket = Number.NEGATIVE_INFINITY
   readonly #codec: Codec<V>
   readonly #touched: string[]
   readonly #bytes = new Map<string, Uint8Array>()
