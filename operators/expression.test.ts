@@ -185,6 +185,7 @@ describe('types', () => {
     ['a field of a field', { field: 'props.a.b', as: 'text' }, 'expression: "field" is no name of a field'],
     ['code', { field: 'x;process.exit()', as: 'text' }, 'expression: "field" is no name of a field'],
     ['a line end', { field: 'x\n', as: 'text' }, 'expression: "field" is no name of a field'],
+    ['__proto__', { field: 'props.__proto__', as: 'text' }, 'expression: "field" is no name of a field'],
     ['a list as field', { field: ['x'], as: 'text' }, 'expression: "field" is no name of a field'],
     ['as date', { field: 'x', as: 'date' }, 'expression: "as" must be'],
     ['NaN', { constant: Number.NaN }, 'expression: "constant" must be'],

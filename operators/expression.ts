@@ -97,8 +97,8 @@ const operationOf = (name: string): Operation | undefined =>
 export const EXPRESSION_DEPTH_MAX = 32
 /** Arguments of one operation: a long list of ids is configuration of another kind. */
 const ARGUMENTS_MAX = 1_000
-/** A field, or one of the event's props. */
-const FIELD = /^(props\.)?[A-Za-z_][A-Za-z0-9_]{0,63}$/
+/** A field, or one of the event's props. `__proto__` is none: what is assigned to it does not travel. */
+const FIELD = /^(props\.)?(?!__proto__$)[A-Za-z_][A-Za-z0-9_]{0,63}$/
 
 /** Why an expression has no type, and where in it. */
 export class ExpressionFault extends Error {}

@@ -3,7 +3,7 @@
 import fc from 'fast-check'
 import type { Expression, OperationName, Value, ValueType } from '../../operators/expression.ts'
 
-const FIELDS = ['value', 'channel', 'constructor', 'props.a', 'props.b', 'props.__proto__', 'props.toString', 'nothing']
+const FIELDS = ['value', 'channel', 'constructor', 'props.a', 'props.b', 'props.toString', 'nothing']
 const FEATURES = { number: ['u.n', 'valueOf'], text: ['u.t', '__proto__'] } as const
 const TEXTS = ['', 'a', 'ab', 'b', '"];process.exit(1);["', "');throw 1;('", '\u2028', '𝒳', '1', '\\']
 const NUMBERS = [0, -0, 1, -1, 2.5, 1e300, -1e300, 5e-324, 1.7e12, 86_400_000, 3_600_000]

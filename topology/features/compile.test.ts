@@ -1,0 +1,121 @@
+import fc from 'fast-check'
+import { afterAll, describe, expect, test } from 'vitest'
+import type { Event } from '../../operators/event.ts'
+import { featureGroup } from '../../operators/feature-group.ts'
+import type { Operator, Rec } from '../../operators/operator.ts'
+import type { ReadSnapshot } from '../../state/read-snapshot.ts'
+import { naiveFeature, naiveKey } from '../../test/features/naive.ts'
+import { type Draw, draws, OPERATORS_MIN, randomPlan, randomStream } from '../../test/features/random-plans.ts'
+import { runOperator } from '../../test/operator-harness.ts'
+import type { StagePlan } from '../plan.ts'
+import { type CompiledFeatures, type CompileOptions, compileFeatures, RULES, type RuleName } from './compile.ts'
+import { type FeaturePlan, saysSomething, type View } from './feature-plan.ts'
+import { keeping, keptFeatures } from './kept.ts'
+import { featureExchange, placed } from './placement.ts'
+
+const STAGES = { user_id: 'users', ad_id: 'ads' }
+const PLANS = 500
+const FIRED_MIN = 50
+const RULE_NAMES = Object.keys(RULES) as RuleName[]
+
+/** Features as they are read after all records: their events travelled to their stage, and were kept there. */
+function run(compiled: CompiledFeatures, records: readonly Rec<Event>[], sliceRecords: number) {
+  const asOf = Math.max(...records.map((rec) => rec.value.time))
+  return placed(compiled.groups, STAGES).flatMap((stage) => {
+    const { where, encode, decode } = featureExchange(stage)
+    const travelled = records
+      .filter(({ value }) => where(value))
+      .map((rec) => ({ ...rec, value: decode(JSON.parse(encode(rec.value, rec.at)), rec.at) }))
+    const stores = new Map<string, ReturnType<ReturnType<typeof runOperator>['keyed']>>()
+    const nodes = stage.groups.map((group, i) => {
+      const operator: Operator<Event, Event> = featureGroup(group.group)
+      const outcome = runOperator(operator, travelled, { sliceRecords })
+      const named = operator.stores.map((spec) => ({ ...spec, name: `${i} ${spec.name}` }))
+      operator.stores.forEach(({ name }, j) => void stores.set(named[j]!.name, outcome.keyed(name)))
+      return { operator: keeping(operator, compiled, group), from: -1, stores: named }
+    })
+    const view: View = { snapshot: snapshotOf(stores), watermark: records.at(-1)!.watermark, asOf }
+    const plan = { name: stage.stage, nodes } as unknown as StagePlan
+    return keptFeatures(plan).map((feature) => ({ feature, view }))
+  })
+}
+
+type Stores = ReadonlyMap<string, { get(bucket: number, key: string): unknown; readonly lowestBucket: number }>
+
+/** The part of a snapshot that single reads use. */
+function snapshotOf(stores: Stores): ReadSnapshot {
+  const snapshot: Pick<ReadSnapshot, 'lowestBucket' | 'multiGet'> = {
+    lowestBucket: (store) => stores.get(store)!.lowestBucket,
+    multiGet: async <V>(store: string, keys: readonly (readonly [number, string])[]) =>
+      keys.map(([bucket, key]) => stores.get(store)!.get(bucket, key) as V | undefined),
+  }
+  return snapshot as ReadSnapshot
+}
+
+const idOf = ({ entity, feature }: FeaturePlan): string => `${entity}.${feature}`
+
+/** Compares each feature of each key, at times that can be asked for, with the interpreter. Gives the number of values. */
+async function compare(
+  draw: Draw,
+  options: CompileOptions = {},
+): Promise<{ compiled: CompiledFeatures; values: number }> {
+  const { declarations, served } = randomPlan(draw)
+  const { records } = randomStream(draw)
+  const compiled = compileFeatures(declarations, { served, ...options })
+  const events = records.map((rec) => rec.value)
+  const later = draw(fc.nat(30 * 86_400_000))
+  let values = 0
+  const read = run(compiled, records, draw(fc.constantFrom(1, 7, 128)))
+  const ids = new Set(read.map(({ feature }) => idOf(feature)))
+  expect(served.filter((id) => !ids.has(id))).toEqual([])
+  for (const { feature, view } of read) {
+    const entity = declarations.entities.find(({ name }) => name === feature.entity)!
+    const byKey = Map.groupBy(events, (event) => naiveKey(entity, event))
+    byKey.delete(undefined)
+    const keys = ['nobody', ...byKey.keys()] as string[]
+    const T0 = feature.earliestAt(view)
+    const asks = [T0, Math.max(T0, view.asOf), Math.max(T0, view.asOf) + later].map((T) => ({ keys, T }))
+    const found = await feature.valuesOf(view, asks)
+    asks.forEach(({ T }, i) => {
+      const expected = keys.map((key) => naiveFeature(declarations, idOf(feature), byKey.get(key) ?? [], T) ?? null)
+      expect([idOf(feature), T, found[i]]).toStrictEqual([idOf(feature), T, expected])
+      values += found[i]!.filter(saysSomething).length
+    })
+  }
+  return { compiled, values }
+}
+
+describe('CP1: compiled features say what their declarations say', () => {
+  const fired = new Map<RuleName, number>(RULE_NAMES.map((rule) => [rule, 0]))
+  let compared = 0
+
+  test(`${PLANS} random plans of at least ${OPERATORS_MIN} features, on random streams`, async () => {
+    const property = fc.asyncProperty(draws, async (draw) => {
+      const { compiled, values } = await compare(draw)
+      compared += values
+      for (const rule of RULE_NAMES) if (compiled.firings[rule] > 0) fired.set(rule, fired.get(rule)! + 1)
+    })
+    await fc.assert(property, { numRuns: PLANS, endOnFailure: true })
+    for (const rule of RULE_NAMES) expect([rule, fired.get(rule)! >= FIRED_MIN]).toEqual([rule, true])
+  })
+
+  test.each(RULE_NAMES)('without the rule %s', async (rule) => {
+    const property = fc.asyncProperty(draws, async (draw) => {
+      const { compiled } = await compare(draw, { without: [rule] })
+      expect(compiled.firings[rule]).toBe(0)
+    })
+    await fc.assert(property, { numRuns: 30, endOnFailure: true })
+  })
+
+  test('without any rule', async () => {
+    const property = fc.asyncProperty(draws, async (draw) => {
+      await compare(draw, { without: RULE_NAMES })
+    })
+    await fc.assert(property, { numRuns: 30, endOnFailure: true })
+  })
+
+  afterAll(() => {
+    const counts = [...fired].map(([rule, count]) => `${rule} ${count}`)
+    console.info(`rules fired, of ${PLANS} plans: ${counts.join(', ')}; ${compared} values that say something compared`)
+  })
+})
