@@ -39,8 +39,9 @@ export function featureGroup(group: FeatureGroup): Operator<Event, Event> {
   const [keyOf, inputsOf] = [compileExpressions([group.key]), dispatchOf(group)]
   const widthMs = generationMs(group)
 
-  const keyOfEvent = ({ fields, type }: Event): string | undefined =>
-    inputsOf.has(type) ? (keyOf({ fields })[0] as string | undefined) : undefined
+  /** What `bots` marks stays out of features (contract.md, section 1). */
+  const keyOfEvent = ({ fields, type, bots }: Event): string | undefined =>
+    bots === undefined && inputsOf.has(type) ? (keyOf({ fields })[0] as string | undefined) : undefined
 
   function apply(record: KeyRecord, { value: event, watermark }: Rec<Event>, ctx: OperatorContext): void {
     const inputs = inputsOf.get(event.type)!(event)

@@ -53,7 +53,7 @@ export function featureExchange({ stage, partition, groups }: PlacedGroups): Exc
     // What travels is part of the plan: another set of columns is another exchange.
     name: `events for ${stage}: ${columns.join(' ')}`,
     version: 1,
-    where: ({ type, fields }) => types.has(type) && typeof fields[partition] === 'string',
+    where: ({ type, bots, fields }) => bots === undefined && types.has(type) && typeof fields[partition] === 'string',
     key: ({ fields }) => fields[partition] as string,
     encode: ({ type, id, time, fields }) =>
       JSON.stringify([type, id, time, ...reads.map(([first, second]) => valueAt(fields, first!, second) ?? null)]),
