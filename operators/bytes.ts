@@ -9,7 +9,7 @@ export type Exact = number | bigint
 export function addExact(a: Exact, b: Exact): Exact {
   if (typeof a === 'number' && typeof b === 'number') {
     const sum = a + b
-    if (Number.isSafeInteger(sum)) return sum + 0
+    if (Number.isSafeInteger(sum)) return sum
   }
   return shortened(BigInt(a) + BigInt(b))
 }

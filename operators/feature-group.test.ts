@@ -232,6 +232,29 @@ describe('FG2: how long a record is kept', () => {
     }
   })
 
+  test('a late value is in its list as long as it is not older than it may be', () => {
+    for (const ahead of [-LIST.keptMs + 1, -LIST.keptMs]) {
+      const [record] = recordsOf({ steps: [at(0, { ahead })], first: 0 })
+      const T = record!.watermark
+      expect(said(recordOfKey(run([record!]), 'a'), T)).toEqual(naive([record!.value], T))
+    }
+  })
+
+  test('to the last moment in which a window can still end in it', () => {
+    const lastMs = WINDOWS[1].lengthMs + LOOKBACK_MS - 1
+    // Others bring the watermark there, in steps that begin another generation wherever one may begin.
+    for (let step = SECOND; step <= lastMs; step += 3_333) {
+      const others = Array.from({ length: Math.floor(lastMs / step) }, () => at(step, { user: 'b' }))
+      const rest = at(lastMs % step, { user: 'b' })
+      for (const before of [0, 20 * SECOND, 50 * SECOND, generationMs(GROUP)]) {
+        const steps = [at(0, { user: 'b' }), at(before), ...others, rest]
+        const records = recordsOf({ steps, first: 0 })
+        const T = records.at(-1)!.watermark - LOOKBACK_MS
+        expect(said(recordOfKey(run(records), 'a'), T)).toEqual(naive([records[1]!.value], T))
+      }
+    }
+  })
+
   test('an event of which nothing is kept makes no record', () => {
     const outcome = run(recordsOf({ steps: [at(0, { type: 'lead' }), at(1, { ahead: -YEAR })], first: 0 }))
     expect(keysOf(outcome)).toEqual([])
