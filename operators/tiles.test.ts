@@ -198,16 +198,13 @@ describe('TL2: tiles', () => {
     expect(placeOf(ladder, BASE, BASE + 16_000)).toBeNull()
   })
 
-  test('settling twice is settling once, and settling does not change what another holds', () => {
+  test('settling twice is settling once', () => {
     fc.assert(
       fc.property(windowSets, steps, fc.nat(200), (windows, moves, later) => {
         const ladder = ladderOf(windows, 0)
         const { tiles, watermark } = run(ladder, moves)
-        const before = bytesOf(tiles, ladder)
         const once = settled(tiles, SPECS, ladder, watermark + later * SECOND)
         expect(settled(once, SPECS, ladder, watermark + later * SECOND)).toBe(once)
-        if (once.length > 0 && once !== tiles) addToTiles(once, SPECS, once[0]!, [1, 1])
-        if (once !== tiles) expect(bytesOf(tiles, ladder)).toEqual(before)
       }),
     )
   })

@@ -60,11 +60,17 @@ export function keptMs({ levels, lookbackMs }: Ladder): number {
 /** Where an event of this time belongs; null: no window reaches it any more. */
 export function placeOf(ladder: Ladder, time: number, watermark: number): { level: number; start: number } | null {
   for (let level = 0; level < ladder.levels.length; level++) {
-    const { paneMs, reachMs } = ladder.levels[level]!
+    const { paneMs } = ladder.levels[level]!
     const start = Math.floor(time / paneMs) * paneMs
-    if (start + paneMs > watermark - ladder.lookbackMs - reachMs) return { level, start }
+    if (isReached(ladder, level, start, watermark)) return { level, start }
   }
   return null
+}
+
+/** Whether a window with panes as wide as a tile's, or narrower, can still end in it. */
+function isReached({ levels, lookbackMs }: Ladder, level: number, start: number, watermark: number): boolean {
+  const { paneMs, reachMs } = levels[level]!
+  return start + paneMs > watermark - lookbackMs - reachMs
 }
 
 /** Adds the parts of an event, by index, to the tile at its place. */
@@ -97,18 +103,18 @@ function tileAt(tiles: Tiles, level: number, start: number, parts: number): Tile
 const isBefore = (start: number, level: number, tile: Tile): boolean =>
   start < tile.start || (start === tile.start && level < tile.level)
 
-/** TL2. The tiles as they are at a watermark: the same ones, joined and dropped as far as may be. */
+/** TL2. The tiles as they are at a watermark: the same ones, joined and dropped as far as may be. Takes the given ones over. */
 export function settled(tiles: Tiles, specs: readonly PartSpec[], ladder: Ladder, watermark: number): Tiles {
-  const places = tiles.map(({ start, level }) => {
-    const place = placeOf(ladder, start, watermark)
-    // Never back to a narrower pane.
-    return place === null ? null : place.level > level ? place : { level, start }
-  })
-  if (places.every((place, i) => place !== null && place.level === tiles[i]!.level)) return tiles
+  const stays = ({ level, start }: Tile): boolean => isReached(ladder, level, start, watermark)
+  if (tiles.every(stays)) return tiles
   const result: Tiles = []
-  places.forEach((place, i) => {
-    if (place !== null) addToTiles(result, specs, place, tiles[i]!.parts)
-  })
+  for (const tile of tiles) {
+    const place = stays(tile) ? tile : placeOf(ladder, tile.start, watermark)
+    if (place === null) continue
+    const last = result.at(-1)
+    if (place === tile && (last === undefined || isBefore(last.start, last.level, tile))) result.push(tile)
+    else addToTiles(result, specs, place, tile.parts)
+  }
   return result
 }
 
