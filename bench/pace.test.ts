@@ -45,6 +45,9 @@ async function serving(listener: RequestListener, work: (http: HttpConnections) 
 
 it('requests are answered with theirs, one at a time on each connection (HC1)', async () => {
   let [underWay, most] = [0, 0]
+  const REQUESTS = 5
+  // Nobody is answered before both connections have asked, but for the last one, which is alone.
+  let held: (() => void)[] = []
   const echo: RequestListener = (request, response) => {
     most = Math.max(most, ++underWay)
     request.setEncoding('utf8')
@@ -53,12 +56,16 @@ it('requests are answered with theirs, one at a time on each connection (HC1)', 
       body += text
     })
     request.on('end', () => {
-      setImmediate(() => {
+      held.push(() => {
         underWay--
         const answer = `${request.url} ${body}`
         response.writeHead(201, { 'content-length': answer.length }).write(answer.slice(0, 3))
         setTimeout(() => response.end(answer.slice(3)), 1)
       })
+      if (held.length < 2 && request.url !== `/${REQUESTS}`) return
+      const answers = held
+      held = []
+      for (const answer of answers) answer()
     })
   }
   await serving(echo, async (http) => {

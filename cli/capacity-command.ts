@@ -130,7 +130,7 @@ function capacityLines(load: Load, c: Capacity): string[] {
     assumed,
     ...block('Log, written in an hour', c.logPerHour, bytesText),
     ...block(`Log, held for ${load.logHours} hours`, c.logHeld, bytesText),
-    ...table([c.logBytes], bytesText),
+    ...block('Room for the log: --log-bytes', c.logBytes, bytesText),
     ...block('State on disk, at most', c.state, bytesText),
     ...block('Memory of the largest task', c.taskMemory, bytesText),
     ...block('Memory of the node', c.memory, bytesText),

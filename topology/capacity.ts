@@ -12,6 +12,7 @@ import { HOUR_MS, windowedCount } from '../operators/windowed-count.ts'
 import { KEYED_CACHE_ENTRIES } from '../state/keyed-store.ts'
 import { PAGES_CACHED_MAX } from '../state/seen-store.ts'
 import { INDEX_BYTES_PER_ID } from '../state/segment-index.ts'
+import { REGISTRY_BYTES } from './config-registry.ts'
 import { ACCEPTED, pageViewGraph } from './graph.ts'
 import { outputStream, stageStream } from './plan.ts'
 import { streamSpecs } from './streams.ts'
@@ -153,7 +154,7 @@ export interface Capacity {
   /** Held for `logHours`, bytes. */
   readonly logHeld: Sum
   /** Room for all streams together (`--log-bytes`), so that the share of each is enough. */
-  readonly logBytes: Line
+  readonly logBytes: Sum
   readonly state: Sum
   /** Of the task that has most. */
   readonly taskMemory: Sum
@@ -230,7 +231,7 @@ export function capacityOf(load: Load): Capacity {
         line(what, factor(product, 'bytes an hour'), factor(load.logHours, 'hours')),
       ),
     ),
-    logBytes: roomFor(load, logPerHour, partitions),
+    logBytes: sumOf(roomFor(load, logPerHour, partitions), line('configurations', factor(REGISTRY_BYTES, 'bytes'))),
     state: stateOf(load, kept, partitions),
     taskMemory,
     memory: memoryOf(kept, partitions, threads),
@@ -272,7 +273,7 @@ function roomFor(load: Load, perHour: Sum, partitions: number): Line {
     next.bytes / next.share > most.bytes / most.share ? next : most,
   )
   return line(
-    `--log-bytes, for ${what}`,
+    `streams, for ${what}`,
     factor(bytes / partitions, 'bytes an hour of a stream'),
     factor(load.logHours, 'hours'),
     factor(load.skew, 'skew'),
@@ -287,7 +288,7 @@ const SHARES_OF_BYTES = 1e12
 function sharesOf(): Readonly<Record<'input' | 'hop' | 'accepted', number>> {
   const graph = { clock: 'wall', partitions: 1, latenessMs: 0, anonymous: 'reject', accepted: 'records' } as const
   const plan = pageViewGraph({ ...graph, namespace: 'capacity', name: 'capacity' })
-  const specs = streamSpecs(plan, { totalBytes: SHARES_OF_BYTES, replicas: 1 })
+  const specs = streamSpecs(plan, { totalBytes: SHARES_OF_BYTES + REGISTRY_BYTES, replicas: 1 })
   const shareOf = (stream: string): number => specs.find(({ name }) => name === stream)!.maxBytes / SHARES_OF_BYTES
   return {
     input: shareOf(stageStream(plan.namespace, 'user-1', 0)),

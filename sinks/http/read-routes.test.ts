@@ -370,7 +370,8 @@ describe('the largest', () => {
     await world.views('gone', views, T - 90 * 60_000)
     await world.views('before', ['a', 'b'], T - 30 * 60_000)
     const wait = await world.views('tops', [...views, 'd', 'd', 'd', 'd'], T)
-    await get(`${PAGE}/d?wait=${wait}`)
+    // Both tasks of the pages.
+    for (const page of ['a', 'b', 'c', 'd']) await get(`${PAGE}/${page}?wait=${wait}`)
     const own = await readServer(
       world,
       null,
