@@ -123,6 +123,7 @@ async function live(
   const host: TaskHost = new ThreadedHost({
     graph: liveGraphOf({ ...options, config: own }),
     threads: options.threads,
+    isDoor: options.http !== null,
     log,
     connection,
     runtime,

@@ -30,6 +30,8 @@ export interface ThreadedHostOptions extends Pick<RemoteHostOptions, 'program'> 
   readonly graph: GraphOptions
   /** At most, this one included; there are no more than tasks. 1: no other thread is started. */
   readonly threads: number
+  /** Whether this thread keeps no task where there is another: it answers clients, who would wait for its tasks' slices. */
+  readonly isDoor?: boolean
   /** Of this thread, and how the others get one like it. */
   readonly log: Log
   readonly connection: ThreadConnection
@@ -47,6 +49,8 @@ export class ThreadedHost implements TaskHost {
   readonly #first: Host
   readonly #others: readonly RemoteHost[]
   readonly #failures: HaltedTask[] = []
+  readonly #hosts = new Map<string, TaskHost>()
+  readonly #isDoor: boolean
   /** Names of all tasks, in the order of the plan. */
   readonly #tasks: readonly string[]
 
@@ -54,7 +58,7 @@ export class ThreadedHost implements TaskHost {
   constructor(o: ThreadedHostOptions) {
     const plan = pageViewGraph(o.graph)
     this.#tasks = tasksOf(plan).map(({ name }) => name)
-    const [mine, ...theirs] = dealt(this.#tasks, o.threads)
+    const [mine, ...theirs] = dealt(this.#tasks, o.threads, o.isDoor === true)
     const onHalt = (task: string, error: unknown) => {
       this.#failures.push({ task, error })
       o.onHalt(task, error)
@@ -74,6 +78,9 @@ export class ThreadedHost implements TaskHost {
       const task = { graph, fingerprint: plan.fingerprint, tasks, connection, stateDir, tuning }
       return new RemoteHost({ ...task, onHalt, ...(program === undefined ? {} : { program }) })
     })
+    this.#isDoor = mine!.length === 0
+    for (const [i, tasks] of [mine!, ...theirs].entries())
+      for (const task of tasks) this.#hosts.set(task, this.#all[i]!)
   }
 
   /** This thread and the others. */
@@ -82,8 +89,10 @@ export class ThreadedHost implements TaskHost {
   }
 
   async start(): Promise<void> {
-    await this.#first.start()
-    await Promise.all(this.#others.map((host) => host.start()))
+    // Whoever has the first task of a plan has all of it.
+    const [first, ...others] = this.#isDoor ? this.#others : this.#all
+    await first!.start()
+    await Promise.all(others.map((host) => host.start()))
   }
 
   status(): TaskStatus[] {
@@ -139,7 +148,7 @@ export class ThreadedHost implements TaskHost {
   }
 
   #hostOf(task: string): TaskHost {
-    return this.#all[this.#tasks.indexOf(task) % this.threads]!
+    return this.#hosts.get(task)!
   }
 
   get #all(): readonly TaskHost[] {
@@ -147,8 +156,12 @@ export class ThreadedHost implements TaskHost {
   }
 }
 
-/** Tasks in turn: those of one stage, which have the same to do, are spread before those of the next. */
-function dealt(tasks: readonly string[], threads: number): string[][] {
+/**
+ * Tasks in turn: those of one stage, which have the same to do, are spread before those of the next. The first hand is this
+ * thread's; a door's is empty.
+ */
+function dealt(tasks: readonly string[], threads: number, isDoor: boolean): string[][] {
+  if (isDoor && threads > 1) return [[], ...dealt(tasks, threads - 1, false)]
   const hands = Array.from({ length: Math.min(threads, tasks.length) }, (): string[] => [])
   tasks.forEach((task, i) => {
     hands[i % hands.length]!.push(task)
