@@ -7,7 +7,7 @@ import type { NatsLogOptions } from '../log/nats-log.ts'
 import type { CommitRecord } from './commit-record.ts'
 import type { FeatureLine, FeatureName } from './features/feature-plan.ts'
 import type { GraphOptions } from './graph.ts'
-import type { TaskRead, TaskTop, TaskTopOutcome } from './host.ts'
+import type { CommitWait, CommitWaited, TaskRead, TaskTop, TaskTopOutcome } from './host.ts'
 import type { TaskReadResult } from './read-batches.ts'
 import type { TaskStatus, TaskTuning } from './task.ts'
 
@@ -29,6 +29,7 @@ export interface ThreadTask {
 export interface Questions {
   start: { ask: null; answer: null }
   commitOf: { ask: string; answer: CommitRecord | null }
+  commitWith: { ask: CommitWait; answer: CommitWaited }
   /** Begins to read; the answer names the cursor. */
   values: { ask: { feature: FeatureName; T: number }; answer: number }
   /** The next values of a cursor, none at its end: nothing is sent that was not asked for. */

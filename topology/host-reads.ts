@@ -17,7 +17,7 @@ import { SNAPSHOT_PIN_MS_MAX } from '../state/read-snapshot.ts'
 import type { CommitRecord } from './commit-record.ts'
 import { type FeaturePlan, isFeature, saysSomething } from './features/feature-plan.ts'
 import { featuresOf } from './features/plans.ts'
-import type { TaskHost, TaskReadOutcome } from './host.ts'
+import type { CommitMark, TaskHost, TaskReadOutcome } from './host.ts'
 import { type Plan, stageStream, stageSubject, taskName } from './plan.ts'
 
 /** Pins at once: each may keep a snapshot of every task, and those keep what compaction would remove. */
@@ -30,8 +30,6 @@ export const TOP_ENTRIES_MAX = 200_000
 const TOP_SHARED_MS = 1_000
 /** Keys under way at once: some tens of MB, and a quarter of a second of work. What one client may ask for is less (sinks/http/limits.ts). */
 export const KEYS_UNDER_WAY_MAX = 64 * 1024
-/** Milliseconds between looks at how far a task is: below the few that a commit takes. */
-const LOOK_MS = 2
 
 /** A task that has not reached what was waited for. */
 class NotReached extends Error {
@@ -206,9 +204,8 @@ export class HostReads implements FeatureReads {
     // Where a task that has applied nothing is: before everything.
     if (place.seq === 0) return true
     const until = runtime.now() + waitMs
-    const reader = await this.#reached(from, partition, until, ({ position: { seq, applied } }) => {
-      return seq > place.seq || (seq === place.seq && applied > place.index)
-    })
+    const { seq, index } = place
+    const reader = await this.#reached(from, partition, until, { kind: 'applied', seq, index })
     if (from === stage) return true
     const next = plan.stages.find(({ name }) => name === from)!.exchanges
     assert(
@@ -219,7 +216,7 @@ export class HostReads implements FeatureReads {
     await Promise.all(
       partitions.map((to) => {
         const published = reader.destinations[stageSubject(plan.namespace, stage, to, writer)]?.number ?? 0
-        return this.#reached(stage, to, until, ({ writers }) => (writers[writer]?.number ?? 0) >= published)
+        return this.#reached(stage, to, until, { kind: 'taken', writer, number: published })
       }),
     )
     return true
@@ -233,23 +230,14 @@ export class HostReads implements FeatureReads {
     return undefined
   }
 
-  /** The commit of a task in which something is true; throws NotReached where that takes too long. */
-  async #reached(
-    stage: string,
-    partition: number,
-    until: number,
-    isThere: (commit: CommitRecord) => boolean,
-  ): Promise<CommitRecord> {
+  /** The commit of a task that has a mark; throws NotReached where that takes too long. */
+  async #reached(stage: string, partition: number, until: number, mark: CommitMark): Promise<CommitRecord> {
     const { plan, host, runtime } = this.#o
-    while (true) {
-      const commit = await host.commitOf(taskName(stage, partition))
-      if (commit !== null && isThere(commit)) return commit
-      if (runtime.now() >= until) {
-        const { seq, applied } = commit?.position ?? { seq: 0, applied: 0 }
-        throw new NotReached({ stream: stageStream(plan.namespace, stage, partition), seq, index: applied - 1 })
-      }
-      await runtime.sleep(LOOK_MS)
-    }
+    const wait = { task: taskName(stage, partition), mark, waitMs: until - runtime.now() }
+    const { reached, commit } = await host.commitWith(wait)
+    if (reached) return commit!
+    const { seq, applied } = commit?.position ?? { seq: 0, applied: 0 }
+    throw new NotReached({ stream: stageStream(plan.namespace, stage, partition), seq, index: applied - 1 })
   }
 }
 

@@ -63,6 +63,7 @@ class HostThread {
   readonly answers: { readonly [Q in Question]: (ask: Questions[Q]['ask']) => Promise<Questions[Q]['answer']> } = {
     start: () => this.#start(),
     commitOf: (task) => this.#running.commitOf(task),
+    commitWith: (wait) => this.#running.commitWith(wait),
     read: (asks) => this.#running.readAll(asks),
     top: (ask) => this.#running.top(ask),
     pin: async (name) => {

@@ -72,6 +72,24 @@ export type TaskTopOutcome =
   | (TopCounts & { readonly kind: 'top'; readonly at: number | null; readonly facts: SnapshotFacts })
   | NoRead
 
+/** What a commit holds that somebody waits for: a record of the task's stream, or what a writer sent up to a number. */
+export type CommitMark =
+  | { readonly kind: 'applied'; readonly seq: number; readonly index: number }
+  | { readonly kind: 'taken'; readonly writer: string; readonly number: number }
+
+export interface CommitWait {
+  readonly task: string
+  readonly mark: CommitMark
+  /** How long at most, milliseconds. */
+  readonly waitMs: number
+}
+
+/** The last commit that was looked at: one with the mark, if it was reached. */
+export interface CommitWaited {
+  readonly reached: boolean
+  readonly commit: CommitRecord | null
+}
+
 /** Tasks that run, seen from a command. Tasks are named as taskName() does. */
 export interface TaskHost {
   /** Opens and starts every task. Rejects where a state cannot be opened; then stop() and close() all the same. */
@@ -92,6 +110,8 @@ export interface TaskHost {
   values(feature: FeatureName, T: number): AsyncIterable<FeatureLine>
   /** What a reader of snapshots sees now; null before the first commit. */
   commitOf(task: string): Promise<CommitRecord | null>
+  /** Waits for a commit, where the task is: nothing travels while it waits. */
+  commitWith(wait: CommitWait): Promise<CommitWaited>
   /** Values of keys, all from one snapshot. */
   read(ask: TaskRead): Promise<TaskReadOutcome>
   /** The keys of one task with the largest values, from one snapshot. */
@@ -143,6 +163,15 @@ interface Hosted {
   readonly stage: string
   readonly task: Task
   ended: Promise<void>
+}
+
+/** Milliseconds between looks of who waits for a commit: below the few that one takes. */
+const LOOK_MS = 2
+
+function hasMark({ position, writers }: CommitRecord, mark: CommitMark): boolean {
+  if (mark.kind === 'taken') return (writers[mark.writer]?.number ?? 0) >= mark.number
+  const { seq, applied } = position
+  return seq > mark.seq || (seq === mark.seq && applied > mark.index)
 }
 
 /** Keys that are read at once: their values are decoded in one go, and a task of the same thread waits for that. */
@@ -263,6 +292,17 @@ export class Host implements TaskHost {
       return commitIn(snapshot)
     } finally {
       snapshot.release()
+    }
+  }
+
+  async commitWith({ task, mark, waitMs }: CommitWait): Promise<CommitWaited> {
+    const { runtime } = this.#o
+    const until = runtime.now() + waitMs
+    while (true) {
+      const commit = await this.commitOf(task)
+      if (commit !== null && hasMark(commit, mark)) return { reached: true, commit }
+      if (runtime.now() >= until) return { reached: false, commit }
+      await runtime.sleep(LOOK_MS)
     }
   }
 

@@ -6,7 +6,16 @@
 import { Worker } from 'node:worker_threads'
 import type { CommitRecord } from './commit-record.ts'
 import type { FeatureLine, FeatureName } from './features/feature-plan.ts'
-import type { HaltedTask, TaskHost, TaskRead, TaskReadOutcome, TaskTop, TaskTopOutcome } from './host.ts'
+import type {
+  CommitWait,
+  CommitWaited,
+  HaltedTask,
+  TaskHost,
+  TaskRead,
+  TaskReadOutcome,
+  TaskTop,
+  TaskTopOutcome,
+} from './host.ts'
 import {
   errorOf,
   type FromThread,
@@ -117,6 +126,10 @@ export class RemoteHost implements TaskHost {
 
   commitOf(task: string): Promise<CommitRecord | null> {
     return this.#ask('commitOf', task)
+  }
+
+  commitWith(wait: CommitWait): Promise<CommitWaited> {
+    return this.#ask('commitWith', wait)
   }
 
   read(ask: TaskRead): Promise<TaskReadOutcome> {

@@ -12,6 +12,8 @@ import type { CommitRecord } from './commit-record.ts'
 import type { FeatureLine, FeatureName } from './features/feature-plan.ts'
 import { type GraphOptions, pageViewGraph } from './graph.ts'
 import {
+  type CommitWait,
+  type CommitWaited,
   type HaltedTask,
   Host,
   type TaskHost,
@@ -128,6 +130,10 @@ export class ThreadedHost implements TaskHost {
 
   commitOf(task: string): Promise<CommitRecord | null> {
     return this.#hostOf(task).commitOf(task)
+  }
+
+  commitWith(wait: CommitWait): Promise<CommitWaited> {
+    return this.#hostOf(wait.task).commitWith(wait)
   }
 
   read(ask: TaskRead): Promise<TaskReadOutcome> {
