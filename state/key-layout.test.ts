@@ -147,3 +147,12 @@ test('a writer keeps the keys it gave out, also across blocks and for long texts
   expect(keys.map(parseKeyedKey)).toEqual(keys.map((_, i) => ({ bucket: i, key: `key-${i}` })))
   expect(parseKeyedKey(long).key.length).toBe(100_000)
 })
+
+test('a writer of few keys takes little memory outside the heap, one of many takes large blocks', () => {
+  const few = new KeyWriter().keyed(1, 0, 'a key')
+  const w = new KeyWriter()
+  const blocks = new Set(Array.from({ length: 100_000 }, (_, i) => w.keyed(1, i, `key-${i}`).buffer))
+  // Shared with others of this process, where it is that small.
+  expect(few.buffer.byteLength).toBeLessThanOrEqual(Buffer.poolSize)
+  expect(blocks.size).toBeLessThan(50)
+})

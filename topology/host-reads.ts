@@ -22,7 +22,7 @@ import { type Plan, stageStream, stageSubject, taskName } from './plan.ts'
 
 /** Pins at once: each may keep a snapshot of every task, and those keep what compaction would remove. */
 export const PINS_MAX = 16
-/** Reads that wait at once: each looks every LOOK_MS, and together they may take a few percent of a core. */
+/** Reads that wait at once: each has its task look every other millisecond, and together they may take a few percent of a core. */
 export const WAITS_MAX = 64
 /** Entries of a task's state that a scan for the largest looks at: some tenths of a second beside its other work. */
 export const TOP_ENTRIES_MAX = 200_000

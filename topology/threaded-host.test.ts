@@ -6,7 +6,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { pathToFileURL } from 'node:url'
 import type { Worker } from 'node:worker_threads'
-import { afterAll, beforeAll, describe, expect, it } from 'vitest'
+import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest'
 import { HoldfastError } from '../log/errors.ts'
 import type { NatsLog } from '../log/nats-log.ts'
 import { realRuntime } from '../log/runtime.ts'
@@ -55,7 +55,7 @@ afterAll(async () => {
   await rm(dir, { recursive: true })
 })
 
-interface Parts extends Partial<Pick<ThreadedHostOptions, 'program' | 'onHalt' | 'tuning'>> {
+interface Parts extends Partial<Pick<ThreadedHostOptions, 'program' | 'onHalt' | 'tuning' | 'isDoor'>> {
   readonly name: string
   readonly threads: number
   readonly partitions?: number
@@ -121,28 +121,43 @@ const phasesOf = (host: ThreadedHost) => host.status().map(({ name, phase }) => 
 describe('threads', () => {
   it('give equal results, however many; status is in the order of the plan, and final when all have ended', async () => {
     const all = await Promise.all(
-      [1, 2, 4].map(async (threads) => {
-        const { host, plan } = await parts({ name: 'equal', threads, partitions: 4 })
-        expect(host.threads).toBe(threads)
-        await host.start()
-        expect(host.status().map(({ name }) => name)).toEqual(tasksOf(plan).map(({ name }) => name))
-        await sourceOf(plan).run()
-        await host.ended()
-        expect(phasesOf(host)).toEqual(tasksOf(plan).map(({ name }) => `${name} drained`))
-        return { host, ...(await resultsOf(host, plan)) }
-      }),
+      [{ threads: 1 }, { threads: 2 }, { threads: 4 }, { threads: 1, isDoor: true }, { threads: 3, isDoor: true }].map(
+        async (o) => {
+          const { host, plan } = await parts({ name: 'equal', ...o, partitions: 4 })
+          expect(host.threads).toBe(o.threads)
+          await host.start()
+          expect(host.status().map(({ name }) => name)).toEqual(tasksOf(plan).map(({ name }) => name))
+          await sourceOf(plan).run()
+          await host.ended()
+          expect(phasesOf(host)).toEqual(tasksOf(plan).map(({ name }) => `${name} drained`))
+          return { host, ...(await resultsOf(host, plan)) }
+        },
+      ),
     )
     await closed(...all.map(({ host }) => host))
-    const [one, two, four] = all.map(({ values, counts }) => ({ values, counts }))
+    const [one, ...others] = all.map(({ values, counts }) => ({ values, counts }))
     expect(one!.values).toHaveLength(PAGES + USERS)
     expect(one!.counts['user-1 accepted']).toBe(PAGES)
-    expect(two).toEqual(one)
-    expect(four).toEqual(one)
+    for (const other of others) expect(other).toEqual(one)
   })
 
-  it('are no more than there are tasks', async () => {
-    const { host } = await parts({ name: 'few', threads: 8, partitions: 2 })
-    expect(host.threads).toBe(4)
+  it('are no more than there are tasks, and a door beside them', async () => {
+    for (const isDoor of [false, true]) {
+      const { host } = await parts({ name: 'few', threads: 8, partitions: 2, isDoor })
+      expect(host.threads).toBe(isDoor ? 5 : 4)
+      await closed(host)
+    }
+  })
+
+  it('a door runs no task while another thread can', async () => {
+    const before = threads.length
+    const { host } = await parts({ name: 'door', threads: 2, isDoor: true })
+    await host.start()
+    const started = threads.slice(before)
+    expect(started).toHaveLength(1)
+    // All tasks go with the one other thread.
+    await started[0]!.terminate()
+    await vi.waitFor(() => expect(phasesOf(host)).toEqual(['user-1-0 halted', 'pages-0 halted']))
     await closed(host)
   })
 
@@ -232,16 +247,19 @@ describe('what halts a task in another thread', () => {
     await other.close()
   })
 
-  it('no state is opened elsewhere while the first one is not ours', async () => {
-    const { host, stateDir } = await parts({ name: 'first', threads: 2 })
-    const other = await openRocksBackend(join(stateDir, 'user-1-0'))
-    await expect(host.start()).rejects.toMatchObject({ code: 'STATE_LOCKED' })
-    // The time that a thread takes to load and to open what it should not.
-    await realRuntime.sleep(500)
-    expect(existsSync(join(stateDir, 'pages-0'))).toBe(false)
-    await closed(host)
-    await other.close()
-  })
+  it.each([{ threads: 2 }, { threads: 3, isDoor: true }])(
+    'no state is opened elsewhere while the first one is not ours: %o',
+    async (o) => {
+      const { host, stateDir } = await parts({ name: 'first', ...o })
+      const other = await openRocksBackend(join(stateDir, 'user-1-0'))
+      await expect(host.start()).rejects.toMatchObject({ code: 'STATE_LOCKED' })
+      // The time that a thread takes to load and to open what it should not.
+      await realRuntime.sleep(500)
+      expect(existsSync(join(stateDir, 'pages-0'))).toBe(false)
+      await closed(host)
+      await other.close()
+    },
+  )
 })
 
 describe('a thread that dies', () => {

@@ -30,7 +30,7 @@ import type { TaskStatus, TaskTuning } from './task.ts'
 export interface ThreadedHostOptions extends Pick<RemoteHostOptions, 'program'> {
   /** What the plan is compiled from, once in each thread. */
   readonly graph: GraphOptions
-  /** At most, this one included; there are no more than tasks. 1: no other thread is started. */
+  /** At most, this one included; there are no more than tasks, and a door. 1: no other thread is started. */
   readonly threads: number
   /** Whether this thread keeps no task where there is another: it answers clients, who would wait for its tasks' slices. */
   readonly isDoor?: boolean
