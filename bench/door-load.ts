@@ -17,8 +17,13 @@ const PAGES = 2_000
 const STRIDE = 2_654_435_761
 const BATCH_EVENTS = 100
 const BATCH_KEYS = 100
-/** Connections: enough that the node is never without a request, few enough that the generator stays light. */
-const CONNECTIONS = 32
+/**
+ * Connections of readers, and as many of writers: more than are ever busy at the rates that are kept, or what is measured is the wait
+ * for one of them (a node that takes 30 ms while 7,000 a second come has 200 requests under way).
+ */
+const CONNECTIONS = 256
+/** Readers at once where as many read as can: the node is never without a request, and batches are of what comes meanwhile. */
+const READ_ASKERS = 32
 /** Batches under way at once where as many are sent as are taken. */
 const INGEST_ASKERS = 16
 const BATCH_ASKERS = 8
@@ -35,17 +40,24 @@ const WARM_UP = 0.4
 class DoorLoad {
   readonly #task: DoorTask
   readonly #say: (line: string) => void
-  readonly #http: HttpConnections
+  readonly #readers: HttpConnections
+  readonly #writers: HttpConnections
   readonly #nc: NatsConnection
   #events = 0
   #reads = 0
   #probes = 0
 
-  constructor(task: DoorTask, say: (line: string) => void, http: HttpConnections, nc: NatsConnection) {
+  constructor(task: DoorTask, say: (line: string) => void, nc: NatsConnection) {
     this.#task = task
     this.#say = say
-    this.#http = http
+    this.#readers = new HttpConnections(task.url, CONNECTIONS)
+    this.#writers = new HttpConnections(task.url, CONNECTIONS)
     this.#nc = nc
+  }
+
+  close(): void {
+    this.#readers.close()
+    this.#writers.close()
   }
 
   async run(): Promise<DoorCell[]> {
@@ -60,9 +72,9 @@ class DoorLoad {
     await this.#settled()
     await add(this.#readable('user'))
     await add(this.#readable('page'))
-    const points = await add(this.#closed('point reads', 1, CONNECTIONS, this.#point))
+    const points = await add(this.#closed('point reads', 1, READ_ASKERS, this.#point))
     const manys = await add(this.#closed('reads of 100 keys', 1, BATCH_ASKERS, this.#many))
-    await add(this.#closed('point reads over NATS', 1, CONNECTIONS, this.#pointOverNats))
+    await add(this.#closed('point reads over NATS', 1, READ_ASKERS, this.#pointOverNats))
     await add(this.#open('point reads', points / 2, this.#point))
     await add(this.#open('reads of 100 keys', manys / 2, this.#many))
     await add(this.#open('point reads', READS_PER_S, this.#point))
@@ -79,8 +91,9 @@ class DoorLoad {
     return this.#measured(name, null, each, () => closedLoad({ askers, seconds }, deed))
   }
 
-  #open(name: string, perSecond: number, deed: Deed): Promise<DoorCell> {
+  async #open(name: string, perSecond: number, deed: Deed): Promise<DoorCell> {
     const { seconds } = this.#task
+    await openLoad({ perSecond, seconds: seconds * WARM_UP }, deed)
     return this.#measured(name, perSecond, 1, () => openLoad({ perSecond, seconds }, deed))
   }
 
@@ -93,9 +106,7 @@ class DoorLoad {
 
   /** Measures while something else goes on at a steady rate; throws where that was not kept. */
   async #beside(perSecond: number, deed: Deed, measure: () => Promise<DoorCell>): Promise<DoorCell> {
-    const before = this.#task.seconds * WARM_UP
-    const load = openLoad({ perSecond, seconds: before + this.#task.seconds }, deed)
-    await new Promise((resolve) => setTimeout(resolve, before * 1_000))
+    const load = openLoad({ perSecond, seconds: (1 + WARM_UP) * this.#task.seconds }, deed)
     const cell = await measure()
     const { done, failed, seconds } = await load
     await this.#settled()
@@ -126,7 +137,7 @@ class DoorLoad {
       const n = ++this.#events
       return eventText(`e${n}`, userOf(n), `/products/${n % PAGES}`)
     })
-    const sent = this.#http.send(requestBytes('/v1/events', `[${events.join(',')}]`), ({ status, body }) => {
+    const sent = this.#writers.send(requestBytes('/v1/events', `[${events.join(',')}]`), ({ status, body }) => {
       done(status === 200 && body.indexOf(ALL_TAKEN) !== -1)
     })
     if (!sent) done(false)
@@ -134,13 +145,13 @@ class DoorLoad {
 
   readonly #point: Deed = (done) => {
     const request = requestBytes(`/v1/features/${FEATURE}/user/${userOf(++this.#reads)}`)
-    if (!this.#http.send(request, ({ status }) => done(status === 200))) done(false)
+    if (!this.#readers.send(request, ({ status }) => done(status === 200))) done(false)
   }
 
   readonly #many: Deed = (done) => {
     const keys = Array.from({ length: BATCH_KEYS }, () => userOf(++this.#reads))
     const request = requestBytes(`/v1/features/${FEATURE}/user`, JSON.stringify({ keys }))
-    if (!this.#http.send(request, ({ status }) => done(status === 200))) done(false)
+    if (!this.#readers.send(request, ({ status }) => done(status === 200))) done(false)
   }
 
   readonly #pointOverNats: Deed = (done) => {
@@ -154,11 +165,11 @@ class DoorLoad {
   /** Whether an event of its own, by a user and of a page that nobody else has, is seen after it was taken. */
   async #probe(entity: 'user' | 'page'): Promise<boolean> {
     const name = `probe${++this.#probes}`
-    const taken = await this.#http.ask(requestBytes('/v1/events', eventText(name, name, name)))
+    const taken = await this.#writers.ask(requestBytes('/v1/events', eventText(name, name, name)))
     const position = /"position":"([^"]+)"/.exec(taken.body.toString())?.[1]
     if (taken.status !== 200 || position === undefined) return false
     const path = `/v1/features/${FEATURE}/${entity}/${name}?wait=${position}&timeout_ms=10000`
-    const { status, body } = await this.#http.ask(requestBytes(path))
+    const { status, body } = await this.#readers.ask(requestBytes(path))
     return status === 200 && (JSON.parse(body.toString()) as { value: number }).value === 1
   }
 
@@ -166,7 +177,7 @@ class DoorLoad {
   async #settled(): Promise<void> {
     const until = performance.now() + SETTLE_MS
     while (performance.now() < until) {
-      const { body } = await this.#http.ask(requestBytes('/v1/status'))
+      const { body } = await this.#readers.ask(requestBytes('/v1/status'))
       const { tasks } = JSON.parse(body.toString()) as { tasks: readonly { readonly pending: number }[] }
       if (tasks.length > 0 && tasks.every(({ pending }) => pending === 0)) return
       await new Promise((resolve) => setTimeout(resolve, LOOK_MS))
@@ -188,11 +199,11 @@ function eventText(id: string, user: string, page: string): string {
 
 async function load(task: DoorTask, say: (line: string) => void): Promise<DoorCell[]> {
   const nc = await connect({ servers: task.natsUrl })
-  const http = new HttpConnections(task.url, CONNECTIONS)
+  const load = new DoorLoad(task, say, nc)
   try {
-    return await new DoorLoad(task, say, http, nc).run()
+    return await load.run()
   } finally {
-    http.close()
+    load.close()
     await nc.close()
   }
 }
