@@ -13,7 +13,7 @@ import {
   type MsgRequest,
   type StreamConfig,
 } from '@nats-io/jetstream'
-import { connect, errors, type Msg, type NatsConnection, type NodeConnectionOptions, nuid } from 'nats'
+import { connect, errors, type NatsConnection, type NodeConnectionOptions, nuid } from 'nats'
 import { assert, HoldfastError } from './errors.ts'
 import {
   type Expect,
@@ -38,6 +38,7 @@ import {
   streamConfig,
 } from './nats-codec.ts'
 import { NatsReader } from './nats-reader.ts'
+import { NatsReplies } from './nats-replies.ts'
 import { versionProblem } from './nats-server.ts'
 
 export interface NatsLogOptions {
@@ -105,16 +106,14 @@ export class NatsLog implements Log {
   /** For what the Log interface does not cover (leases, object store). */
   readonly nc: NatsConnection
   readonly jsm: JetStreamManager
-  readonly #timeoutMs: number
   readonly #readers = new Set<NatsReader>()
-  /** Rejects a publish under way when the connection breaks. */
-  readonly #underWay = new Set<() => void>()
+  readonly #replies: NatsReplies
   #connected = true
 
   constructor(nc: NatsConnection, jsm: JetStreamManager, timeoutMs: number) {
     this.nc = nc
     this.jsm = jsm
-    this.#timeoutMs = timeoutMs
+    this.#replies = new NatsReplies(nc, timeoutMs)
     void this.#watchConnection()
   }
 
@@ -246,7 +245,7 @@ export class NatsLog implements Log {
 
   #lost(): void {
     this.#connected = false
-    for (const giveUp of this.#underWay) giveUp()
+    this.#replies.lost()
     for (const reader of this.#readers) reader.suspend()
   }
 
@@ -256,24 +255,13 @@ export class NatsLog implements Log {
   }
 
   async #publishAndWait(message: Outgoing, headers: ReturnType<typeof publishHeaders>): Promise<AckResult> {
+    if (!this.#connected) return notConnected().catch(unknown)
     try {
-      const answer = await this.#request(message, headers)
+      const answer = await this.#replies.ask(message.subject, message.payload, headers)
       return readAck(answer.data)
     } catch (error) {
       return unknown(error)
     }
-  }
-
-  #request(message: Outgoing, headers: ReturnType<typeof publishHeaders>): Promise<Msg> {
-    if (!this.#connected) return notConnected()
-    return new Promise((resolve, reject) => {
-      const giveUp = () => reject(new LogUnavailable('connection lost'))
-      this.#underWay.add(giveUp)
-      this.nc
-        .request(message.subject, message.payload, { timeout: this.#timeoutMs, ...withHeaders(headers) })
-        .then(resolve, reject)
-        .finally(() => this.#underWay.delete(giveUp))
-    })
   }
 
   async #storedMessage(stream: string, which: MsgRequest): Promise<LogMessage | null> {
