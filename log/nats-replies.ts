@@ -1,7 +1,7 @@
 // Answers to what is published with a reply subject, all on one subscription of a connection.
 // NR1: every question ends once: with its answer, after its time, or when the connection is lost.
 // NR2: an answer that comes after that is dropped.
-// The client's request() does the same, but makes an error with its stack for each answer: a fifth of what a publish costs here.
+// The client's request() does the same, but makes an error with its stack for each answer: a third of what a publish costs here.
 
 import { createInbox, type Msg, type MsgHdrs, type NatsConnection } from 'nats'
 import { LogUnavailable } from './log.ts'
