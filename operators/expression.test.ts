@@ -15,6 +15,7 @@ import {
   typeOf,
   type ValueType,
 } from './expression.ts'
+import { interpretExpressions } from './interpreter.ts'
 
 const op = (name: OperationName, ...args: Expression[]): Expression => ({ op: name, args })
 const number = (field: string): Expression => ({ field, as: 'number' })
@@ -37,12 +38,13 @@ const typeOfFeature = (name: string) => TYPES.get(name)
 const RUNS = { numRuns: 400 }
 
 describe('values', () => {
-  test('compiled, alone or with others, an expression says what the interpreter says', () => {
+  test('compiled, alone or with others, or walked, an expression says what its words say', () => {
     fc.assert(
       fc.property(fc.array(anyExpression, { maxLength: 5 }), eventFields, featureValues, (list, fields, features) => {
         const all = list.map(({ expression }) => expression)
         const values = compileExpressions(all)({ fields: fields as Fields, features })
         expect(values).toStrictEqual(all.map((expression) => naiveValue(expression, { fields, features })))
+        expect(interpretExpressions(all)({ fields: fields as Fields, features })).toStrictEqual(values)
         list.forEach(({ type }, i) => {
           if (type === 'truth' || values[i] !== undefined)
             expect(typeof values[i]).toBe({ number: 'number', text: 'string', truth: 'boolean' }[type])

@@ -4,7 +4,8 @@
 //     truth value is never absent: where a field is none, it is false.
 // X3: a number is finite: what would be NaN or infinite is absent, and -0 is 0. A text is well-formed Unicode, as only such
 //     texts come back from state: another one is absent.
-// What an expression means is said twice, here as code that is generated once per plan, and in test/features/naive.ts.
+// What an expression means is said twice, here as code that is generated once per plan, and in test/features/naive.ts. That code
+// is made of operations and names of fields that were checked; a text of a declaration is never in it.
 
 import type { Fields } from './event.ts'
 
@@ -166,6 +167,7 @@ export interface Given {
 }
 
 const NO_FIELDS = {} as Fields
+const NO_FEATURES: Given['features'] = {}
 
 /** The fields that expressions read, `props.x` as it stands. Sorted. */
 export function fieldsOf(expressions: readonly Expression[]): string[] {
@@ -186,26 +188,40 @@ function visit(expression: Expression, look: (e: Expression) => void): void {
   if ('op' in expression) for (const arg of expression.args) visit(arg, look)
 }
 
-/**
- * Generates one function for many expressions: what several of them share is computed once. They must have types (typeOf).
- * Gives their values in their order.
- */
-export function compileExpressions(expressions: readonly Expression[]): (given: Partial<Given>) => Maybe[] {
+/** Makes one function of many expressions, which must have types (typeOf). It gives their values in their order. */
+export type ExpressionsRunner = (expressions: readonly Expression[]) => (given: Partial<Given>) => Maybe[]
+
+/** Generates one function for many expressions: what several of them share is computed once. */
+export const compileExpressions: ExpressionsRunner = (expressions) => {
   const code = new Code()
   const results = expressions.map((expression) => code.of(expression))
-  const body = `'use strict'; ${code.lines.join('; ')}; return [${results.join(', ')}]`
-  const run = new Function('fields', 'features', body) as (fields: Fields, features: Given['features']) => Maybe[]
-  return ({ fields = NO_FIELDS, features = {} }) => run(fields, features)
+  const texts = code.texts.map((_, i) => `const t${i} = texts[${i}]; `).join('')
+  const body = `${code.lines.join('; ')}; return [${results.join(', ')}]`
+  const make = new Function('texts', `'use strict'; ${texts}return (fields, features) => { ${body} }`)
+  const run = make(code.texts) as (fields: Fields, features: Given['features']) => Maybe[]
+  return ({ fields = NO_FIELDS, features = NO_FEATURES }) => run(fields, features)
 }
 
-/** Lines of JavaScript, a constant for each distinct expression. Texts come in through JSON.stringify only. */
+/** One operation on its own, for whoever walks expressions: the same code as in those that are generated. */
+export function compileOperation(op: OperationName, argumentCount: number): (...args: readonly Maybe[]) => Maybe {
+  const names = Array.from({ length: argumentCount }, (_, i) => `v${i}`)
+  return new Function(...names, `'use strict'; return ${operationCode(op, names)}`) as (
+    ...args: readonly Maybe[]
+  ) => Maybe
+}
+
+/** Lines of JavaScript, a constant for each distinct expression. Texts are no code: they come in as data, by their place. */
 class Code {
   readonly lines: string[] = []
+  readonly texts: string[] = []
   readonly #names = new Map<string, string>()
 
   /** JavaScript for the value: a name or a literal. */
   of(expression: Expression): string {
-    if ('constant' in expression) return JSON.stringify(expression.constant)
+    if ('constant' in expression) {
+      const { constant } = expression
+      return typeof constant === 'string' ? this.#textAt(constant) : JSON.stringify(constant)
+    }
     const text = this.#text(expression)
     const known = this.#names.get(text)
     if (known !== undefined) return known
@@ -217,17 +233,27 @@ class Code {
 
   #text(expression: Exclude<Expression, { readonly constant: Value }>): string {
     if ('field' in expression) return fieldCode(expression)
-    if ('feature' in expression) return featureCode(JSON.stringify(expression.feature))
-    const operation: Operation = OPERATIONS[expression.op]
+    if ('feature' in expression) return featureCode(this.#textAt(expression.feature))
     const args = expression.args.map((arg) => this.of(arg))
-    const computed = operation.code(args)
-    if (operation.absent === 'asks' || operation.takes[0] === 'truth') return computed
-    const value = operation.gives === 'number' ? finite(computed) : computed
-    const mayBeAbsent = args.filter((arg) => /^v\d+$/.test(arg))
-    if (mayBeAbsent.length === 0) return value
-    const absent = mayBeAbsent.map((arg) => `${arg} === undefined`).join(' || ')
-    return `(${absent} ? ${operation.gives === 'truth' ? 'false' : 'undefined'} : ${value})`
+    return operationCode(expression.op, args)
   }
+
+  #textAt(text: string): string {
+    const known = this.texts.indexOf(text)
+    return `t${known === -1 ? this.texts.push(text) - 1 : known}`
+  }
+}
+
+/** An operation on arguments that are names of values, `v0`, or cannot be absent. */
+function operationCode(op: OperationName, args: readonly string[]): string {
+  const operation: Operation = OPERATIONS[op]
+  const computed = operation.code(args)
+  if (operation.absent === 'asks' || operation.takes[0] === 'truth') return computed
+  const value = operation.gives === 'number' ? finite(computed) : computed
+  const mayBeAbsent = args.filter((arg) => /^v\d+$/.test(arg))
+  if (mayBeAbsent.length === 0) return value
+  const absent = mayBeAbsent.map((arg) => `${arg} === undefined`).join(' || ')
+  return `(${absent} ? ${operation.gives === 'truth' ? 'false' : 'undefined'} : ${value})`
 }
 
 /** X3. */

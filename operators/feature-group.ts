@@ -1,16 +1,19 @@
 // Everything that is kept for the keys of one entity, in one record per key: tiles of the parts of all its aggregates, and
 // lists of what came last. However many features are declared on an entity, an event reads and writes one record of it.
-// FG1: a record is a function of the events of its key and of the watermarks at which they came, not of slices or commits.
+// FG1: a record is a function of the events of its key and of the watermarks at which they came, not of slices or commits: where
+//      events of a batch are joined, the record goes through the same states, and only looking for it again is spared.
 // FG2: a record is kept until the watermark is `generationMs` past the time of its last event, however far that was ahead of the
 //      watermark. Buckets are generations, of which there are two: each event moves its record to the newer one, and the
 //      older one goes as a whole when nothing in it is needed. So a key that is not seen any more goes, without a timer.
-// What is declared is in topology/features/, what values are made of a record in operators/feature-values.ts.
+// What an event adds is found in operators/feature-dispatch.ts. What is declared is in topology/features/, what values are made of a record in operators/feature-values.ts.
 
+import { assert } from '../log/errors.ts'
 import { compareUtf8 } from '../state/key-layout.ts'
 import type { Codec, KeyedStore } from '../state/store.ts'
 import { ByteReader, ByteWriter, corrupt } from './bytes.ts'
-import type { Event, EventType } from './event.ts'
-import { compileExpressions, type Expression, type Maybe } from './expression.ts'
+import type { Event } from './event.ts'
+import { compileExpressions, type ExpressionsRunner, type Maybe } from './expression.ts'
+import { type RoutedEvent, routerOf, type Taken } from './feature-dispatch.ts'
 import {
   type FeatureGroup,
   type GroupList,
@@ -20,9 +23,8 @@ import {
   type ListEntry,
   RECORDS_STORE,
   recordCodec,
-  type Selection,
 } from './feature-record.ts'
-import type { Operator, OperatorContext, Rec } from './operator.ts'
+import type { Operator, OperatorContext } from './operator.ts'
 import { type PartState, partOf } from './parts.ts'
 import { addToTiles, type Ladder, placeOf, settled } from './tiles.ts'
 
@@ -32,20 +34,84 @@ const GENERATIONS = ''
 /** Before any event. */
 const NEVER = 0
 
+export interface GroupSettings {
+  readonly expressions: ExpressionsRunner
+  /** Whether events of one key are joined in memory: its record is looked for and settled once for all of them in a batch. */
+  readonly joins: boolean
+}
+const SETTINGS: GroupSettings = { expressions: compileExpressions, joins: true }
+
+/** How a group finds what it takes of what comes. */
+interface GroupInput<In> {
+  eventOf(value: In): Event
+  keyOf(value: In): string | undefined
+  takenOf(value: In): Taken | undefined
+}
+
+/** Keeps a group of which each event is asked by itself. Counts as keepGroup says. */
+export function featureGroup(
+  group: FeatureGroup,
+  { expressions, joins }: GroupSettings = SETTINGS,
+): Operator<Event, Event> {
+  const route = routerOf([group], expressions)
+  const keyOf = routerOf([{ ...group, ...keysOnly(group) }], expressions)
+  return keepGroup<Event>(group, joins, {
+    eventOf: (event) => event,
+    keyOf: (event) => keyOf(event)?.[0]?.key,
+    takenOf: (event) => route(event)?.[0],
+  })
+}
+
+/** Keeps a group behind a dispatch, `index` its place there. */
+export function routedGroup(
+  group: FeatureGroup,
+  index: number,
+  { joins }: Pick<GroupSettings, 'joins'>,
+): Operator<RoutedEvent, RoutedEvent> {
+  return keepGroup<RoutedEvent>(group, joins, {
+    eventOf: ({ event }) => event,
+    keyOf: ({ taken }) => taken[index]?.key,
+    takenOf: ({ taken }) => taken[index],
+  })
+}
+
+/** Nothing but the event types of a group: enough to find its keys. */
+function keysOnly({ parts, lists }: FeatureGroup): Pick<FeatureGroup, 'parts' | 'lists'> {
+  const types = [...new Set([...parts, ...lists].flatMap((selection) => selection.types))]
+  return { parts: [{ types, where: null, of: null, spec: { kind: 'count' } }], lists: [] }
+}
+
+/**
+ * Within this much of the watermark settling a record again changes nothing: where tiles lie and how far windows reach are whole
+ * numbers of the narrowest panes (operators/tiles.ts, TL2).
+ */
+function settleStepMs({ levels, lookbackMs }: Ladder): number {
+  const paneMs = levels[0]?.paneMs ?? 1
+  for (const ms of [lookbackMs, ...levels.flatMap((level) => [level.paneMs, level.reachMs])])
+    assert(ms % paneMs === 0, 'a ladder is made of whole panes')
+  return paneMs
+}
+
+/** A record that a batch has at hand. Mutable. */
+interface AtHand {
+  readonly record: KeyRecord
+  readonly bucket: number
+  /** Whether the store had it, and whether this batch has set it: then what else it adds is written with it. */
+  isKnown: boolean
+  isSet: boolean
+  /** The step of the watermark at which it was settled. */
+  step: number
+}
+
 /** Counts `features_expired`: events that no window and no list of their entity can show any more. */
-export function featureGroup(group: FeatureGroup): Operator<Event, Event> {
+function keepGroup<In>(group: FeatureGroup, joins: boolean, input: GroupInput<In>): Operator<In, In> {
+  const { eventOf, keyOf, takenOf } = input
   const { ladder, parts, lists } = group
   const specs = parts.map(({ spec }) => spec)
-  const [keyOf, inputsOf] = [compileExpressions([group.key]), dispatchOf(group)]
   const widthMs = generationMs(group)
+  const stepMs = settleStepMs(ladder)
 
-  /** What `bots` marks stays out of features (contract.md, section 1). */
-  const keyOfEvent = ({ fields, type, bots }: Event): string | undefined =>
-    bots === undefined && inputsOf.has(type) ? (keyOf({ fields })[0] as string | undefined) : undefined
-
-  function apply(record: KeyRecord, { value: event, watermark }: Rec<Event>, ctx: OperatorContext): void {
-    const inputs = inputsOf.get(event.type)!(event)
-    record.tiles = settled(record.tiles, specs, ladder, watermark)
+  function apply(record: KeyRecord, { inputs }: Taken, event: Event, watermark: number, ctx: OperatorContext): void {
     const added: (PartState | undefined)[] = specs.map((spec, i) => partOf(spec, inputs[i]))
     const place = placeOf(ladder, event.time, watermark)
     if (added.some((part) => part !== undefined)) {
@@ -56,6 +122,20 @@ export function featureGroup(group: FeatureGroup): Operator<Event, Event> {
       const value = inputs[specs.length + i]
       keepNewest(record.lists[i]!, list, value, event, watermark - ladder.lookbackMs)
     })
+  }
+
+  function takeAtHand(store: KeyedStore<KeyRecord>, bucket: number, key: string): AtHand {
+    const known = takeRecord(store, bucket, key)
+    const record = known ?? { tiles: [], lists: lists.map(() => []) }
+    return { record, bucket, isKnown: known !== undefined, isSet: false, step: Number.NaN }
+  }
+
+  function put(store: KeyedStore<KeyRecord>, key: string, held: AtHand): void {
+    const { record, bucket } = held
+    const isEmpty = record.tiles.length === 0 && record.lists.every((entries) => entries.length === 0)
+    if (isEmpty && (held.isKnown || held.isSet)) store.delete(bucket, key)
+    if (!isEmpty && !held.isSet) store.set(bucket, key, record)
+    held.isKnown = held.isSet = !isEmpty
   }
 
   return {
@@ -73,7 +153,7 @@ export function featureGroup(group: FeatureGroup): Operator<Event, Event> {
       const [first, older] = generationsOf(store.lowestBucket)
       let newer = first
       for (const { value, watermark } of batch) {
-        const key = keyOfEvent(value)
+        const key = keyOf(value)
         if (key === undefined) continue
         // A generation that this batch begins: see enterGeneration.
         if (span !== null && spanAt(watermark, widthMs) > span) newer++
@@ -84,16 +164,23 @@ export function featureGroup(group: FeatureGroup): Operator<Event, Event> {
     process(batch, ctx) {
       const store = ctx.keyed<KeyRecord>(RECORDS_STORE)
       const generationsStore = ctx.keyed<Generations>(GENERATIONS_STORE)
-      for (const rec of batch) {
-        const key = keyOfEvent(rec.value)
-        if (key === undefined) continue
-        const { bucket, generations } = enterGeneration(store, generationsStore, rec.watermark, widthMs)
-        const known = takeRecord(store, bucket, key)
-        const record = known ?? { tiles: [], lists: lists.map(() => []) }
-        apply(record, rec, ctx)
-        if (record.tiles.length > 0 || record.lists.some((entries) => entries.length > 0))
-          store.set(bucket, key, record)
-        else if (known !== undefined) store.delete(bucket, key)
+      const atHand = new Map<string, AtHand>()
+      for (const { value, watermark } of batch) {
+        const taken = takenOf(value)
+        if (taken === undefined) continue
+        const { key } = taken
+        const { bucket, generations } = enterGeneration(store, generationsStore, watermark, widthMs)
+        let held = atHand.get(key)
+        if (held?.bucket !== bucket) {
+          held = takeAtHand(store, bucket, key)
+          if (joins) atHand.set(key, held)
+        }
+        const { record } = held
+        const step = Math.floor(watermark / stepMs)
+        if (held.step !== step) record.tiles = settled(record.tiles, specs, ladder, watermark)
+        held.step = step
+        apply(record, taken, eventOf(value), watermark, ctx)
+        put(store, key, held)
         const newest = newestOf(record, ladder)
         if (newest <= generations.newest.at(-1)!) continue
         generations.newest[generations.newest.length - 1] = newest
@@ -102,36 +189,6 @@ export function featureGroup(group: FeatureGroup): Operator<Event, Event> {
       return batch
     },
   }
-}
-
-/** By event type, the inputs of parts and lists in their order; undefined where an event adds nothing. */
-function dispatchOf({ parts, lists }: FeatureGroup): ReadonlyMap<EventType, (event: Event) => Maybe[]> {
-  const selections: readonly Selection[] = [...parts, ...lists]
-  const types = new Set(selections.flatMap((selection) => selection.types))
-  return new Map(
-    [...types].map((type) => {
-      const used = selections
-        .map((selection, i) => ({ ...selection, i }))
-        .filter((selection) => selection.types.includes(type))
-      const run = compileExpressions(used.map(({ where, of }) => inputOf(where, of)))
-      return [
-        type,
-        ({ fields }: Event) => {
-          const inputs: Maybe[] = new Array(selections.length).fill(undefined)
-          run({ fields }).forEach((value, i) => {
-            inputs[used[i]!.i] = value
-          })
-          return inputs
-        },
-      ]
-    }),
-  )
-}
-
-/** What an event adds: absent, or false, where it is not selected. */
-function inputOf(where: Expression | null, of: Expression | null): Expression {
-  if (where === null) return of ?? { constant: true }
-  return of === null ? where : { op: 'when', args: [where, of] }
 }
 
 /** Puts a value in its place among the newest, and drops those that are too old or too many. */
