@@ -1,8 +1,9 @@
 import fc from 'fast-check'
-import { describe, expect, test } from 'vitest'
+import { describe, expect, test, vi } from 'vitest'
 import { type Outcome, recordOf, runOperator } from '../test/operator-harness.ts'
 import { runOnTaskState } from '../test/operator-on-state.ts'
 import type { Event, Fields } from './event.ts'
+import { compileExpressions } from './expression.ts'
 import { featureGroup } from './feature-group.ts'
 import {
   type FeatureGroup,
@@ -177,6 +178,37 @@ describe('FG1: what is kept', () => {
       expect(dumps[2]).toEqual(dumps[0])
     })
     await fc.assert(property, { numRuns: 30 })
+  })
+
+  test('is the same where a batch looks for each record again, with every event', async () => {
+    const alone = () => featureGroup(GROUP, { expressions: compileExpressions, joins: false })
+    const property = fc.asyncProperty(stream, fc.constantFrom(1, 7, 128), async (given, sliceRecords) => {
+      const records = recordsOf(given)
+      const { entries, counts } = runOperator(alone(), records, { sliceRecords })
+      expect([entries, counts]).toEqual([run(records, 128).entries, run(records, 128).counts])
+      const [apart, joined] = await Promise.all(
+        [alone(), featureGroup(GROUP)].map((operator) => runOnTaskState(operator, records, { sliceRecords })),
+      )
+      expect(apart!.dump).toEqual(joined!.dump)
+    })
+    await fc.assert(property, { numRuns: 60 })
+  })
+
+  test('a batch looks once for a record, however many events of its key are in it', () => {
+    const records = recordsOf({ steps: Array.from({ length: 20 }, () => at(1)), first: 0 })
+    const looks = (operator: ReturnType<typeof featureGroup>) => {
+      let count = 0
+      const process: typeof operator.process = (batch, ctx) => {
+        const get = vi.spyOn(ctx.keyed(RECORDS_STORE), 'get')
+        const out = operator.process(batch, ctx)
+        count += get.mock.calls.length
+        return out
+      }
+      runOperator({ ...operator, process }, records, { sliceRecords: 20 })
+      return count
+    }
+    expect(looks(featureGroup(GROUP))).toBe(1)
+    expect(looks(featureGroup(GROUP, { expressions: compileExpressions, joins: false }))).toBe(20)
   })
 
   test('does not depend on the order of events under one watermark', () => {

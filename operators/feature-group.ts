@@ -5,7 +5,7 @@
 // FG2: a record is kept until the watermark is `generationMs` past the time of its last event, however far that was ahead of the
 //      watermark. Buckets are generations, of which there are two: each event moves its record to the newer one, and the
 //      older one goes as a whole when nothing in it is needed. So a key that is not seen any more goes, without a timer.
-// What an event adds is found in operators/feature-dispatch.ts. What is declared is in topology/features/, what values are made of a record in operators/feature-values.ts.
+// What an event adds is found in operators/feature-routing.ts. What is declared is in topology/features/, what values are made of a record in operators/feature-values.ts.
 
 import { assert } from '../log/errors.ts'
 import { compareUtf8 } from '../state/key-layout.ts'
@@ -13,7 +13,6 @@ import type { Codec, KeyedStore } from '../state/store.ts'
 import { ByteReader, ByteWriter, corrupt } from './bytes.ts'
 import type { Event } from './event.ts'
 import { compileExpressions, type ExpressionsRunner, type Maybe } from './expression.ts'
-import { type RoutedEvent, routerOf, type Taken } from './feature-dispatch.ts'
 import {
   type FeatureGroup,
   type GroupList,
@@ -24,6 +23,7 @@ import {
   RECORDS_STORE,
   recordCodec,
 } from './feature-record.ts'
+import { type RoutedEvent, routerOf, type Taken } from './feature-routing.ts'
 import type { Operator, OperatorContext } from './operator.ts'
 import { type PartState, partOf } from './parts.ts'
 import { addToTiles, type Ladder, placeOf, settled } from './tiles.ts'

@@ -3,16 +3,15 @@
 
 import { duplicates } from '../operators/duplicates.ts'
 import type { BotsSetting, Event } from '../operators/event.ts'
-import { featureGroup } from '../operators/feature-group.ts'
 import { isCountedView, type PageView, pageViewsByPage, pageViewsByUser } from '../operators/page-views.ts'
 import { DEAD_LETTERS, validation } from '../operators/validation.ts'
 import { HOUR_MS, PANE_MS_DEFAULT, windowedCount } from '../operators/windowed-count.ts'
 import { eventStream } from '../sinks/event-stream.ts'
 import { type Stream, type TopologyOptions, topology } from './dsl.ts'
-import { type CompiledFeatures, compileFeatures } from './features/compile.ts'
+import { compileFeatures, type RuleName } from './features/compile.ts'
 import type { Declarations } from './features/declaration.ts'
-import { keeping } from './features/kept.ts'
-import { featureExchange, placed, type Stages } from './features/placement.ts'
+import type { Stages } from './features/placement.ts'
+import { keepFeatures } from './features/stage-plan.ts'
 import type { ExchangeCodec, OutputPlan, Plan } from './plan.ts'
 
 /** Output stream of accepted events. */
@@ -27,6 +26,8 @@ export interface GraphOptions extends TopologyOptions {
   readonly bots?: BotsSetting
   /** Not given: page views of the last hour, and nothing else. */
   readonly features?: Declarations
+  /** Rules that the compiler leaves out, to see what they bring. Not given: none. */
+  readonly without?: readonly RuleName[]
   /** Whether accepted events are published to an output stream as well, and how. */
   readonly accepted: OutputPlan['mode'] | 'off'
 }
@@ -54,14 +55,14 @@ const COUNTED = { mode: 'panes', paneMs: PANE_MS_DEFAULT, windowsMs: [HOUR_MS] }
 
 /** The plan of the page-view graph. */
 export function pageViewGraph(options: GraphOptions): Plan {
-  const { anonymous, bots = 'count', accepted, features, ...rest } = options
+  const { anonymous, bots = 'count', accepted, features, without = [], ...rest } = options
   const outputs: OutputPlan[] = [{ name: DEAD_LETTERS, mode: 'records' }]
   if (accepted !== 'off') outputs.push({ name: ACCEPTED, mode: accepted })
   return topology(rest, (t) => {
     const events = t.source('user-1', validation({ anonymous, bots }), outputs).through(duplicates())
     if (accepted !== 'off') events.through(eventStream(ACCEPTED))
     if (features === undefined) countPageViews(events)
-    else keepFeatures(events, compileFeatures(features))
+    else keepFeatures(events, compileFeatures(features, { without }), FEATURE_STAGES)
   })
 }
 
@@ -70,12 +71,5 @@ function countPageViews(events: Stream<Event>): void {
   events.keyBy('pages', PAGE_VIEW_EXCHANGE).through(windowedCount({ ...pageViewsByPage, ...COUNTED }))
 }
 
-/** The stage of each partition field; the first is where events are. */
+/** The stage of each partition field. */
 const FEATURE_STAGES: Stages = { user_id: 'user-1', page_id: 'pages', advertiser_id: 'ad' }
-
-function keepFeatures(events: Stream<Event>, compiled: CompiledFeatures): void {
-  for (const place of placed(compiled.groups, FEATURE_STAGES)) {
-    const there = place.stage === 'user-1' ? events : events.keyBy(place.stage, featureExchange(place))
-    for (const group of place.groups) there.through(keeping(featureGroup(group.group), compiled, group))
-  }
-}

@@ -1,46 +1,60 @@
 import fc from 'fast-check'
 import { afterAll, describe, expect, test } from 'vitest'
 import type { Event } from '../../operators/event.ts'
-import { featureGroup } from '../../operators/feature-group.ts'
 import type { Operator, Rec } from '../../operators/operator.ts'
 import type { ReadSnapshot } from '../../state/read-snapshot.ts'
 import { naiveFeature, naiveKey } from '../../test/features/naive.ts'
 import { type Draw, draws, OPERATORS_MIN, randomPlan, randomStream } from '../../test/features/random-plans.ts'
 import { runOperator } from '../../test/operator-harness.ts'
-import type { StagePlan } from '../plan.ts'
-import { type CompiledFeatures, type CompileOptions, compileFeatures, RULES, type RuleName } from './compile.ts'
+import { topology } from '../dsl.ts'
+import { type ExchangeCodec, SOURCE } from '../plan.ts'
+import { type CompiledFeatures, type CompileOptions, compileFeatures, RULE_NAMES, type RuleName } from './compile.ts'
 import { type FeaturePlan, saysSomething, type View } from './feature-plan.ts'
-import { keeping, keptFeatures } from './kept.ts'
-import { featureExchange, placed } from './placement.ts'
+import { keptFeatures } from './kept.ts'
+import { keepFeatures } from './stage-plan.ts'
 
 const STAGES = { user_id: 'users', ad_id: 'ads' }
 const PLANS = 500
 const FIRED_MIN = 50
-const RULE_NAMES = Object.keys(RULES) as RuleName[]
 
-/** Features as they are read after all records: their events travelled to their stage, and were kept there. */
+/** Events come as they are. */
+const arriving: Operator<Event, Event> = {
+  ...{ name: 'arriving', version: 1, settings: null, stores: [] },
+  process: (batch) => batch,
+}
+
+function planOf(compiled: CompiledFeatures) {
+  const options = { namespace: 't', name: 't', clock: 'wall', partitions: 1, latenessMs: 0 } as const
+  return topology(options, (t) => keepFeatures(t.source(STAGES.user_id, arriving), compiled, STAGES))
+}
+
+/** Features as they are read after all records, each of which went through the operators of every stage that it travels to. */
 function run(compiled: CompiledFeatures, records: readonly Rec<Event>[], sliceRecords: number) {
   const asOf = Math.max(...records.map((rec) => rec.value.time))
-  return placed(compiled.groups, STAGES).flatMap((stage) => {
-    const { where, encode, decode } = featureExchange(stage)
-    const travelled = records
-      .filter(({ value }) => where(value))
-      .map((rec) => ({ ...rec, value: decode(JSON.parse(encode(rec.value, rec.at)), rec.at) }))
-    const stores = new Map<string, ReturnType<ReturnType<typeof runOperator>['keyed']>>()
-    const nodes = stage.groups.map((group, i) => {
-      const operator: Operator<Event, Event> = featureGroup(group.group)
-      const outcome = runOperator(operator, travelled, { sliceRecords })
-      const named = operator.stores.map((spec) => ({ ...spec, name: `${i} ${spec.name}` }))
-      operator.stores.forEach(({ name }, j) => void stores.set(named[j]!.name, outcome.keyed(name)))
-      return { operator: keeping(operator, compiled, group), from: -1, stores: named }
-    })
+  const { stages } = planOf(compiled)
+  const exchanges = new Map(stages.flatMap((stage) => stage.exchanges.map(({ stage: to, codec }) => [to, codec])))
+  return stages.flatMap((stage) => {
+    const codec = exchanges.get(stage.name)
+    const input = codec === undefined ? records : travelled(records, codec)
+    const stores: Stores = new Map()
+    const results: (readonly Rec<unknown>[])[] = []
+    for (const { operator, from, stores: named } of stage.nodes) {
+      const outcome = runOperator(operator, from === SOURCE ? input : results[from]!, { sliceRecords })
+      results.push(outcome.out)
+      operator.stores.forEach(({ name }, i) => void stores.set(named[i]!.name, outcome.keyed(name)))
+    }
     const view: View = { snapshot: snapshotOf(stores), watermark: records.at(-1)!.watermark, asOf }
-    const plan = { name: stage.stage, nodes } as unknown as StagePlan
-    return keptFeatures(plan).map((feature) => ({ feature, view }))
+    return keptFeatures(stage).map((feature) => ({ feature, view }))
   })
 }
 
-type Stores = ReadonlyMap<string, { get(bucket: number, key: string): unknown; readonly lowestBucket: number }>
+function travelled(records: readonly Rec<Event>[], { where, encode, decode }: ExchangeCodec<Event, Event>) {
+  return records
+    .filter(({ value }) => where(value))
+    .map((rec) => ({ ...rec, value: decode(JSON.parse(encode(rec.value, rec.at)), rec.at) }))
+}
+
+type Stores = Map<string, { get(bucket: number, key: string): unknown; readonly lowestBucket: number }>
 
 /** The part of a snapshot that single reads use. */
 function snapshotOf(stores: Stores): ReadSnapshot {

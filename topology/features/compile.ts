@@ -30,6 +30,7 @@ import {
   windowMsOf,
 } from './declaration.ts'
 import { checkPurposes } from './purposes.ts'
+import { runningFirings } from './running-rules.ts'
 
 /** What the compiler may do; each can be left out, to see what it brings. */
 export const RULES = {
@@ -38,8 +39,14 @@ export const RULES = {
   decompose: 'averages and variances are kept as sums and counts that others may share',
   fuse: 'everything about one key is one record: one read and one write for an event',
   prune: 'what nothing reads is not kept',
+  late: 'derived values are computed when they are read, of what is kept already',
+  dispatch: 'an event is looked at once for all records of a stage, and a filter of several is asked once',
+  generate: 'keys, filters, inputs and derivations are generated code',
+  preaggregate: 'events of one key that come together find its record once',
+  columns: 'to another stage only those fields of an event travel that something there reads',
 } as const
 export type RuleName = keyof typeof RULES
+export const RULE_NAMES = Object.keys(RULES) as readonly RuleName[]
 export type Firings = Readonly<Record<RuleName, number>>
 
 /**
@@ -52,6 +59,8 @@ export interface CompiledFeature {
   readonly name: string
   readonly type: FeatureType
   readonly declaration: FeatureDeclaration
+  /** Without the rule `late`: the derived feature of which it is a part that nobody else has. null: a feature of its own. */
+  readonly copyFor: string | null
   readonly how:
     | { readonly kind: 'kept'; readonly group: number; readonly reading: Reading }
     | { readonly kind: 'derived'; readonly expression: Expression; readonly needs: readonly string[] }
@@ -66,6 +75,8 @@ export interface CompiledGroup {
 export interface CompiledFeatures {
   readonly groups: readonly CompiledGroup[]
   readonly features: readonly CompiledFeature[]
+  /** The rules that it was compiled with. */
+  readonly uses: ReadonlySet<RuleName>
   readonly firings: Firings
 }
 
@@ -85,41 +96,105 @@ export function compileFeatures(declarations: Declarations, options: CompileOpti
   checkPurposes(declarations)
   const rules = new Rules(options.without ?? [])
   const wanted = wantedBy(declarations.features, options.served, rules)
-  const builders = new Map<string, GroupBuilder>()
-  const features: CompiledFeature[] = []
+  const plan = new PlanBuilder(declarations, types, rules)
   for (const declaration of declarations.features) {
-    for (const [i, name] of namesOf(declaration).entries()) {
-      const id = featureId(declaration.entity, name)
-      if (!wanted.has(id)) continue
-      const of = { id, entity: declaration.entity, name, type: types.get(id)!, declaration }
-      if (isDerived(declaration)) {
-        const expression = derivationOf(declaration)
-        const needs = featuresIn(expression)
-        features.push({ ...of, how: { kind: 'derived', expression: canonical(expression), needs } })
-        continue
-      }
-      if (isContext(declaration)) {
-        features.push({ ...of, how: { kind: 'context', expression: canonical(declaration.context) } })
-        continue
-      }
-      // One record for all that is known of a key, or, without that rule, one for each feature.
-      const place = rules.uses('fuse') ? declaration.entity : id
-      const builder = builders.get(place) ?? new GroupBuilder(builders.size, rules)
-      if (builders.has(place)) rules.fired('fuse')
-      builders.set(place, builder)
-      const reading = isWindowed(declaration)
-        ? builder.windowed(declaration, windowOfName(declaration, i), id)
-        : builder.latest(declaration, id)
-      features.push({ ...of, how: { kind: 'kept', group: builder.index, reading } })
+    namesOf(declaration).forEach((name, i) => {
+      if (wanted.has(featureId(declaration.entity, name))) plan.add(declaration, i)
+    })
+  }
+  const { groups, features } = plan.done()
+  rules.firedTimes(runningFirings(groups))
+  return { groups, features, uses: rules.used, firings: rules.firings }
+}
+
+/** Of a copy: the derived feature that it is made for. */
+interface CopyOf {
+  readonly id: string
+  /** Ends the id of every copy that is made for it. */
+  readonly suffix: string
+}
+
+/** Gathers what declarations become. */
+class PlanBuilder {
+  readonly #entities: readonly EntityDeclaration[]
+  readonly #types: ReadonlyMap<string, FeatureType>
+  readonly #rules: Rules
+  readonly #declared = new Map<string, readonly [FeatureDeclaration, number]>()
+  readonly #builders = new Map<string, GroupBuilder>()
+  readonly #features = new Map<string, CompiledFeature>()
+
+  constructor({ entities, features }: Declarations, types: ReadonlyMap<string, FeatureType>, rules: Rules) {
+    this.#entities = entities
+    this.#types = types
+    this.#rules = rules
+    for (const feature of features) {
+      namesOf(feature).forEach((name, i) => {
+        this.#declared.set(featureId(feature.entity, name), [feature, i])
+      })
     }
   }
-  const groups = [...builders].map(([place, builder]) => {
-    const name = place.split('.')[0]!
-    const entity = declarations.entities.find((other) => other.name === name)
-    assert(entity !== undefined, 'declarations are checked')
-    return { entity, ...builder.done(entity) }
-  })
-  return { groups, features: features.map((feature) => inOrder(feature, groups)), firings: rules.firings }
+
+  /** Adds the feature of a declaration's window, or a copy of it. Gives its id. */
+  add(declaration: FeatureDeclaration, window: number, copy: CopyOf | null = null): string {
+    const { entity } = declaration
+    const name = namesOf(declaration)[window]!
+    const id = `${featureId(entity, name)}${copy?.suffix ?? ''}`
+    if (this.#features.has(id)) return id
+    const of = { id, entity, name, type: this.#types.get(featureId(entity, name))!, declaration }
+    const how = this.#howOf(declaration, window, copy ?? { id, suffix: ` for ${id}` }, copy !== null)
+    this.#features.set(id, { ...of, copyFor: copy?.id ?? null, how })
+    return id
+  }
+
+  #howOf(declaration: FeatureDeclaration, window: number, owner: CopyOf, isCopy: boolean): CompiledFeature['how'] {
+    if (isContext(declaration)) return { kind: 'context', expression: canonical(declaration.context) }
+    if (isDerived(declaration)) {
+      const expression = canonical(derivationOf(declaration))
+      if (this.#rules.uses('late')) {
+        this.#rules.fired('late')
+        return { kind: 'derived', expression, needs: featuresIn(expression) }
+      }
+      // Nobody knows that others keep the same: it keeps all that it is made of itself.
+      const copies = new Map(featuresIn(expression).map((id) => [id, this.add(...this.#declared.get(id)!, owner)]))
+      return { kind: 'derived', expression: renamed(expression, copies), needs: [...copies.values()] }
+    }
+    const builder = this.#builderFor(this.#rules.uses('fuse') ? declaration.entity : owner.id)
+    const own = isCopy ? owner.id : null
+    const reading = isWindowed(declaration)
+      ? builder.windowed(declaration, windowOfName(declaration, window), { id: owner.id, own })
+      : builder.latest(declaration, { id: owner.id, own })
+    return { kind: 'kept', group: builder.index, reading }
+  }
+
+  /** One record for all that is known of a key, or, without the rule `fuse`, one for each feature. */
+  #builderFor(place: string): GroupBuilder {
+    const known = this.#builders.get(place)
+    if (known !== undefined) {
+      this.#rules.fired('fuse')
+      return known
+    }
+    const builder = new GroupBuilder(this.#builders.size, this.#rules)
+    this.#builders.set(place, builder)
+    return builder
+  }
+
+  done(): Pick<CompiledFeatures, 'groups' | 'features'> {
+    const groups = [...this.#builders].map(([place, builder]) => {
+      const name = place.split('.')[0]!
+      const entity = this.#entities.find((other) => other.name === name)
+      assert(entity !== undefined, 'declarations are checked')
+      return { entity, ...builder.done(entity) }
+    })
+    return { groups, features: [...this.#features.values()].map((feature) => inOrder(feature, groups)) }
+  }
+}
+
+/** The expression with other features in the places of those that it names. */
+function renamed(expression: Expression, names: ReadonlyMap<string, string>): Expression {
+  if ('feature' in expression) return { feature: names.get(expression.feature)! }
+  return 'op' in expression
+    ? { op: expression.op, args: expression.args.map((arg) => renamed(arg, names)) }
+    : expression
 }
 
 /** CP2. A feature with the places of its parts in the finished group. */
@@ -156,7 +231,7 @@ function wantedBy(
   const wanted = new Set(served)
   // Whatever a feature is derived of was declared before it.
   for (const feature of [...features].reverse()) {
-    if (!isDerived(feature) || !wanted.has(featureId(feature.entity, feature.name))) continue
+    if (!rules.uses('late') || !isDerived(feature) || !wanted.has(featureId(feature.entity, feature.name))) continue
     for (const id of featuresIn(derivationOf(feature))) wanted.add(id)
   }
   for (const id of ids) if (!wanted.has(id)) rules.fired('prune')
@@ -175,13 +250,22 @@ class Rules {
     return !this.#without.has(rule)
   }
 
+  get used(): ReadonlySet<RuleName> {
+    return new Set(RULE_NAMES).difference(this.#without)
+  }
+
   fired(rule: RuleName): void {
-    this.#fired.set(rule, (this.#fired.get(rule) ?? 0) + 1)
+    this.firedTimes({ [rule]: 1 })
+  }
+
+  /** Counts those of the rules that are used. */
+  firedTimes(times: Partial<Firings>): void {
+    for (const [rule, count] of Object.entries(times) as [RuleName, number][])
+      if (this.uses(rule)) this.#fired.set(rule, (this.#fired.get(rule) ?? 0) + count)
   }
 
   get firings(): Firings {
-    const names = Object.keys(RULES) as RuleName[]
-    return Object.fromEntries(names.map((rule) => [rule, this.#fired.get(rule) ?? 0])) as Firings
+    return Object.fromEntries(RULE_NAMES.map((rule) => [rule, this.#fired.get(rule) ?? 0])) as Firings
   }
 }
 
@@ -190,6 +274,13 @@ interface Kept<T> {
   readonly value: T
   readonly text: string
   readonly index: number
+}
+
+/** For whom a part is added. */
+interface Owner {
+  readonly id: string
+  /** That it is for nobody else; null: whoever needs the same may share it. */
+  readonly own: string | null
 }
 
 /** Gathers what is kept for the keys of one entity. */
@@ -205,12 +296,12 @@ class GroupBuilder {
     this.#rules = rules
   }
 
-  windowed({ events, aggregate }: WindowedFeature, window: TileWindow, id: string): Reading {
+  windowed({ events, aggregate }: WindowedFeature, window: TileWindow, { id, own: alone }: Owner): Reading {
     this.#windows.push(window)
     const { fn } = aggregate
     const of = 'of' in aggregate ? canonical(aggregate.of) : null
     const add = (spec: PartSpec, what: Expression | null, own = false): number =>
-      this.#addPart({ spec, ...selectionOf(events), of: what }, window, own ? id : null)
+      this.#addPart({ spec, ...selectionOf(events), of: what }, window, own ? id : alone)
     if (fn === 'count') return { fn, part: add({ kind: 'count' }, null), window }
     if (fn === 'distinct') return { fn, part: add({ kind: 'distinct' }, of), window }
     if (fn === 'top') return { fn, part: add({ kind: 'tally' }, of), window, length: aggregate.length }
@@ -225,11 +316,11 @@ class GroupBuilder {
     return { fn, sum, count, squares: add({ kind: 'squares', scale }, of, own), window, scale }
   }
 
-  latest({ events, aggregate, within }: LatestFeature, id: string): Reading {
+  latest({ events, aggregate, within }: LatestFeature, { id, own }: Owner): Reading {
     const withinMs = windowMsOf(within)
     const length = aggregate.fn === 'last_ids' ? aggregate.length : 1
     const of: Expression = 'of' in aggregate ? canonical(aggregate.of) : { constant: 0 }
-    const list = this.#addList({ ...selectionOf(events), of, length, keptMs: withinMs }, id)
+    const list = this.#addList({ ...selectionOf(events), of, length, keptMs: withinMs }, id, own)
     return aggregate.fn === 'last_ids'
       ? { fn: aggregate.fn, list, withinMs, length }
       : { fn: aggregate.fn, list, withinMs }
@@ -249,8 +340,8 @@ class GroupBuilder {
     return index
   }
 
-  #addList(value: GroupList, id: string): number {
-    const text = stringify([value, this.#rules.uses('share') ? null : id])
+  #addList(value: GroupList, id: string, own: string | null): number {
+    const text = stringify([value, this.#rules.uses('share') ? own : id])
     const known = this.#lists.get(text)
     if (known !== undefined) {
       this.#rules.fired('share')

@@ -9,6 +9,7 @@ import {
   type CompiledGroup,
   type CompileOptions,
   compileFeatures,
+  RULE_NAMES,
   RULES,
   type RuleName,
 } from './compile.ts'
@@ -62,7 +63,7 @@ export interface FeatureExplanation {
   readonly after: PlanSize
 }
 
-const NO_RULES = { without: Object.keys(RULES) as RuleName[] } as const
+const NO_RULES = { without: RULE_NAMES } as const
 
 /** Explains what declarations become. `served`: ids of what somebody reads; not given: all. Throws USAGE as the compiler does. */
 export function explainFeatures(declarations: Declarations, served?: readonly string[]): FeatureExplanation {
@@ -77,7 +78,7 @@ export function explainFeatures(declarations: Declarations, served?: readonly st
     computed: compiled.features.flatMap(({ id, how }) =>
       how.kind === 'kept' ? [] : [{ feature: id, how: expressionText(how.expression) }],
     ),
-    rules: (Object.keys(RULES) as RuleName[]).map((rule) => ({
+    rules: RULE_NAMES.map((rule) => ({
       rule,
       what: RULES[rule],
       fired: compiled.firings[rule],

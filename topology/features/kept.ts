@@ -2,9 +2,10 @@
 // KF1: a value at T is of the record of its key in one snapshot; what is derived is computed of values of the same T and record.
 
 import { assert } from '../../log/errors.ts'
-import { compileExpressions, type Maybe } from '../../operators/expression.ts'
+import { compileExpressions, type ExpressionsRunner, type Maybe } from '../../operators/expression.ts'
 import { type FeatureGroup, generationsOf, type KeyRecord, RECORDS_STORE } from '../../operators/feature-record.ts'
 import { asMaybe, type FeatureValue, featureValue } from '../../operators/feature-values.ts'
+import { interpretExpressions } from '../../operators/interpreter.ts'
 import type { Operator } from '../../operators/operator.ts'
 import type { StagePlan } from '../plan.ts'
 import type { CompiledFeature, CompiledFeatures, CompiledGroup } from './compile.ts'
@@ -17,6 +18,11 @@ import {
   type ValuesAsk,
   type View,
 } from './feature-plan.ts'
+
+/** How expressions of a plan are computed. */
+export function runnerOf({ uses }: Pick<CompiledFeatures, 'uses'>): ExpressionsRunner {
+  return uses.has('generate') ? compileExpressions : interpretExpressions
+}
 
 /** An operator that keeps a group, with what all groups are read as. What is read does not change what is kept. */
 export interface GroupOperator<In, Out> extends Operator<In, Out> {
@@ -39,6 +45,13 @@ interface KeptGroup {
   readonly store: string
 }
 
+/** What there is in a stage to read of. */
+interface Kept {
+  readonly byId: ReadonlyMap<string, CompiledFeature>
+  readonly kept: ReadonlyMap<number, KeptGroup>
+  readonly expressions: ExpressionsRunner
+}
+
 /** The declared features that are kept in a stage. */
 export function keptFeatures(stage: StagePlan): FeaturePlan[] {
   const kept = new Map<number, KeptGroup>()
@@ -55,17 +68,12 @@ export function keptFeatures(stage: StagePlan): FeaturePlan[] {
   const { features, groups } = compiled
   const own = features.filter(({ entity }) => [...kept.keys()].some((index) => groups[index]!.entity.name === entity))
   const byId = new Map(own.map((feature) => [feature.id, feature]))
-  return own.map((feature) => planOf(feature, byId, kept, groups, stage.name))
+  const all: Kept = { byId, kept, expressions: runnerOf(compiled) }
+  return own.filter(({ copyFor }) => copyFor === null).map((feature) => planOf(feature, all, groups, stage.name))
 }
 
-function planOf(
-  feature: CompiledFeature,
-  byId: ReadonlyMap<string, CompiledFeature>,
-  kept: ReadonlyMap<number, KeptGroup>,
-  groups: readonly CompiledGroup[],
-  stage: string,
-): FeaturePlan {
-  const reader = new Reader(feature, byId, kept)
+function planOf(feature: CompiledFeature, all: Kept, groups: readonly CompiledGroup[], stage: string): FeaturePlan {
+  const reader = new Reader(feature, all)
   const { name, entity, type, how } = feature
   const window = how.kind === 'kept' && 'window' in how.reading ? how.reading.window : null
   const declared = groups.find((group) => group.entity.name === entity)!.entity
@@ -107,18 +115,14 @@ class Reader {
   readonly #groups: ReadonlyMap<number, KeptGroup>
   readonly #derive: ReadonlyMap<string, (features: Readonly<Record<string, Maybe>>) => Maybe>
 
-  constructor(
-    feature: CompiledFeature,
-    byId: ReadonlyMap<string, CompiledFeature>,
-    kept: ReadonlyMap<number, KeptGroup>,
-  ) {
+  constructor(feature: CompiledFeature, { byId, kept, expressions }: Kept) {
     this.#needed = neededFor(feature, byId)
     const indexes = new Set(this.#needed.flatMap(({ how }) => (how.kind === 'kept' ? [how.group] : [])))
     this.#groups = new Map([...indexes].map((index) => [index, kept.get(index)!]))
     this.#derive = new Map(
       this.#needed.flatMap(({ id, how }) => {
         if (how.kind === 'kept') return []
-        const run = compileExpressions([how.expression])
+        const run = expressions([how.expression])
         return [[id, (features: Readonly<Record<string, Maybe>>) => run({ features })[0]] as const]
       }),
     )

@@ -8,6 +8,9 @@ import { type Expression, fieldsOf } from '../../operators/expression.ts'
 import type { ExchangeCodec } from '../plan.ts'
 import type { CompiledGroup } from './compile.ts'
 
+/** Events come in partitioned by their users: to what is kept there they have no way to go. */
+export const SOURCE_PARTITION = 'user_id'
+
 /** The stage for each partition field. */
 export type Stages = Readonly<Record<string, string>>
 
@@ -44,17 +47,31 @@ export function columnsOf(groups: readonly CompiledGroup[]): string[] {
   return fieldsOf(expressions.filter((expression): expression is Expression => expression !== null))
 }
 
-/** PM2. An event on its way to a stage of features: [type, id, time, a value for each column]. */
-export function featureExchange({ stage, partition, groups }: PlacedGroups): ExchangeCodec<Event, Event> {
+/** PM2. An event on its way to a stage of features: [type, id, time, a value for each column], or all of its fields. */
+export function featureExchange(
+  { stage, partition, groups }: PlacedGroups,
+  carries: 'columns' | 'events',
+): ExchangeCodec<Event, Event> {
   const types = new Set(typesOf(groups))
   const columns = columnsOf(groups)
   const reads = columns.map((column) => column.split('.'))
-  return {
-    // What travels is part of the plan: another set of columns is another exchange.
-    name: `events for ${stage}: ${columns.join(' ')}`,
+  const travels: Pick<ExchangeCodec<Event, Event>, 'where' | 'key' | 'version'> = {
     version: 1,
     where: ({ type, bots, fields }) => bots === undefined && types.has(type) && typeof fields[partition] === 'string',
     key: ({ fields }) => fields[partition] as string,
+  }
+  if (carries === 'events') {
+    return {
+      ...travels,
+      name: `events for ${stage}, whole`,
+      encode: ({ fields }) => JSON.stringify(fields),
+      decode: (json) => eventWith(json as Fields),
+    }
+  }
+  return {
+    ...travels,
+    // What travels is part of the plan: another set of columns is another exchange.
+    name: `events for ${stage}: ${columns.join(' ')}`,
     encode: ({ type, id, time, fields }) =>
       JSON.stringify([type, id, time, ...reads.map(([first, second]) => valueAt(fields, first!, second) ?? null)]),
     decode: (json) => eventOf(json as [EventType, string, number, ...unknown[]], reads),
@@ -77,7 +94,11 @@ function eventOf([type, id, time, ...values]: [EventType, string, number, ...unk
     if (second === undefined) fields[first!] = values[i]
     else props[second] = values[i]
   })
-  const event: Fields = { ...(fields as unknown as Fields), props }
-  const user = event.user_id ?? ''
-  return { type, id, time, user, anonymous: user === '', fields: event }
+  return eventWith({ ...(fields as unknown as Fields), props })
+}
+
+function eventWith(fields: Fields): Event {
+  const { type, event_id: id, event_time: time, user_id } = fields
+  const user = user_id ?? ''
+  return { type, id, time, user, anonymous: user === '', fields }
 }
