@@ -1,5 +1,8 @@
 // Declared features as they are read: from the records of feature groups, values that are derived computed there and then.
 // KF1: a value at T is of the record of its key in one snapshot; what is derived is computed of values of the same T and record.
+// KF2: whether a key is listed follows from its events in the windows, not from whether its record is still there: how long it
+//      is depends on which other keys its task has. So a key is listed for what is derived, such as a share drawn to what is
+//      usual, only where something that it is derived of says something.
 
 import { assert } from '../../log/errors.ts'
 import { compileExpressions, type ExpressionsRunner, type Maybe } from '../../operators/expression.ts'
@@ -151,7 +154,7 @@ class Reader {
       keys.map(() => {
         const records = new Map(found.map(([index, recordAt]) => [index, recordAt(place)]))
         place++
-        return this.#valueAt(records, T) ?? null
+        return this.#valuesAt(records, T).at(-1)?.value ?? null
       }),
     )
   }
@@ -166,23 +169,29 @@ class Reader {
       }
     }
     for (const [key, records] of byKey) {
-      const value = this.#valueAt(records, T)
-      if (saysSomething(value)) yield { key, value }
+      const values = this.#valuesAt(records, T)
+      const value = values.at(-1)?.value
+      // KF2.
+      const isKnown = values.some((one) => one.feature.how.kind === 'kept' && saysSomething(one.value))
+      if (isKnown && saysSomething(value)) yield { key, value }
     }
   }
 
-  /** KF1. */
-  #valueAt(records: Records, T: number): FeatureValue | undefined {
+  /** KF1. Of all that is needed for the feature, and last its own. */
+  #valuesAt(
+    records: Records,
+    T: number,
+  ): { readonly feature: CompiledFeature; readonly value: FeatureValue | undefined }[] {
     const values: Record<string, Maybe> = {}
-    let value: FeatureValue | undefined
-    for (const { id, how } of this.#needed) {
-      value =
+    return this.#needed.map((feature) => {
+      const { id, how } = feature
+      const value =
         how.kind === 'kept'
           ? featureValue(this.#groups.get(how.group)!.group, how.reading, records.get(how.group), T)
           : numberOrText(this.#derive.get(id)!(values))
       values[id] = asMaybe(value)
-    }
-    return value
+      return { feature, value }
+    })
   }
 }
 
