@@ -52,6 +52,8 @@ export interface Event {
   readonly orderId: string | null
   readonly isRefund: boolean
   readonly isBot: boolean
+  /** All that are present, in document order. */
+  readonly fields: Fields
 }
 
 /** A line that is no event, with the fields of dead_letters.ndjson. */
@@ -65,7 +67,7 @@ export interface DeadLetter {
 export type Judgement = { readonly event: Event } | { readonly dead: DeadLetter }
 export type Anonymous = 'reject' | 'accept'
 export type Bots = 'count' | 'mark' | 'drop'
-type Fields = ReadonlyMap<string, unknown>
+export type Fields = ReadonlyMap<string, unknown>
 
 /** Judges one line. `anonymous: accept` lets events without user_id pass. */
 export function judge(line: Line, anonymous: Anonymous): Judgement {
@@ -131,6 +133,12 @@ function isId(value: unknown): boolean {
   return bytes >= 1 && bytes <= ID_BYTES_MAX && !/[\u0000-\u001f\u007f]/.test(value)
 }
 
+/** A field as a text; null where it is absent, another thing, or no Unicode that can be written. */
+export function textOf(fields: Fields, name: string): string | null {
+  const value = fields.get(name)
+  return typeof value === 'string' && value.isWellFormed() ? value : null
+}
+
 function eventOf(line: number, fields: Fields): Event {
   const text = (name: string) => (fields.get(name) as string | undefined) ?? null
   return {
@@ -145,5 +153,6 @@ function eventOf(line: number, fields: Fields): Event {
     orderId: text('order_id'),
     isBot: (fields.get('props') as { bot?: unknown } | undefined)?.bot === true,
     isRefund: fields.has('refund_of') || (fields.get('value') as number) < 0,
+    fields,
   }
 }

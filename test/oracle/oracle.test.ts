@@ -53,7 +53,8 @@ function counts({ summary: { accepted, duplicates, late } }: Expected): object {
 }
 
 function value(expected: Expected, entity: string, key: string): number {
-  return expected.features.find((row) => row.entity === entity && row.key === key)?.value ?? 0
+  const row = expected.features.find((feature) => feature.entity === entity && feature.key === key)
+  return Number(row?.value ?? 0)
 }
 
 describe('lines', () => {

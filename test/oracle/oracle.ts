@@ -39,6 +39,10 @@ export { compare, writeExpected } from './compare.ts'
 export { DEFAULTS, type Expected, recompute, type Settings } from './recompute.ts'
 
 const DIFFERENCES_SHOWN_MAX = 20
+const HELP = `--input FILE[.gz] --out DIR [options]: compares what a run wrote into DIR with a recomputation of FILE.
+  --anonymous reject|accept  --bots count|mark|drop  --lateness-ms N  as the run had them
+  --forget                   ids are forgotten as protocol.md, section 11, says
+  --help                     this`
 
 /** The bytes of an input file, unpacked if its name ends in .gz. */
 export function readInput(path: string): Buffer {
@@ -47,6 +51,7 @@ export function readInput(path: string): Buffer {
 }
 
 interface Arguments {
+  readonly help: boolean
   readonly input: string
   readonly out: string
   readonly settings: Settings
@@ -62,8 +67,10 @@ function parseArguments(argv: readonly string[]): Arguments {
       bots: { type: 'string', default: DEFAULTS.bots },
       'lateness-ms': { type: 'string', default: String(DEFAULTS.latenessMs) },
       forget: { type: 'boolean', default: DEFAULTS.forget },
+      help: { type: 'boolean', default: false },
     },
   })
+  if (values.help) return { help: true, input: '', out: '', settings: DEFAULTS }
   if (values.input === undefined || values.out === undefined) throw new Error('--input and --out are needed')
   if (values.anonymous !== 'reject' && values.anonymous !== 'accept') throw new Error('--anonymous is reject or accept')
   if (!['count', 'mark', 'drop'].includes(values.bots)) throw new Error('--bots is count, mark or drop')
@@ -71,23 +78,35 @@ function parseArguments(argv: readonly string[]): Arguments {
   const anonymous: Anonymous = values.anonymous
   const bots = values.bots as Bots
   const settings = { anonymous, bots, latenessMs: Number(values['lateness-ms']), forget: values.forget }
-  return { input: values.input, out: values.out, settings }
+  return { help: false, input: values.input, out: values.out, settings }
 }
 
-function main(argv: readonly string[]): number {
+/** What differs between a file as it must be understood and a directory. */
+type Differences = (file: Buffer, settings: Settings, out: string) => string[]
+
+/** An oracle as a program: says what differs. Gives the exit code. */
+export function runOracle(program: string, argv: readonly string[], differencesOf: Differences): number {
   let args: Arguments
   let file: Buffer
   try {
     args = parseArguments(argv)
+    if (args.help) {
+      console.log(`node test/oracle/${program} ${HELP}`)
+      return 0
+    }
     file = readInput(args.input)
   } catch (error) {
     console.error(`oracle: ${(error as Error).message.split('\n')[0]}`)
     return 2
   }
-  const differences = compare(recompute(file, args.settings), args.out)
+  const differences = differencesOf(file, args.settings, args.out)
   for (const difference of differences.slice(0, DIFFERENCES_SHOWN_MAX)) console.log(difference)
   console.log(`oracle: ${differences.length} differences`)
   return differences.length === 0 ? 0 : 1
 }
 
-if (import.meta.main) process.exitCode = main(process.argv.slice(2))
+if (import.meta.main) {
+  process.exitCode = runOracle('oracle.ts', process.argv.slice(2), (file, settings, out) =>
+    compare(recompute(file, settings), out),
+  )
+}

@@ -39,8 +39,13 @@ export interface Feature {
   readonly feature: string
   readonly entity: string
   readonly key: string
+  readonly value: FeatureValue
+}
+export interface Count extends Feature {
   readonly value: number
 }
+/** A number, an id, an id list, a list of ids with weights. */
+export type FeatureValue = number | string | readonly (string | readonly [id: string, weight: number])[]
 
 export interface Expected {
   readonly summary: Summary
@@ -57,8 +62,22 @@ export interface Record {
   readonly isLate: boolean
 }
 
+/** The features of a file, from the accepted events that count for features and the time for which features are asked. */
+export type FeaturesOf<F extends Feature> = (events: readonly Event[], asOfMs: number) => F[]
+
 /** Everything the files must say, from the bytes of an NDJSON file alone. */
-export function recompute(file: Buffer, settings: Settings = DEFAULTS): Expected {
+export function recompute(file: Buffer, settings?: Settings): Expected
+/** The same with other features. */
+export function recompute<F extends Feature>(
+  file: Buffer,
+  settings: Settings,
+  featuresOf: FeaturesOf<F>,
+): Expected & { readonly features: readonly F[] }
+export function recompute(
+  file: Buffer,
+  settings: Settings = DEFAULTS,
+  featuresOf: FeaturesOf<Feature> = pageViewsLastHour,
+): Expected {
   const { records, deadLetters } = readRecords(file, settings)
   const accepted = withoutDuplicates(records.toSorted(byOrderKey), settings)
   const asOf = accepted.reduce<number | null>((high, { event }) => Math.max(high ?? 0, event.eventTimeMs), null)
@@ -71,9 +90,9 @@ export function recompute(file: Buffer, settings: Settings = DEFAULTS): Expected
     as_of: asOf,
   }
   // Marked or dropped: both stay out of the features that are here.
-  const counts = ({ event }: Record) => settings.bots === 'count' || !event.isBot
+  const events = accepted.map(({ event }) => event).filter(({ isBot }) => settings.bots === 'count' || !isBot)
   assert.equal(summary.read, summary.accepted + summary.duplicates + summary.dead_letters)
-  return { summary, features: asOf === null ? [] : pageViewsLastHour(accepted.filter(counts), asOf), deadLetters }
+  return { summary, features: asOf === null ? [] : featuresOf(events, asOf), deadLetters }
 }
 
 function readRecords(file: Buffer, settings: Settings): { records: Record[]; deadLetters: DeadLetter[] } {
@@ -165,19 +184,19 @@ class Seen {
 }
 
 /** The counts of page views, by page and by user, in the hour that ends with the minute of a time. */
-export function pageViewsLastHour(accepted: readonly Record[], asOfMs: number): Feature[] {
+export function pageViewsLastHour(events: readonly Event[], asOfMs: number): Count[] {
   const lastPane = Math.floor(asOfMs / PANE_MS)
-  const views = accepted.filter(({ event }) => {
+  const views = events.filter((event) => {
     const pane = Math.floor(event.eventTimeMs / PANE_MS)
     return event.type === 'page_view' && lastPane - PANES_PER_HOUR < pane && pane <= lastPane
   })
   return [
-    ...countsOf('page', views, ({ event }) => event.pageId),
-    ...countsOf('user', views, ({ event }) => event.userId), // null for anonymous views: they are nobody's feature
+    ...countsOf('page', views, ({ pageId }) => pageId),
+    ...countsOf('user', views, ({ userId }) => userId), // null for anonymous views: they are nobody's feature
   ]
 }
 
-function countsOf(entity: string, views: readonly Record[], keyOf: (view: Record) => string | null): Feature[] {
+function countsOf(entity: string, views: readonly Event[], keyOf: (view: Event) => string | null): Count[] {
   const counts = new Map<string, number>()
   for (const view of views) {
     const key = keyOf(view)

@@ -114,7 +114,10 @@ export function differencesIn(shown: Shown, partitions: readonly Partition[]): {
 }
 
 function countsAt(accepted: readonly Judged[], feature: string, entity: string, at: number): Map<string, number> {
-  const rows = pageViewsLastHour(accepted, at).filter((row) => row.feature === feature && row.entity === entity)
+  const rows = pageViewsLastHour(
+    accepted.map(({ event }) => event),
+    at,
+  ).filter((row) => row.feature === feature && row.entity === entity)
   return new Map(rows.map(({ key, value }) => [key, value]))
 }
 

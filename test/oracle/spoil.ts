@@ -15,7 +15,7 @@ export interface Spoil {
 type Row = { [name: string]: unknown }
 
 const SUMMARY = 'summary.json'
-const FEATURES = 'features.ndjson'
+export const FEATURES = 'features.ndjson'
 const DEAD = 'dead_letters.ndjson'
 
 function text(file: string, name: string, edit: (text: string) => string): Spoil {
@@ -27,12 +27,12 @@ function text(file: string, name: string, edit: (text: string) => string): Spoil
 }
 
 function lines(file: string, name: string, edit: (lines: string[]) => string[]): Spoil {
-  return text(file, name, (whole) =>
-    edit(whole.split('\n').slice(0, -1))
-      .map((line) => `${line}\n`)
-      .join(''),
-  )
+  return text(file, name, (whole) => textOf(edit(whole.split('\n').slice(0, -1))))
 }
+
+const textOf = (all: readonly string[]): string => all.map((line) => `${line}\n`).join('')
+/** The text of a file of lines, which come in any order. */
+export const sortedText = (all: readonly string[]): string => textOf(all.toSorted(byBytes))
 
 /** Changes the fields of one row of a sorted file and sorts it again: no order gives the change away. */
 function row(file: string, name: string, change: (row: Row) => Row): Spoil {
@@ -43,7 +43,7 @@ function summary(name: string, change: (row: Row) => Row): Spoil {
   return text(SUMMARY, name, (whole) => `${rewrite(whole, change)}\n`)
 }
 
-function rewrite(line: string, change: (row: Row) => Row): string {
+export function rewrite(line: string, change: (row: Row) => Row): string {
   const changed = change(JSON.parse(line))
   return JSON.stringify(changed, Object.keys(changed).sort())
 }
