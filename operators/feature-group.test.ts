@@ -5,16 +5,10 @@ import { runOnTaskState } from '../test/operator-on-state.ts'
 import type { Event, Fields } from './event.ts'
 import { compileExpressions } from './expression.ts'
 import { featureGroup } from './feature-group.ts'
-import {
-  type FeatureGroup,
-  generationMs,
-  generationsOf,
-  type KeyRecord,
-  RECORDS_STORE,
-  recordCodec,
-} from './feature-record.ts'
+import { type FeatureGroup, generationMs, generationsOf, type KeyRecord, RECORDS_STORE } from './feature-record.ts'
 import type { Rec } from './operator.ts'
 import type { Tally } from './parts.ts'
+import { recordCodec } from './record-forms.ts'
 import { countIds, type IdSet } from './sketch.ts'
 import { ladderOf, windowOf } from './tiles.ts'
 

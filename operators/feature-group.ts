@@ -21,11 +21,11 @@ import {
   type KeyRecord,
   type ListEntry,
   RECORDS_STORE,
-  recordCodec,
 } from './feature-record.ts'
 import { type RoutedEvent, routerOf, type Taken } from './feature-routing.ts'
 import type { Operator, OperatorContext } from './operator.ts'
 import { type PartState, partOf } from './parts.ts'
+import { recordCodec } from './record-forms.ts'
 import { addToTiles, type Ladder, placeOf, settled } from './tiles.ts'
 
 const GENERATIONS_STORE = 'generations'
@@ -217,8 +217,8 @@ function isNewer(a: ListEntry, b: ListEntry): boolean {
 
 /** The generations that are there. Mutable. */
 interface Generations {
-  /** Which span of `generationMs` the watermark was in when the last one began or went. */
-  span: number
+  /** The watermark when the last one began or went, milliseconds. A time: how long spans are may change with the declarations. */
+  since: number
   /** Of each, the older first: up to when its records have events, milliseconds. One or two. */
   readonly newest: number[]
 }
@@ -234,19 +234,19 @@ function enterGeneration(
   widthMs: number,
 ): { readonly bucket: number; readonly generations: Generations } {
   const known = store.get(0, GENERATIONS)
-  const generations = known ?? { span: spanAt(watermark, widthMs), newest: [NEVER] }
+  const generations = known ?? { since: watermark, newest: [NEVER] }
   if (known === undefined) store.set(0, GENERATIONS, generations)
   const span = spanAt(watermark, widthMs)
   const { newest } = generations
   // One span later than the last change, not at once: `keys` does not know of a change that its own batch will make.
-  if (newest.length === 1 && span > generations.span) {
+  if (newest.length === 1 && span > spanAt(generations.since, widthMs)) {
     newest.push(NEVER)
-    generations.span = span
+    generations.since = watermark
     store.changed(0, GENERATIONS)
   }
   if (newest.length === 2 && watermark >= newest[0]! + widthMs) {
     newest.shift()
-    generations.span = span
+    generations.since = watermark
     store.changed(0, GENERATIONS)
     records.expireBelow(generationsOf(records.lowestBucket)[0])
   }
@@ -272,16 +272,17 @@ function newestOf({ tiles, lists }: KeyRecord, { levels }: Ladder): number {
 }
 
 const generationsCodec: Codec<Generations> = {
-  encode({ span, newest }) {
+  encode({ since, newest }) {
     const writer = new ByteWriter()
-    for (const number of [span, ...newest]) writer.varint(number)
+    // A watermark of -1 is before all others.
+    for (const number of [since + 1, ...newest]) writer.varint(number)
     return writer.done()
   },
   decode(bytes) {
     const reader = new ByteReader(bytes)
-    const [span, newest] = [reader.varint(), [reader.varint()]]
+    const [since, newest] = [reader.varint() - 1, [reader.varint()]]
     if (!reader.atEnd) newest.push(reader.varint())
     if (!reader.atEnd) throw corrupt('there are more than two generations')
-    return { span, newest }
+    return { since, newest }
   },
 }

@@ -36,6 +36,8 @@ export interface FeatureGroup {
   readonly ladder: Ladder
   readonly parts: readonly GroupPart[]
   readonly lists: readonly GroupList[]
+  /** As it was before its declarations changed, the first first: records may be of any of these (operators/record-forms.ts). */
+  readonly earlier?: readonly FeatureGroup[]
 }
 
 export interface ListEntry {
@@ -70,8 +72,8 @@ export function generationsOf(lowestBucket: number): readonly [newer: number, ol
 
 // --- bytes
 
-/** Tiles, then each list: (distance in time, type, id, value), one after the other. */
-export function recordCodec({ ladder, parts, lists }: FeatureGroup): Codec<KeyRecord> {
+/** Of a record in the form of this group: tiles, then each list: (distance in time, type, id, value), one after the other. */
+export function bytesOfForm({ ladder, parts, lists }: FeatureGroup): Codec<KeyRecord> {
   const specs = parts.map(({ spec }) => spec)
   return {
     encode(record) {

@@ -197,6 +197,14 @@ export function allOrdered(kind: typeof KIND.chunk | typeof KIND.straggler, stor
   return { from, to: Uint8Array.of(...from, 0xff) }
 }
 
+/** Ranges of everything that a store of any kind may have. */
+export function rangesOfStore(store: number): Range[] {
+  const buckets = [KIND.keyed, KIND.packed, KIND.journal, KIND.segment, KIND.page].map((kind) =>
+    allBuckets(kind, store),
+  )
+  return [...buckets, allOrdered(KIND.chunk, store), allOrdered(KIND.straggler, store)]
+}
+
 /** Bucket and key text of a keyed entry's key. */
 export function parseKeyedKey(bytes: Uint8Array): { readonly bucket: number; readonly key: string } {
   const view = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength)

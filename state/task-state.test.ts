@@ -545,11 +545,6 @@ describe('what was stored by something else is refused', () => {
   test.each([
     ['no JSON', 'x\n'],
     ['another layout', '{"layout":999,"cut":1,"stores":{}}\n'],
-    [
-      'a store whose name has another id',
-      '{"layout":1,"cut":1,"stores":{"values":{"id":7,"kind":"keyed","own":null}}}\n',
-    ],
-    ['a store whose id has another name', '{"layout":1,"cut":1,"stores":{"old":{"id":0,"kind":"keyed","own":null}}}\n'],
     ['a store of another kind', '{"layout":1,"cut":1,"stores":{"values":{"id":0,"kind":"seen","own":null}}}\n'],
   ])('%s', async (_, text) => {
     const disk = new MemoryDisk()
@@ -571,19 +566,29 @@ describe('what was stored by something else is refused', () => {
     await expect(again.prefetch()).rejects.toMatchObject({ code: 'STATE_CORRUPT' })
   })
 
-  test('stores that the plan no longer declares keep what they had', async () => {
+  test('a store keeps its id by its name; one that is not declared any more goes, and another has its id after that', async () => {
     const disk = new MemoryDisk()
-    const all = await open(disk)
+    const all = await open(disk, UNPACKED)
     await setAll(all, 3, ['a'])
-    values(all).expireBelow(2)
     await commit(all)
     disk.crash()
-    await commit(await TaskState.open(disk.open(), SPECS.slice(1)))
+    const others = SPECS.slice(1).map((spec) => ({ ...spec, id: spec.id - 1 }))
+    const added = { kind: 'keyed' as const, id: 0, name: 'added', codec: jsonCodec }
+    const without = await TaskState.open(disk.open(), [added, ...others], UNPACKED)
+    without.keyed<{ n: number }>('added').set(3, 'a', { n: 9 })
+    const { batch } = await commit(without)
+    expect(batch.rangeDeletes.some(([from]) => from[0] === KIND.keyed && from[1] === 0)).toBe(true)
     disk.crash()
-    const again = await open(disk)
+    const again = await open(disk, UNPACKED)
     values(again).want(3, 'a')
     await again.prefetch()
-    expect([values(again).get(3, 'a'), values(again).lowestBucket]).toEqual([{ n: 1 }, 2])
+    expect(values(again).get(3, 'a')).toBeUndefined()
+    await commit(again)
+    disk.crash()
+    const both = await TaskState.open(disk.open(), [added, ...SPECS], UNPACKED)
+    both.keyed<{ n: number }>('added').want(3, 'a')
+    await both.prefetch()
+    expect(both.keyed<{ n: number }>('added').get(3, 'a')).toBeUndefined()
   })
 })
 

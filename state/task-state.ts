@@ -8,7 +8,7 @@
 import { assert, HoldfastError } from '../log/errors.ts'
 import type { Backend } from './backend.ts'
 import { FilterBudget, type FilterRoom, UNBOUNDED } from './filter-room.ts'
-import { KeyWriter } from './key-layout.ts'
+import { KeyWriter, rangesOfStore } from './key-layout.ts'
 import { CachedKeyedStore, KEYED_CACHE_ENTRIES, type KeyedMeta, PACKED_ENTRIES_MAX } from './keyed-store.ts'
 import { CutBatch, KeyList, type ManagedStore } from './managed-store.ts'
 import { PersistentOrderQueue, QUEUE_MEMORY_ENTRIES, type QueueMeta } from './order-queue.ts'
@@ -42,6 +42,9 @@ export interface Cut {
   readonly stores: ReadonlyMap<string, SnapshotStore>
 }
 
+/** An id is one byte of every key. */
+const STORE_IDS = 256
+
 type Kind = StoreSpec['kind']
 
 /** What is stored of a store with each commit, in the first line of the meta value. */
@@ -68,8 +71,8 @@ export class TaskState {
   readonly #keyed = new Map<string, KeyedStore<unknown>>()
   readonly #seen = new Map<string, SeenStore>()
   readonly #queues = new Map<string, OrderQueue>()
-  /** Rows of stores that this plan does not declare: kept as they are. */
-  readonly #undeclared: Record<string, StoreRow> = {}
+  /** Stores that this plan does not declare any more: what they had goes with the next cut. */
+  #undeclared: readonly StoreRow[] = []
   readonly #shelf: SnapshotShelf
   readonly #wanted = new KeyList()
   #meta: string | null
@@ -94,10 +97,11 @@ export class TaskState {
   static async open(backend: Backend, specs: readonly StoreSpec[], options: TaskStateOptions = {}): Promise<TaskState> {
     const { header, meta } = await readMeta(backend)
     const state = new TaskState(backend, meta, header.cut, options.snapshots ?? {})
-    const rows = matchRows(header, specs)
-    for (const [name, row] of Object.entries(header.stores)) if (!rows.has(name)) state.#undeclared[name] = row
+    const names = new Set(specs.map(({ name }) => name))
+    state.#undeclared = Object.entries(header.stores).flatMap(([name, row]) => (names.has(name) ? [] : [row]))
     const filters = new FilterBudget(options.filterRoom ?? UNBOUNDED)
-    for (const spec of specs) await state.#openStore(spec, rows.get(spec.name)?.own ?? null, options, filters)
+    for (const spec of numbered(header, specs))
+      await state.#openStore(spec, header.stores[spec.name]?.own ?? null, options, filters)
     state.#publish(meta, header.cut, state.#snapshotStores())
     return state
   }
@@ -134,7 +138,9 @@ export class TaskState {
     this.#assertUsable()
     assert(!this.#prefetching, 'a cut is taken between slices')
     const batch = new CutBatch(++this.#cutNumber)
-    const stores: Record<string, StoreRow> = { ...this.#undeclared }
+    for (const { id } of this.#undeclared) for (const range of rangesOfStore(id)) batch.deleteRange(range)
+    this.#undeclared = []
+    const stores: Record<string, StoreRow> = {}
     for (const { spec, store } of this.#slots) {
       stores[spec.name] = { id: spec.id, kind: spec.kind, own: store.takeCut(batch) }
     }
@@ -298,20 +304,27 @@ function parseHeader(line: string): Header {
   return header as Header
 }
 
-/** The stored rows of the declared stores. A name or an id that now means another store is refused: its bytes would be misread. */
-function matchRows(header: Header, specs: readonly StoreSpec[]): Map<string, StoreRow> {
+/**
+ * The declared stores with the ids that they have here. A store is known by its name and keeps the id under which its bytes
+ * lie; a new one gets its own or, where another store lies there, the lowest free one. Refused is a name that now means another
+ * kind of store: its bytes would be misread.
+ */
+function numbered(header: Header, specs: readonly StoreSpec[]): StoreSpec[] {
   const names = new Set(specs.map((spec) => spec.name))
-  const ids = new Set(specs.map((spec) => spec.id))
-  assert(names.size === specs.length && ids.size === specs.length, 'names and ids of stores are unique')
-  const found = new Map<string, StoreRow>()
-  for (const [name, row] of Object.entries(header.stores)) {
-    const spec = specs.find((s) => s.name === name || s.id === row.id)
-    if (spec === undefined) continue
-    if (spec.name !== name || spec.id !== row.id || spec.kind !== row.kind) {
-      const stored = `${row.kind} ${name} #${row.id}`
-      throw new HoldfastError('STATE_CORRUPT', `store ${stored} is now ${spec.kind} ${spec.name} #${spec.id}`)
-    }
-    found.set(name, row)
+  assert(names.size === specs.length, 'names of stores are unique')
+  const taken = new Set(Object.values(header.stores).map(({ id }) => id))
+  const free = (id: number): number => {
+    let place = id
+    while (taken.has(place)) place = (place + 1) % STORE_IDS
+    taken.add(place)
+    return place
   }
-  return found
+  assert(taken.size + specs.length <= STORE_IDS, 'there is an id for each store, also for those that go')
+  return specs.map((spec) => {
+    const row = header.stores[spec.name]
+    if (row === undefined) return { ...spec, id: free(spec.id) }
+    if (row.kind !== spec.kind)
+      throw new HoldfastError('STATE_CORRUPT', `store ${row.kind} ${spec.name} is now a ${spec.kind} store`)
+    return { ...spec, id: row.id }
+  })
 }

@@ -75,9 +75,9 @@ describe('a plan', () => {
       ['b', 0],
     ])
     expect(first!.stores.map(({ id, name }) => [id, name])).toEqual([
-      [1, '0/x'],
-      [2, '0/y'],
-      [3, '1/x'],
+      [1, 'a/x'],
+      [2, 'a/y'],
+      [3, 'b/x'],
     ])
     expect(first!.exchanges.map(({ stage, from }) => [stage, from])).toEqual([['second', 0]])
     expect(second!.nodes.map(({ operator, from }) => [operator.name, from])).toEqual([['c', -1]])

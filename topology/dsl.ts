@@ -83,8 +83,11 @@ class StageBuilder {
 
   addNode(from: number, operator: Operator<unknown, unknown>): number {
     const index = this.nodes.length
+    // By the operator's name, not its place: a changed plan finds what an operator has, wherever that stands now.
+    const alike = this.nodes.filter((node) => node.operator.name === operator.name).length
+    const owner = alike === 0 ? operator.name : `${operator.name} ${alike + 1}`
     const stores = operator.stores.map(
-      (spec): StoreSpec => ({ ...spec, id: ++this.#stores, name: `${index}/${spec.name}` }),
+      (spec): StoreSpec => ({ ...spec, id: ++this.#stores, name: `${owner}/${spec.name}` }),
     )
     if (this.#stores > STORES_MAX)
       throw new HoldfastError('USAGE', `stage ${this.name} has more than ${STORES_MAX} stores`)

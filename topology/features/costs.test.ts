@@ -2,8 +2,9 @@
 
 import { describe, expect, it } from 'vitest'
 import { ID_BYTES_MAX } from '../../operators/event.ts'
-import { type FeatureGroup, type KeyRecord, recordCodec } from '../../operators/feature-record.ts'
+import type { FeatureGroup, KeyRecord } from '../../operators/feature-record.ts'
 import { type PartSpec, type PartState, TALLY_IDS_MAX } from '../../operators/parts.ts'
+import { recordCodec } from '../../operators/record-forms.ts'
 import { EXACT_IDS_MAX, REGISTERS } from '../../operators/sketch.ts'
 import { addToTiles, ladderOf, placeOf, settled, type Tiles } from '../../operators/tiles.ts'
 import { clicks, declared } from '../../test/features/declared.ts'

@@ -35,8 +35,8 @@ export const PART_BYTES: Readonly<Record<PartSpec['kind'], number>> = {
 const PART_INDEX_BYTES = 2
 /** Of a tile without its parts: level, distance (in minutes since 1970 at most) and how many parts. */
 const TILE_BYTES = 1 + 4 + 2
-/** Of a record without its tiles: how many there are. */
-const RECORD_BYTES = 3
+/** Of a record without its tiles: its form, and how many there are. */
+const RECORD_BYTES = 1 + 3
 /** One entry of a list: time, type, id, kind of value, value. */
 const ENTRY_BYTES = 6 + 13 + TEXT_BYTES + 1 + TEXT_BYTES
 /** How many entries a list has. */
