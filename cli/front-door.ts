@@ -21,6 +21,7 @@ import { statusOf, type TaskHost } from '../topology/host.ts'
 import { HostReads } from '../topology/host-reads.ts'
 import { Ingest } from '../topology/ingest.ts'
 import { type Plan, RELEASE } from '../topology/plan.ts'
+import type { TaskStatus } from '../topology/task.ts'
 import type { NodeConfiguration } from './node-configuration.ts'
 
 /** A task that waits longer than this makes its node unready (reliability.md, O5). */
@@ -98,10 +99,12 @@ export async function openFrontDoor(options: FrontDoorOptions, parts: NodeParts)
 
 /** What each task of a node is doing, stage by stage. */
 export function rowsOf(plan: Plan, host: TaskHost): StatusRow[] {
-  return plan.stages.flatMap((stage) =>
+  const all = host.status()
+  return plan.stages.flatMap((stage, i) =>
     statusOf(host, stage.name).map(({ watermark, waiting, tally, lagMs, readableMs, ...task }, partition) => ({
       ...{ name: task.name, stage: stage.name, partition, phase: task.phase, config: task.config },
       ...{ epoch: task.epoch, seq: task.seq, pending: task.pending, lag_ms: lagMs, readable_ms: readableMs },
+      lag_records: i === 0 ? null : lagRecords(all, stage.name, partition, task.taken),
       watermark: watermark === NO_WATERMARK ? null : watermark,
       waiting:
         waiting === null
@@ -110,6 +113,12 @@ export function rowsOf(plan: Plan, host: TaskHost): StatusRow[] {
       counts: tally.counts,
     })),
   )
+}
+
+/** Tasks are looked at one after the other: what one has taken may be newer than what is known of who sent it. */
+function lagRecords(all: readonly TaskStatus[], stage: string, partition: number, taken: number): number {
+  const sent = all.reduce((sum, task) => sum + (task.sent[stage]?.[partition] ?? 0), 0)
+  return Math.max(0, sent - taken)
 }
 
 function readiness(rows: readonly StatusRow[]): NodeStatus {

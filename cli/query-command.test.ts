@@ -122,9 +122,9 @@ describe('top', () => {
   it('prints one table of one interval with --once, as text and as JSON', async () => {
     const text = await ask(['top', '--once', '--interval', '100'])
     expect([text.code, text.stderr]).toEqual([0, ''])
-    expect(text.stdout).toMatch(/^TASK +PHASE +RECORDS\/S +BEHIND +LAG +P99 +WATERMARK +WAITING FOR\n/)
-    for (const { name } of world.status())
-      expect(text.stdout).toMatch(new RegExp(`^${name} +running +0 +0 +0.0 s`, 'm'))
+    expect(text.stdout).toMatch(/^TASK +PHASE +RECORDS\/S +BEHIND +RECORDS +LAG +P99 +WATERMARK +WAITING FOR\n/)
+    for (const { name, lag_records } of world.status())
+      expect(text.stdout).toMatch(new RegExp(`^${name} +running +0 +0 +${lag_records ?? '-'} +0.0 s`, 'm'))
     const { tasks } = JSON.parse((await ask(['top', '--once', '--interval', '100', '--json'])).stdout)
     expect(tasks.map(({ task }: { task: string }) => task)).toEqual(world.status().map(({ name }) => name))
   })
@@ -157,12 +157,19 @@ describe('what top computes', () => {
     ...{ now_ms },
     tasks: [
       { name: 't-0', stage: 't', partition: 0, phase: 'running', epoch: 1, seq, pending, watermark, waiting: null },
-    ].map((task) => ({ ...task, lag_ms, config: 'c0', readable_ms: READABLE, counts: { records } })),
+    ].map((task) => ({ ...task, lag_ms, lag_records: 40, config: 'c0', readable_ms: READABLE, counts: { records } })),
   })
 
   it('rates between two looks; how far behind the node says it is', () => {
     const [row] = rowsBetween(answer(1_000, 10, 100, 50), answer(3_000, 30, 500, 25, 5, 2_500))
-    expect(row).toMatchObject({ records_per_s: 200, behind: 25, lag_s: 2.5, readable_p99_ms: 9, waiting_for: null })
+    expect(row).toMatchObject({
+      records_per_s: 200,
+      behind: 25,
+      behind_records: 40,
+      lag_s: 2.5,
+      readable_p99_ms: 9,
+      waiting_for: null,
+    })
   })
 
   it('a task that is new, and a node that started again, have no rates below zero', () => {
@@ -175,7 +182,7 @@ describe('what top computes', () => {
     const now: StatusAnswer = answer(14_000, 1, 1, 7, null)
     const rows = rowsBetween(now, { ...now, tasks: now.tasks.map((task) => ({ ...task, waiting })) })
     expect(topText(rows).split('\n')[1]).toBe(
-      't-0   running          0       7  0.0 s  9 ms  none       room of hf_pages_0 for 12 s: full',
+      't-0   running          0       7       40  0.0 s  9 ms  none       room of hf_pages_0 for 12 s: full',
     )
   })
 })

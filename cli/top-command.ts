@@ -1,6 +1,6 @@
 // `holdfast top`: what each task of a running node is doing, again and again. Rates are taken between two looks.
-// TC1: how far a task is behind is said in messages that it has not read, and in seconds: the age of the oldest message
-//      that is not readable yet. Both come from the node; a task that stands still grows older there.
+// TC1: how far a task is behind is said in messages that it has not read, in records that were sent to it, and in seconds: the
+//      age of the oldest message that is not readable yet. All come from the node; a task that stands still grows older there.
 
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { Command } from 'commander'
@@ -14,8 +14,8 @@ const INTERVAL_MS = { min: 100, default: 1_000, max: 60_000 }
 const CLEAR_SCREEN = '\x1b[H\x1b[J'
 
 const HELP = `
-BEHIND: messages of its stream that a task has not read. Not records: a client's message does not say how many events it has,
-so they are known once it is read.  LAG: how long the oldest message that is not readable yet has been in the stream.
+BEHIND: messages of its stream that a task has not read.  RECORDS: how many records the stage before has published for it that it
+has not taken; in the first stage '-': a client's message does not say how many events it has.  LAG: how long the oldest message that is not readable yet has been in the stream.
 P99: of 100 messages of the last minute 99 were readable so long after their stream had them.`
 
 interface TopOptions extends NodeChoice {
@@ -32,6 +32,8 @@ export interface TopRow {
   readonly records_per_s: number
   /** Messages in its stream that it has not applied. */
   readonly behind: number
+  /** Records that were sent to it and that it has not taken; null: nobody has counted them. */
+  readonly behind_records: number | null
   /** Age of the oldest message that is not readable yet, seconds; 0: there is none. */
   readonly lag_s: number
   /** Of 100 messages 99 were readable so many milliseconds after the log had them; null: nothing came lately. */
@@ -88,7 +90,7 @@ export function rowsBetween(before: StatusAnswer, now: StatusAnswer): TopRow[] {
   const seconds = (now.now_ms - before.now_ms) / 1_000
   const former = new Map(before.tasks.map((task) => [task.name, task]))
   return now.tasks.map((task) => {
-    const { name, phase, pending, lag_ms, readable_ms, watermark, waiting, counts } = task
+    const { name, phase, pending, lag_records, lag_ms, readable_ms, watermark, waiting, counts } = task
     const { counts: formerCounts } = former.get(name) ?? task
     const perSecond = (count: number) => (seconds > 0 ? Math.max(0, count) / seconds : 0)
     return {
@@ -96,6 +98,7 @@ export function rowsBetween(before: StatusAnswer, now: StatusAnswer): TopRow[] {
       phase,
       records_per_s: Math.round(perSecond((counts.records ?? 0) - (formerCounts.records ?? 0))),
       behind: pending,
+      behind_records: lag_records,
       lag_s: lag_ms / 1_000,
       readable_p99_ms: readable_ms?.p99 ?? null,
       watermark,
@@ -112,12 +115,13 @@ function waitText({ cause, on, detail, since_ms }: Waiting, nowMs: number): stri
 
 /** The rows for a person. */
 export function topText(rows: readonly TopRow[]): string {
-  const head = ['TASK', 'PHASE', 'RECORDS/S', 'BEHIND', 'LAG', 'P99', 'WATERMARK', 'WAITING FOR']
-  const cells = rows.map(({ task, phase, records_per_s, behind, lag_s, readable_p99_ms, watermark, waiting_for }) => [
-    task,
-    phase,
-    records_per_s,
-    behind,
+  const head = ['TASK', 'PHASE', 'RECORDS/S', 'BEHIND', 'RECORDS', 'LAG', 'P99', 'WATERMARK', 'WAITING FOR']
+  const cells = rows.map(({ lag_s, readable_p99_ms, watermark, waiting_for, ...row }) => [
+    row.task,
+    row.phase,
+    row.records_per_s,
+    row.behind,
+    row.behind_records ?? '-',
     `${lag_s.toFixed(1)} s`,
     readable_p99_ms === null ? '-' : `${readable_p99_ms} ms`,
     watermark === null ? 'none' : new Date(watermark).toISOString(),

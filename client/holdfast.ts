@@ -163,6 +163,8 @@ export interface StatusAnswer {
     readonly seq: number
     /** Messages in the stream behind it. */
     readonly pending: number
+    /** Records that the stage before has published for it and that it has not taken; null in the first stage, whose messages do not say how many they hold. */
+    readonly lag_records: number | null
     /** Milliseconds that the oldest message which is not readable yet has been in the stream. */
     readonly lag_ms: number
     /** Milliseconds from the stream to being readable, over the last 30 to 60 seconds; null: nothing came. */

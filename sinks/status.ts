@@ -32,6 +32,8 @@ export interface StatusRow {
   readonly seq: number
   /** Messages in the stream behind it. */
   readonly pending: number
+  /** Records that tasks of the stage before have published for it and that it has not taken; null: of the first stage nobody has counted. */
+  readonly lag_records: number | null
   /** Milliseconds that the oldest message which is not readable yet has been in the stream; 0: there is none. */
   readonly lag_ms: number
   readonly readable_ms: StatusReadable | null

@@ -132,6 +132,10 @@ export interface TaskStatus {
   readonly seq: number
   /** Messages in the stream behind it. */
   readonly pending: number
+  /** Numbered records that it has taken from its writers. */
+  readonly taken: number
+  /** Numbered records that it has published, by the stage and partition that they went to. */
+  readonly sent: Readonly<Record<string, readonly number[]>>
   /** Milliseconds that the oldest message which is not readable yet has been in the stream; 0: there is none. */
   readonly lagMs: number
   /** From a message's place in the log to a snapshot that has it, lately; null: nothing, or a plan without a wall clock. */
@@ -279,6 +283,8 @@ export class Task {
       generation: this.#owner.generation,
       seq: this.#position.seq,
       pending: this.#reader?.pending ?? 0,
+      taken: [...(this.#cursors?.values() ?? [])].reduce((sum, { number }) => sum + number, 0),
+      sent: this.#sent,
       lagMs: this.#freshness?.waitingMs(now) ?? 0,
       readableMs: this.#freshness?.readableMs(now) ?? null,
       watermark: this.#watermark,
@@ -287,6 +293,13 @@ export class Task {
       config: this.#configHash,
       activation: activationOf(this.#controls),
     }
+  }
+
+  get #sent(): TaskStatus['sent'] {
+    const { plan, stage } = this.#o
+    const numbers = this.#destinations.map(({ subject }) => this.#published[subject]?.number ?? 0)
+    const of = (exchange: number) => numbers.slice(exchange * plan.partitions, (exchange + 1) * plan.partitions)
+    return Object.fromEntries(stage.exchanges.map(({ stage: to }, i) => [to, of(i)]))
   }
 
   /** Canonical content of the state, for comparing two runs: no epochs, generations, positions or wall times. */

@@ -116,6 +116,18 @@ async function closed(...hosts: readonly TaskHost[]): Promise<void> {
   expect(threads.filter(({ threadId }) => threadId !== -1)).toEqual([])
 }
 
+/** What the first stage sent to each task of the second one is what that task has taken. */
+function expectAllTaken(host: ThreadedHost): void {
+  const all = host.status()
+  const sent = all.flatMap(({ sent }) => (sent.pages === undefined ? [] : [sent.pages]))
+  const pages = all.filter(({ name }) => name.startsWith('pages-'))
+  expect(pages.map(({ taken }) => taken)).toEqual(
+    pages.map((_, partition) => sent.reduce((sum, numbers) => sum + numbers[partition]!, 0)),
+  )
+  // Page views, and one drain from each task to each.
+  expect(pages.reduce((sum, { taken }) => sum + taken, 0)).toBe(PAGES + pages.length ** 2)
+}
+
 const phasesOf = (host: ThreadedHost) => host.status().map(({ name, phase }) => `${name} ${phase}`)
 
 describe('threads', () => {
@@ -130,6 +142,7 @@ describe('threads', () => {
           await sourceOf(plan).run()
           await host.ended()
           expect(phasesOf(host)).toEqual(tasksOf(plan).map(({ name }) => `${name} drained`))
+          expectAllTaken(host)
           return { host, ...(await resultsOf(host, plan)) }
         },
       ),

@@ -30,6 +30,11 @@ const Row = Type.Object({
   epoch: Type.Integer({ description: 'Number of the last commit.' }),
   seq: Type.Integer({ description: 'Sequence of the last message that was applied.' }),
   pending: Type.Integer({ description: 'Messages in the stream behind it.' }),
+  lag_records: Type.Unsafe<number | null>({
+    type: ['integer', 'null'],
+    description:
+      'Records that the stage before has published for it and that it has not taken; null in the first stage, whose messages do not say how many they hold.',
+  }),
   lag_ms: Type.Integer({
     description: 'Milliseconds that the oldest message which is not readable yet has been in the stream.',
   }),

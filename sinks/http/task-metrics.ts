@@ -12,6 +12,7 @@ export function taskMetrics(metrics: HttpMetrics, status: () => readonly StatusR
   const gauge = (name: string, help: string, ...further: string[]) =>
     new Gauge({ name: `holdfast_task_${name}`, help, labelNames: ['task', ...further], registers })
   const pending = gauge('pending_messages', 'Messages in the stream of the task that it has not read.')
+  const lagRecords = gauge('lag_records', 'Records that were published for the task and that it has not taken.')
   const lag = gauge('lag_seconds', 'How long the oldest message that is not readable yet has been in the stream.')
   const readable = gauge(
     'readable_seconds',
@@ -24,10 +25,11 @@ export function taskMetrics(metrics: HttpMetrics, status: () => readonly StatusR
   const waiting = gauge('waiting_seconds', 'How long the task has been waiting, by what for.', 'cause', 'on')
   const counted = gauge('records', 'Counters of the task since its state began.', 'counter')
   metrics.onCollect(() => {
-    for (const each of [pending, lag, readable, commits, watermark, running, waiting, counted]) each.reset()
+    for (const each of [pending, lagRecords, lag, readable, commits, watermark, running, waiting, counted]) each.reset()
     const now = performance.timeOrigin + performance.now()
     for (const { name: task, ...row } of status()) {
       pending.set({ task }, row.pending)
+      if (row.lag_records !== null) lagRecords.set({ task }, row.lag_records)
       lag.set({ task }, row.lag_ms / MS_PER_SECOND)
       if (row.readable_ms !== null) {
         readable.set({ task, quantile: '0.5' }, row.readable_ms.p50 / MS_PER_SECOND)

@@ -103,7 +103,7 @@ export class PageNode {
 export function taskRow(stage: string, partition: number, more: Partial<StatusRow> = {}): StatusRow {
   return {
     ...{ name: `${stage}-${partition}`, stage, partition, phase: 'running', epoch: 1, seq: 0, pending: 0 },
-    ...{ lag_ms: 0, readable_ms: null, config: 'c0' },
+    ...{ lag_records: null, lag_ms: 0, readable_ms: null, config: 'c0' },
     ...{ watermark: null, waiting: null, counts: {} },
     ...more,
   }

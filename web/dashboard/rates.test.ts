@@ -11,6 +11,7 @@ function task(name: string, more: Partial<Task> = {}): Task {
     seq: 0,
     pending: 0,
     lag_ms: 0,
+    lag_records: null,
     readable_ms: null,
     watermark: null,
     config: 'c0',

@@ -44,16 +44,22 @@ export function TaskTable({ status, rates }: TaskTableProps): ComponentChild {
 }
 
 function cellsOf(task: Task, rate: number | null, nodeMs: number): ComponentChild[] {
-  const { phase, pending, lag_ms, readable_ms, watermark } = task
+  const { phase, lag_ms, readable_ms, watermark } = task
   return [
     h('span', { class: `phase ${phase}` }, phase),
     rate === null ? '–' : rateText(rate),
-    pending === 0 ? 'nothing' : `${countText(pending)} message${pending === 1 ? '' : 's'}`,
+    behindText(task),
     lag_ms === 0 ? 'none' : durationText(lag_ms),
     readable_ms === null ? '–' : `${countText(readable_ms.p99)} ms`,
     watermarkText(watermark, nodeMs),
     waitingText(task, nodeMs),
   ]
+}
+
+/** In records where who sent them has counted them, else in messages. */
+function behindText({ pending, lag_records }: Task): string {
+  const [count, unit] = lag_records === null ? [pending, 'message'] : [lag_records, 'record']
+  return count === 0 ? 'nothing' : `${countText(count)} ${unit}${count === 1 ? '' : 's'}`
 }
 
 /** By the clock of the node: that of a browser may be another one. */
