@@ -79,6 +79,8 @@ export type ReadOutcome =
   | { readonly kind: 'snapshot_gone' }
   /** The stream of `wait` is none that this node reads. */
   | { readonly kind: 'unknown_stream' }
+  /** Of the stream of `wait` nothing goes to the tasks that have the feature. */
+  | { readonly kind: 'unrelated_stream' }
   | { readonly kind: 'not_reached'; readonly reached: LogPosition }
   /** The namespace has asked for more keys than it may in a second; ask again in `retryAfterS` seconds. */
   | { readonly kind: 'over_quota'; readonly keysPerS: number; readonly retryAfterS: number }

@@ -93,6 +93,10 @@ function failureOf(outcome: Exclude<ReadOutcome, { kind: 'read' }>): Failure {
       return failure(404, 'UNKNOWN_FEATURE', 'this node has no such feature of such an entity; /v1/features lists them')
     case 'unknown_stream':
       return failure(404, 'UNKNOWN_STREAM', 'no task of this node reads the stream of this position', { field: 'wait' })
+    case 'unrelated_stream': {
+      const message = 'of the stream of this position nothing goes to this feature: wait where the event was taken'
+      return failure(400, 'UNRELATED_STREAM', message, { field: 'wait' })
+    }
     case 'snapshot_gone':
       return failure(410, 'SNAPSHOT_GONE', 'this snapshot is not pinned any more: pin another one, or read the newest')
     case 'not_held': {

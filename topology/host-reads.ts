@@ -42,7 +42,7 @@ class NotReached extends Error {
 }
 
 /** Why a wait brought nothing. */
-type Obstacle = Extract<ReadOutcome, { kind: 'too_many_waits' | 'unknown_stream' | 'not_reached' }>
+type Obstacle = Extract<ReadOutcome, { kind: 'too_many_waits' | 'unknown_stream' | 'unrelated_stream' | 'not_reached' }>
 
 export interface HostReadsOptions {
   readonly plan: Plan
@@ -187,7 +187,7 @@ export class HostReads implements FeatureReads {
     if (this.#waits >= WAITS_MAX) return { kind: 'too_many_waits' }
     this.#waits++
     try {
-      return (await this.#waitFor(place, waitMs, stage, partitions)) ? null : { kind: 'unknown_stream' }
+      return await this.#waitFor(place, waitMs, stage, partitions)
     } catch (error) {
       if (error instanceof NotReached) return { kind: 'not_reached', reached: error.reached }
       throw error
@@ -196,22 +196,25 @@ export class HostReads implements FeatureReads {
     }
   }
 
-  /** HR2. Settles when the tasks of a stage have applied what came of a record; false: no task reads its stream. */
-  async #waitFor(place: LogPosition, waitMs: number, stage: string, partitions: readonly number[]): Promise<boolean> {
+  /** HR2. Settles when the tasks of a stage have applied what came of a record, or with why they never will. */
+  async #waitFor(
+    place: LogPosition,
+    waitMs: number,
+    stage: string,
+    partitions: readonly number[],
+  ): Promise<Obstacle | null> {
     const { plan, runtime } = this.#o
     const [from, partition] = this.#taskReading(place.stream) ?? [null, 0]
-    if (from === null) return false
+    if (from === null) return { kind: 'unknown_stream' }
+    // The graph has one hop; a longer way needs the last step of this for each.
+    const next = plan.stages.find(({ name }) => name === from)!.exchanges
+    if (from !== stage && !next.some((exchange) => exchange.stage === stage)) return { kind: 'unrelated_stream' }
     // Where a task that has applied nothing is: before everything.
-    if (place.seq === 0) return true
+    if (place.seq === 0) return null
     const until = runtime.now() + waitMs
     const { seq, index } = place
     const reader = await this.#reached(from, partition, until, { kind: 'applied', seq, index })
-    if (from === stage) return true
-    const next = plan.stages.find(({ name }) => name === from)!.exchanges
-    assert(
-      next.some((exchange) => exchange.stage === stage),
-      'the graph has one hop; a longer way needs this step for each',
-    )
+    if (from === stage) return null
     const writer = taskName(from, partition)
     await Promise.all(
       partitions.map((to) => {
@@ -219,7 +222,7 @@ export class HostReads implements FeatureReads {
         return this.#reached(stage, to, until, { kind: 'taken', writer, number: published })
       }),
     )
-    return true
+    return null
   }
 
   /** Stage and partition of the task that reads a stream. */

@@ -176,6 +176,8 @@ describe('parameters', () => {
         expect((await get(`${path}/k1?wait=${applied_through}`)).status).toBe(200)
     }
     expect((await get(`${PAGE}/k1?wait=doors_pages_0:1.-1&timeout_ms=0`)).status).toBe(200)
+    const unrelated = failure(400, 'UNRELATED_STREAM', { field: 'wait' })
+    expect(await get(`${USER}/k1?wait=doors_pages_0:1.-1`)).toMatchObject(unrelated)
   })
 
   it('unknown features, entities and streams are 404', async () => {
