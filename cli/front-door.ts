@@ -58,7 +58,8 @@ export async function openFrontDoor(options: FrontDoorOptions, parts: NodeParts)
   const quotas = new Quotas({ settings: () => configuration.current.quotas, metrics, now: () => performance.now() })
   const anonymous = () => configuration.current.anonymous
   const intake = quotas.intake(new Ingest({ plan, log, runtime, anonymous }))
-  const reads = quotas.reads(new HostReads({ plan, host, runtime }))
+  const hostReads = new HostReads({ plan, host, runtime })
+  const reads = quotas.reads(hostReads)
   const rows = (): readonly StatusRow[] => rowsOf(plan, host)
   taskMetrics(metrics, rows)
   const settings = () => configuration.pixels
@@ -92,6 +93,7 @@ export async function openFrontDoor(options: FrontDoorOptions, parts: NodeParts)
     url: server.url,
     close: async () => {
       tokens?.close()
+      hostReads.close()
       await Promise.all([server.close(), overNats.stop()])
     },
   }

@@ -136,6 +136,19 @@ describe('reads of a host', () => {
     })
   })
 
+  it('that wait when the node goes down are told so at once, the others answered (HR5)', async () => {
+    await using world = await World.start('going')
+    const { stream, seq, index } = await world.view(ANN!, 'home', START_MS)
+    const never = { stream, seq: seq + 1, index }
+    const waiting = world.ask('user', [ANN!], { wait: never })
+    const from = performance.now()
+    world.reads.close()
+    const goingDown = { kind: 'unavailable', why: 'the node is going down' }
+    expect([await waiting, await world.ask('user', [ANN!], { wait: never })]).toEqual([goingDown, goingDown])
+    expect(performance.now() - from).toBeLessThan(WAIT_MS / 2)
+    expect(await world.ask('user', [ANN!])).toMatchObject({ kind: 'read' })
+  })
+
   it('answer for another time as long as that is held', async () => {
     await using world = await World.start('times')
     await world.view(ANN!, 'home', START_MS)

@@ -4,6 +4,7 @@
 //      the stage before it had published to it when that one had applied the record.
 // HR3: one scan for the largest values at a time, and each answer serves everybody for TOP_SHARED_MS.
 // HR4: what is under way is bounded in keys: what comes beyond is refused at once, and takes no memory.
+// HR5: whoever waits when the node goes down is told so at once: a wait does not keep the tasks from their last commit.
 // What a snapshot can be asked is in topology/features.ts; routes and formats are in sinks/.
 
 import { randomUUID } from 'node:crypto'
@@ -42,7 +43,12 @@ class NotReached extends Error {
 }
 
 /** Why a wait brought nothing. */
-type Obstacle = Extract<ReadOutcome, { kind: 'too_many_waits' | 'unknown_stream' | 'unrelated_stream' | 'not_reached' }>
+type Obstacle = Extract<
+  ReadOutcome,
+  { kind: 'too_many_waits' | 'unknown_stream' | 'unrelated_stream' | 'not_reached' | 'unavailable' }
+>
+
+const GOING_DOWN: Obstacle = { kind: 'unavailable', why: 'the node is going down' }
 
 export interface HostReadsOptions {
   readonly plan: Plan
@@ -59,7 +65,9 @@ export class HostReads implements FeatureReads {
   readonly #plans: readonly FeaturePlan[]
   /** Until when each pin holds, milliseconds. */
   readonly #pins = new Map<string, number>()
-  #waits = 0
+  /** What ends each wait that is under way. */
+  readonly #waits = new Set<(obstacle: Obstacle) => void>()
+  #isClosed = false
   /** By feature: the last list of the largest, and when it was asked for. */
   readonly #tops = new Map<FeaturePlan, { readonly atMs: number; readonly list: Promise<TopOutcome> }>()
   /** HR3: the scan that is under way, or was. */
@@ -162,6 +170,12 @@ export class HostReads implements FeatureReads {
     return this.#o.host.unpin(snapshot)
   }
 
+  /** HR5. Other reads are answered until the host is closed. */
+  close(): void {
+    this.#isClosed = true
+    for (const end of this.#waits) end(GOING_DOWN)
+  }
+
   #partitions({ routeOf }: FeaturePlan, keys: readonly string[]): Map<number, string[]> {
     const { partitions } = this.#o.plan
     const all = Array.from({ length: partitions }, (_, partition) => partition)
@@ -184,15 +198,17 @@ export class HostReads implements FeatureReads {
     stage: string,
     partitions: readonly number[],
   ): Promise<Obstacle | null> {
-    if (this.#waits >= WAITS_MAX) return { kind: 'too_many_waits' }
-    this.#waits++
+    if (this.#isClosed) return GOING_DOWN
+    if (this.#waits.size >= WAITS_MAX) return { kind: 'too_many_waits' }
+    const ended = Promise.withResolvers<Obstacle>()
+    this.#waits.add(ended.resolve)
     try {
-      return await this.#waitFor(place, waitMs, stage, partitions)
+      return await Promise.race([this.#waitFor(place, waitMs, stage, partitions), ended.promise])
     } catch (error) {
       if (error instanceof NotReached) return { kind: 'not_reached', reached: error.reached }
       throw error
     } finally {
-      this.#waits--
+      this.#waits.delete(ended.resolve)
     }
   }
 

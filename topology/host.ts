@@ -110,7 +110,7 @@ export interface TaskHost {
   values(feature: FeatureName, T: number): AsyncIterable<FeatureLine>
   /** What a reader of snapshots sees now; null before the first commit. */
   commitOf(task: string): Promise<CommitRecord | null>
-  /** Waits for a commit, where the task is: nothing travels while it waits. */
+  /** Waits for a commit, where the task is: nothing travels while it waits. Not after requestStop(). */
   commitWith(wait: CommitWait): Promise<CommitWaited>
   /** Values of keys, all from one snapshot. */
   read(ask: TaskRead): Promise<TaskReadOutcome>
@@ -301,7 +301,7 @@ export class Host implements TaskHost {
     while (true) {
       const commit = await this.commitOf(task)
       if (commit !== null && hasMark(commit, mark)) return { reached: true, commit }
-      if (runtime.now() >= until) return { reached: false, commit }
+      if (this.#stopping || runtime.now() >= until) return { reached: false, commit }
       await runtime.sleep(LOOK_MS)
     }
   }

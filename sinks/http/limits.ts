@@ -27,7 +27,7 @@ export interface HttpLimits {
   readonly failuresPerMinute: number
   /** Clients that are remembered: a few hundred bytes each. */
   readonly clients: number
-  /** Milliseconds that requests under way have when the server closes: what a publish waits for a broker. */
+  /** Milliseconds that requests under way have when the server closes: of the 5 s that a node has to end, tasks need the rest. */
   readonly closeMs: number
 }
 
@@ -43,7 +43,7 @@ export const HTTP_LIMITS: HttpLimits = {
   perSecond: 20_000,
   failuresPerMinute: 20,
   clients: 10_000,
-  closeMs: 5_000,
+  closeMs: 3_000,
 }
 
 /** Milliseconds between looks for requests that take too long: a slow client is cut off at most this much later. */

@@ -1,7 +1,8 @@
 // A node's front door as curl sees it: events in over HTTP, values out again, across a restart; tokens; the audit afterwards.
 
-import { readFileSync, statSync } from 'node:fs'
+import { readFileSync, statSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
+import { setTimeout as sleep } from 'node:timers/promises'
 import { connect } from 'nats'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { freeLoopbackPort } from '../../log/nats-supervisor.ts'
@@ -132,6 +133,21 @@ describe('the front door', () => {
     await start()
   })
 
+  it('ends in good order while reads wait, over HTTP and NATS, and tells them', async () => {
+    const { body } = await post(view('w1', 'ann'))
+    const never = body.events[0]!.position!.replace(/:.*/, ':99999.0')
+    const nats = await connect({ servers: `nats://127.0.0.1:${port}`, reconnect: false })
+    const ask = JSON.stringify({ key: 'ann', wait: never, timeout_ms: 10_000 })
+    const overNats = nats.request('holdfast.read.page_views_1h.user', ask, { timeout: 10_000 })
+    const overHttp = fetch(`${url}/v1/features/page_views_1h/user/ann?wait=${never}&timeout_ms=10000`)
+    await sleep(200)
+    await stop()
+    expect((await overHttp).status).toBe(503)
+    expect((await overNats).json()).toMatchObject({ error: { code: 'UNAVAILABLE' } })
+    await nats.close()
+    await start()
+  })
+
   it('opens to others only with tokens, and to each token only what it may', async () => {
     const elsewhere = ['--data-dir', join(work.path, 'other'), '--http-port', '0']
     const refused = await holdfast(['node', ...elsewhere, '--http-host', '0.0.0.0'])
@@ -153,6 +169,22 @@ describe('the front door', () => {
     expect((await fetch(`${url}/healthz`)).status).toBe(200)
     expect(node.stderr).not.toContain(token)
     expect((await holdfast(['token', '--token-file', file, '--scopes', 'writ'])).code).toBe(2)
+  })
+
+  it('leaves a token file as it was where it cannot take a line more, and adds one where no line end is', async () => {
+    const file = join(work.path, 'more-tokens')
+    const make = (...more: string[]) => holdfast(['token', '--token-file', file, '--scopes', 'read', ...more])
+    const line = { sha256: 'a'.repeat(64), scopes: ['read'], namespace: 'holdfast' }
+    writeFileSync(file, JSON.stringify(line), { mode: 0o600 })
+    expect((await make()).code).toBe(0)
+    const lines = readFileSync(file, 'utf8').trimEnd().split('\n')
+    expect(lines.map((text) => JSON.parse(text))).toEqual([line, expect.objectContaining({ scopes: ['read'] })])
+    const bad = await make('--namespace', 'A B')
+    expect([bad.code, bad.stderr]).toEqual([2, expect.stringMatching(/namespace/)])
+    writeFileSync(file, JSON.stringify([line]))
+    const { code, stdout, stderr } = await make()
+    expect([code, stdout, stderr]).toEqual([2, '', expect.stringMatching(/^holdfast: [^\n]+another --token-file\n$/)])
+    expect(readFileSync(file, 'utf8')).toBe(JSON.stringify([line]))
   })
 
   it('says in one line that its port is taken', async () => {
