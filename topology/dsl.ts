@@ -61,6 +61,11 @@ const OUTPUT = /^[a-z0-9_-]{1,32}$/
 /** A leap year: with it no watermark of an event falls below 0. */
 export const LATENESS_MS_MAX = 366 * 24 * 3_600_000
 
+/** Whether a text may be the prefix of every stream, subject and lease. */
+export function isNamespace(text: string): boolean {
+  return NAMESPACE.test(text)
+}
+
 class StageBuilder {
   readonly name: string
   readonly writers: readonly string[]
@@ -103,7 +108,7 @@ class StageBuilder {
 
 /** Compiles a topology. Throws HoldfastError USAGE, naming what is wrong. */
 export function topology(options: TopologyOptions, build: (t: TopologyBuilder) => void): Plan {
-  check(NAMESPACE.test(options.namespace), `namespace "${options.namespace}" is not 1-32 of [a-z0-9-]`)
+  check(isNamespace(options.namespace), `namespace "${options.namespace}" is not 1-32 of [a-z0-9-]`)
   const { partitions, latenessMs } = options
   check(
     Number.isInteger(partitions) && partitions >= 1 && partitions <= PARTITIONS_MAX,
