@@ -84,6 +84,9 @@ function inputsOf(
   ]
 }
 
+/** Whether what may be used for one purpose may be used for another. */
+export const isAllowedFor = (purpose: Purpose, wanted: Purpose): boolean => purposeRank(purpose) >= purposeRank(wanted)
+
 const purposeRank = (purpose: Purpose | null): number => (purpose === null ? -1 : PURPOSES.indexOf(purpose))
 
 /** What the policy says of a source, where it is strictest. */

@@ -1,0 +1,91 @@
+// How a vector is filled, for whoever takes one: the operators of a stage from records as they are before a touch is applied
+// (operators/feature-group.ts, operators/touch-vectors.ts), and reads from snapshots (topology/features/vector-reads.ts).
+// VV1: what the touch does not say the key of is absent, whatever would be derived of nothing.
+// VV2: what a record cannot say any more for the time that is asked for is absent, not what it says for a later time: that may
+//      know what the touch led to.
+
+import { assert } from '../log/errors.ts'
+import type { Event, Fields } from './event.ts'
+import { compileExpressions, type Expression, type Maybe } from './expression.ts'
+import type { FeatureGroup, KeyRecord } from './feature-record.ts'
+import { asMaybe, type FeatureValue, featureValue, type Reading } from './feature-values.ts'
+
+/** A place in a vector that is being filled: first those of the layout, then those of what is only derived from. */
+export type Slots = (FeatureValue | undefined)[]
+
+/** A feature that is read of the records of a group. Plain data. */
+export interface KeptSlot {
+  readonly slot: number
+  readonly reading: Reading
+}
+
+/** A feature that is computed of fields (context) or of other slots (derived), by their ids. Plain data. */
+export interface ComputedSlot {
+  readonly slot: number
+  readonly expression: Expression
+  readonly needs: readonly { readonly id: string; readonly slot: number }[]
+}
+
+/** What is computed of the slots of one entity, each after what it needs. Plain data. */
+export interface DerivedSlots {
+  /** Of type text; absent where a touch is not about the entity. */
+  readonly key: Expression
+  readonly lookbackMs: number
+  readonly slots: readonly ComputedSlot[]
+}
+
+/** A touch on its way through a stage, with what is known of its vector. What is no touch has none. */
+export interface VectorEvent extends Event {
+  readonly slots?: Readonly<Slots>
+}
+
+/** VV2: whether windows can still be said for T under a watermark, both milliseconds. */
+export const isHeld = (T: number, watermark: number, lookbackMs: number): boolean => T >= watermark - lookbackMs
+
+/** Fills in what the record of a key says at T; `record`: undefined where the key has none. */
+export function fillKept(
+  slots: Slots,
+  group: FeatureGroup,
+  kept: readonly KeptSlot[],
+  record: KeyRecord | undefined,
+  T: number,
+): void {
+  for (const { slot, reading } of kept) slots[slot] = featureValue(group, reading, record, T)
+}
+
+/** Fills in what is computed of a touch's fields. */
+export function contextFiller(context: readonly ComputedSlot[]): (slots: Slots, fields: Fields) => void {
+  const run = compileExpressions(context.map(({ expression }) => expression))
+  return (slots, fields) => {
+    run({ fields }).forEach((value, i) => {
+      slots[context[i]!.slot] = numberOrText(value)
+    })
+  }
+}
+
+/** Fills in what is derived of slots that are filled. */
+export function derivedFiller(
+  derived: readonly DerivedSlots[],
+): (slots: Slots, fields: Fields, T: number, watermark: number) => void {
+  const entities = derived.map(({ key, lookbackMs, slots: computed }) => ({
+    keyOf: compileExpressions([key]),
+    lookbackMs,
+    computed: computed.map(({ slot, expression, needs }) => ({ slot, needs, run: compileExpressions([expression]) })),
+  }))
+  return (slots, fields, T, watermark) => {
+    for (const { keyOf, lookbackMs, computed } of entities) {
+      if (keyOf({ fields })[0] === undefined || !isHeld(T, watermark, lookbackMs)) continue
+      for (const { slot, needs, run } of computed) {
+        const features: Record<string, Maybe> = {}
+        for (const { id, slot: needed } of needs) features[id] = asMaybe(slots[needed])
+        slots[slot] = numberOrText(run({ features })[0])
+      }
+    }
+  }
+}
+
+/** Of type number or text: checked when it was declared. */
+function numberOrText(value: Maybe): number | string | undefined {
+  assert(typeof value !== 'boolean', 'no feature is a truth value')
+  return value
+}
