@@ -25,7 +25,7 @@ export interface ReadFeatureAnswer {
   readonly pane_ms: number | null
   readonly key: string
   /** As type says; null: absent. A count is 0 for a key that nobody has seen. */
-  readonly value: number | string | readonly (string | readonly (string | number)[])[] | null
+  readonly value: readonly (readonly (number | string)[] | string)[] | number | string | null
   /** The event time that the value is for; null where nothing has been applied yet. */
   readonly at: number | null
   /** Highest event time or tick that has been applied. */
@@ -65,7 +65,7 @@ export interface ReadFeaturesAnswer {
   readonly values: readonly {
     readonly key: string
     /** As type says; null: absent. A count is 0 for a key that nobody has seen. */
-    readonly value: number | string | readonly (string | readonly (string | number)[])[] | null
+    readonly value: readonly (readonly (number | string)[] | string)[] | number | string | null
     /** Place in snapshots of the one that the value is from. */
     readonly snapshot: number
   }[]
@@ -127,6 +127,55 @@ export interface TopFeaturesAnswer {
   readonly scanned: number
   /** false: there are more entries than one scan looks at; the list may miss keys, and values be too small. */
   readonly complete: boolean
+}
+
+export interface ReadVectorsBody {
+  /** Ids of features, such as user.clicks_7d. Without it: all that a touch can have. */
+  readonly features?: readonly string[] | undefined
+  readonly touches: readonly Readonly<Record<string, unknown>>[]
+  /** Event time to answer for, milliseconds since 1970. Without it: as_of. */
+  readonly at?: number | undefined
+  /** A pinned snapshot. Without it: the newest. */
+  readonly snapshot?: string | undefined
+  /** Answer only when this position is applied: <stream>:<seq>.<index>. Not together with snapshot. */
+  readonly wait?: string | undefined
+  /** How long to wait at most, milliseconds; 2000 where it is not said. Only with wait. */
+  readonly timeout_ms?: number | undefined
+}
+
+export interface ReadVectorsAnswer {
+  /** Hash of the layout: equal for equal features. */
+  readonly schema: string
+  /** The layout: in the order of their ids, however they were asked for. */
+  readonly features: readonly {
+    readonly feature: string
+    readonly type: 'float' | 'id' | 'id_list' | 'weighted_id_list'
+    /** What a model gets where the value is absent; null: it sees that it is absent. */
+    readonly default: number | string | null
+  }[]
+  /** In the order of the touches. */
+  readonly vectors: readonly {
+    /** In the order of features. */
+    readonly values: readonly (readonly (readonly (number | string)[] | string)[] | number | string | null)[]
+    /** Places in snapshots, one for each stage that was asked. */
+    readonly snapshots: readonly number[]
+  }[]
+  /** Each once, however many vectors are from it. */
+  readonly snapshots: readonly {
+    readonly stage: string
+    /** The event time that the value is for; null where nothing has been applied yet. */
+    readonly at: number | null
+    /** Highest event time or tick that has been applied. */
+    readonly as_of: number | null
+    /** The watermark: nothing at or before it is expected any more. */
+    readonly complete_through: number | null
+    /** <stream>:<seq>.<index> of the last record in the snapshot. */
+    readonly applied_through: string
+    /** Number of the commit that the snapshot shows. */
+    readonly epoch: number
+    /** Hash of the configuration that the snapshot was computed under. */
+    readonly config: string
+  }[]
 }
 
 export interface ListFeaturesAnswer {
@@ -231,6 +280,11 @@ export class HoldfastClient {
       path: `/v1/features/${segment(feature)}/${segment(entity)}`,
       query,
     })) as TopFeaturesAnswer
+  }
+
+  /** The feature vectors of touches: what a model gets. Throws ApiError, NoAnswer. */
+  async readVectors(body: ReadVectorsBody): Promise<ReadVectorsAnswer> {
+    return (await this.#transport.ask({ method: 'POST', path: '/v1/vectors', body })) as ReadVectorsAnswer
   }
 
   /** The features of the node. Throws ApiError, NoAnswer. */

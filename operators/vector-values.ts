@@ -6,7 +6,7 @@
 
 import { assert } from '../log/errors.ts'
 import type { Event, Fields } from './event.ts'
-import { compileExpressions, type Expression, type Maybe } from './expression.ts'
+import type { Expression, ExpressionsRunner, Maybe } from './expression.ts'
 import type { FeatureGroup, KeyRecord } from './feature-record.ts'
 import { asMaybe, type FeatureValue, featureValue, type Reading } from './feature-values.ts'
 
@@ -54,8 +54,11 @@ export function fillKept(
 }
 
 /** Fills in what is computed of a touch's fields. */
-export function contextFiller(context: readonly ComputedSlot[]): (slots: Slots, fields: Fields) => void {
-  const run = compileExpressions(context.map(({ expression }) => expression))
+export function contextFiller(
+  context: readonly ComputedSlot[],
+  expressions: ExpressionsRunner,
+): (slots: Slots, fields: Fields) => void {
+  const run = expressions(context.map(({ expression }) => expression))
   return (slots, fields) => {
     run({ fields }).forEach((value, i) => {
       slots[context[i]!.slot] = numberOrText(value)
@@ -66,11 +69,12 @@ export function contextFiller(context: readonly ComputedSlot[]): (slots: Slots, 
 /** Fills in what is derived of slots that are filled. */
 export function derivedFiller(
   derived: readonly DerivedSlots[],
+  expressions: ExpressionsRunner,
 ): (slots: Slots, fields: Fields, T: number, watermark: number) => void {
   const entities = derived.map(({ key, lookbackMs, slots: computed }) => ({
-    keyOf: compileExpressions([key]),
+    keyOf: expressions([key]),
     lookbackMs,
-    computed: computed.map(({ slot, expression, needs }) => ({ slot, needs, run: compileExpressions([expression]) })),
+    computed: computed.map(({ slot, expression, needs }) => ({ slot, needs, run: expressions([expression]) })),
   }))
   return (slots, fields, T, watermark) => {
     for (const { keyOf, lookbackMs, computed } of entities) {

@@ -76,7 +76,7 @@ export function clientRoutes(): Routes[] {
   const unused = (): never => {
     throw new Error('nobody asks: only the document is wanted')
   }
-  const reads = { features: [], read: unused, top: unused, pin: unused, unpin: unused }
+  const reads = { features: [], read: unused, vectors: unused, top: unused, pin: unused, unpin: unused }
   return [(app) => readRoutes(app, { reads }), (app) => statusRoutes(app, { status: unused })]
 }
 
@@ -184,6 +184,7 @@ function typeOf(schema: Schema): string {
       .map((value) => `'${value}'`)
       .join(' | ')
   if (type === 'array' && items !== undefined) return `readonly (${typeOf(items)})[]`
+  if (type === 'object' && schema.additionalProperties === true) return 'Readonly<Record<string, unknown>>'
   if (type === 'object' && properties !== undefined)
     return objectOf(Object.entries(properties).map(([name, of]) => member(name, of, required.includes(name))))
   const values = Object.values(schema.patternProperties ?? {})[0] ?? schema.additionalProperties

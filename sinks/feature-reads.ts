@@ -3,6 +3,7 @@
 // FR2: what cannot be answered is a value with its reason; a throw is a bug, or a node that is going down.
 
 import type { FeatureValue } from '../operators/feature-values.ts'
+import type { Vector, VectorLayout } from '../operators/vector.ts'
 
 /** A place in the log: a record of a stream and everything before it. As text `<stream>:<seq>.<index>`. */
 export interface LogPosition {
@@ -91,6 +92,50 @@ export type ReadOutcome =
   /** A task that has the key is not up. */
   | { readonly kind: 'unavailable'; readonly why: string }
 
+/** Fields of an impression or click as a client would send it: ids make the keys, the rest is context. */
+export type Touch = Readonly<Record<string, unknown>>
+
+export interface VectorsAsk extends Pick<ReadAsk, 'at' | 'snapshot' | 'wait' | 'waitMs'> {
+  /** Ids of features, such as user.clicks_7d; null: all that a touch can have. */
+  readonly features: readonly string[] | null
+  readonly touches: readonly Touch[]
+}
+
+/** Part of a vector's answer: what one stage's task said it from. */
+export interface StageRead {
+  readonly stage: string
+  /** The time it answers for; null where the task has applied nothing yet. */
+  readonly at: number | null
+  readonly facts: SnapshotFacts
+}
+
+export interface VectorRead {
+  readonly vector: Vector
+  /** One for each stage that was asked. */
+  readonly reads: readonly StageRead[]
+}
+
+export type VectorsOutcome =
+  | {
+      readonly kind: 'vectors'
+      readonly layout: VectorLayout
+      readonly schema: string
+      /** In the order of the touches. */
+      readonly vectors: readonly VectorRead[]
+    }
+  /** What was asked for is no vector; `message` says why. */
+  | { readonly kind: 'no_vector'; readonly message: string }
+  /** A field of a touch that no feature reads. */
+  | { readonly kind: 'unknown_field'; readonly touch: number }
+  | Exclude<ReadOutcome, { kind: 'read' }>
+
+/** Keys that reads of these touches come to, at most: what counts where keys are limited. */
+export function keysIn(touches: readonly Touch[]): number {
+  const ids = (touch: Touch): number => Object.keys(touch).filter((name) => name.endsWith('_id')).length
+  // Each id, and what may be crossed with it.
+  return touches.reduce((sum, touch) => sum + Math.max(1, 2 * ids(touch)), 0)
+}
+
 export type TopOutcome =
   | {
       readonly kind: 'top'
@@ -108,6 +153,8 @@ export interface FeatureReads {
   readonly features: readonly FeatureInfo[]
   /** Values in the order of the keys. */
   read(ask: ReadAsk): Promise<ReadOutcome>
+  /** The vectors of touches, each part from one snapshot. */
+  vectors(ask: VectorsAsk): Promise<VectorsOutcome>
   /** The k keys with the largest values, now; as it was asked for before, for a moment. */
   top(feature: string, entity: string, k: number): Promise<TopOutcome>
   /** Keeps the newest snapshot of every task for a bounded time; its name and how long, milliseconds. null: too many. */

@@ -99,6 +99,7 @@ it('several nodes of a namespace share the requests: each is answered once', asy
 /** Reads that are held back until they are let go: what is under way is known then. */
 class HeldReads implements FeatureReads {
   readonly features = []
+  readonly vectors = async () => ({ kind: 'unknown_feature' }) as const
   readonly top = async () => ({ kind: 'unknown_feature' }) as const
   readonly pin = async () => null
   readonly unpin = async () => false

@@ -1,4 +1,5 @@
-// The read API over NATS request-reply: <namespace>.read.<feature>.<entity>, with the JSON of HTTP in both directions.
+// The read API over NATS request-reply: <namespace>.read.<feature>.<entity>, and <namespace>.read.vectors, with the JSON of HTTP
+// in both directions.
 // NT1: every request that can be replied to gets one reply: values, or { error: { code, message } }.
 // NT2: nodes of one namespace share the requests (queue group); at most READS_MAX are under way in this one, and what comes
 //      beyond them is refused at once.
@@ -6,8 +7,8 @@
 
 import type { Msg, NatsConnection } from 'nats'
 import type { FeatureReads, ReadAsk, ReadOutcome } from './feature-reads.ts'
-import { askOfBatch, askOfPoint, isRefusal, parseBody, type Refusal } from './read-ask.ts'
-import { type Answer, batchAnswer, pointAnswer, refusalAnswer } from './read-format.ts'
+import { askOfBatch, askOfPoint, askOfVectors, isRefusal, parseBody, type Refusal } from './read-ask.ts'
+import { type Answer, batchAnswer, pointAnswer, refusalAnswer, vectorsAnswer } from './read-format.ts'
 import { type ErrorBody, READ_BODY_BYTES_MAX } from './read-schemas.ts'
 
 /** Requests under way at once: more than a node answers in the milliseconds that one takes. */
@@ -30,23 +31,31 @@ export interface NatsReads {
 export const readSubject = (namespace: string, feature: string, entity: string): string =>
   `${namespace}.read.${feature}.${entity}`
 
+/** Subject of reads of vectors. */
+export const vectorsSubject = (namespace: string): string => `${namespace}.read.vectors`
+
 /** Answers reads until stop(). */
 export function serveReads(options: NatsReadsOptions): NatsReads {
   const { nc, namespace } = options
   const underWay = new Set<Promise<void>>()
-  const subscription = nc.subscribe(readSubject(namespace, '*', '*'), {
-    queue: `${namespace}.read`,
-    callback: (error, msg) => {
-      if (error !== null) return options.onFault(error)
-      if (!msg.reply) return
-      if (underWay.size >= READS_MAX) return respond(nc, msg, TOO_MANY)
-      const work = answer(msg, options).finally(() => underWay.delete(work))
-      underWay.add(work)
-    },
-  })
+  const subscribe = (subject: string, reply: ReplyTo) =>
+    nc.subscribe(subject, {
+      queue: `${namespace}.read`,
+      callback: (error, msg) => {
+        if (error !== null) return options.onFault(error)
+        if (!msg.reply) return
+        if (underWay.size >= READS_MAX) return respond(nc, msg, TOO_MANY)
+        const work = answer(msg, options, reply).finally(() => underWay.delete(work))
+        underWay.add(work)
+      },
+    })
+  const subscriptions = [
+    subscribe(readSubject(namespace, '*', '*'), valuesFor),
+    subscribe(vectorsSubject(namespace), vectorsFor),
+  ]
   return {
     stop: async () => {
-      subscription.unsubscribe()
+      for (const subscription of subscriptions) subscription.unsubscribe()
       await Promise.all(underWay)
     },
   }
@@ -56,22 +65,30 @@ const TOO_MANY = errorReply({ code: 'TOO_MANY', message: `${READS_MAX} requests 
 const TOO_LARGE = errorReply({ code: 'BODY_TOO_LARGE', message: `a request has at most ${READ_BODY_BYTES_MAX} bytes` })
 const INTERNAL = errorReply({ code: 'INTERNAL', message: 'the node could not answer; its log says why' })
 
-async function answer(msg: Msg, { nc, reads, onFault }: NatsReadsOptions): Promise<void> {
+/** The reply to a request that is not too large. */
+type ReplyTo = (msg: Msg, reads: FeatureReads) => Promise<string>
+
+async function answer(msg: Msg, { nc, reads, onFault }: NatsReadsOptions, reply: ReplyTo): Promise<void> {
   try {
-    respond(nc, msg, await replyTo(msg, reads))
+    respond(nc, msg, msg.data.length > READ_BODY_BYTES_MAX ? TOO_LARGE : await reply(msg, reads))
   } catch (error) {
     onFault(error)
     respond(nc, msg, INTERNAL)
   }
 }
 
-async function replyTo(msg: Msg, reads: FeatureReads): Promise<string> {
-  if (msg.data.length > READ_BODY_BYTES_MAX) return TOO_LARGE
+async function valuesFor(msg: Msg, reads: FeatureReads): Promise<string> {
   const [feature, entity] = msg.subject.split('.').slice(-2) as [string, string]
   const body = parseBody(msg.data)
   return isBatch(body)
     ? read(reads, askOfBatch(feature, entity, body), batchAnswer)
     : read(reads, askOfPoint(feature, entity, body), pointAnswer)
+}
+
+async function vectorsFor(msg: Msg, reads: FeatureReads): Promise<string> {
+  const ask = askOfVectors(parseBody(msg.data))
+  if (isRefusal(ask)) return errorReply(refusalAnswer(ask).error)
+  return replyOf(vectorsAnswer(await reads.vectors(ask)))
 }
 
 function isBatch(body: unknown): boolean {
@@ -84,7 +101,10 @@ async function read<Body>(
   format: (outcome: ReadOutcome) => Answer<Body>,
 ): Promise<string> {
   if (isRefusal(ask)) return errorReply(refusalAnswer(ask).error)
-  const said = format(await reads.read(ask))
+  return replyOf(format(await reads.read(ask)))
+}
+
+function replyOf<Body>(said: Answer<Body>): string {
   return 'error' in said ? errorReply(said.error) : JSON.stringify(said.body)
 }
 

@@ -4,8 +4,8 @@
 // RA3: no refusal repeats what was sent, be it a value or the name of a parameter that we do not know.
 
 import { Compile } from 'typebox/compile'
-import { ID_BYTES_MAX, utf8Text } from '../operators/event.ts'
-import { type LogPosition, parsePosition, type ReadAsk } from './feature-reads.ts'
+import { EVENT_TIME_MAX_MS, EVENT_TIME_MIN_MS, ID_BYTES_MAX, utf8Text } from '../operators/event.ts'
+import { type LogPosition, parsePosition, type ReadAsk, type Touch, type VectorsAsk } from './feature-reads.ts'
 import {
   BatchBody,
   KEYS_MAX,
@@ -16,8 +16,9 @@ import {
   WAIT_MS_DEFAULT,
   WAIT_MS_MAX,
 } from './read-schemas.ts'
+import { TOUCHES_MAX, VECTOR_FEATURES_MAX, VectorsBody } from './vector-schemas.ts'
 
-export type RefusalCode = 'BAD_BODY' | 'BAD_PARAMETER' | 'TOO_MANY_KEYS'
+export type RefusalCode = 'BAD_BODY' | 'BAD_PARAMETER' | 'TOO_MANY_KEYS' | 'TOO_MANY_TOUCHES'
 
 export interface Refusal {
   readonly code: RefusalCode
@@ -34,6 +35,7 @@ const optionsCheck = Compile(ReadOptions)
 const batchCheck = Compile(BatchBody)
 const topCheck = Compile(TopQuery)
 const pointCheck = Compile(PointBody)
+const vectorsCheck = Compile(VectorsBody)
 
 /** In words what each parameter may be. */
 const RULES: ReadonlyMap<string, string> = new Map([
@@ -44,6 +46,8 @@ const RULES: ReadonlyMap<string, string> = new Map([
   ['wait', '<stream>:<seq>.<index>, as an ingest answer or applied_through gives it'],
   ['top', `a whole number of keys from 1 to ${TOP_MAX}`],
   ['timeout_ms', `a whole number of milliseconds from 0 to ${WAIT_MS_MAX}`],
+  ['features', `a list of 1 to ${VECTOR_FEATURES_MAX} ids of features, such as user.clicks_7d`],
+  ['touches', `a list of 1 to ${TOUCHES_MAX} objects, each the fields of an impression or click: ids as in events`],
 ])
 
 export function isRefusal(result: object): result is Refusal {
@@ -77,7 +81,7 @@ export function topOfQuery(query: Readonly<Record<string, unknown>>): TopQuery |
 
 /** A read of several keys by a body that was parsed. */
 export function askOfBatch(feature: string, entity: string, body: unknown): ReadAsk | Refusal {
-  if (hasTooManyKeys(body))
+  if (hasTooMany(body, 'keys', KEYS_MAX))
     return { code: 'TOO_MANY_KEYS', message: `a batch has at most ${KEYS_MAX} keys`, field: 'keys' }
   if (!batchCheck.Check(body)) return faultOf(batchCheck.Errors(body))
   const bad = body.keys.findIndex((key) => !isKey(key))
@@ -92,6 +96,28 @@ export function askOfPoint(feature: string, entity: string, body: unknown): Read
   return askOf(feature, entity, [body.key], body)
 }
 
+/** A read of vectors by a body that was parsed. */
+export function askOfVectors(body: unknown): VectorsAsk | Refusal {
+  if (hasTooMany(body, 'touches', TOUCHES_MAX))
+    return { code: 'TOO_MANY_TOUCHES', message: `a batch has at most ${TOUCHES_MAX} touches`, field: 'touches' }
+  if (!vectorsCheck.Check(body)) return faultOf(vectorsCheck.Errors(body))
+  const bad = body.touches.findIndex((touch) => !isTouch(touch))
+  if (bad !== -1) return badParameter('touches', `touches.${bad}`)
+  const options = optionsOf(body)
+  return isRefusal(options) ? options : { features: body.features ?? null, touches: body.touches, ...options }
+}
+
+/** Whether ids and the time are such as an event may have; other fields are as the client has them. */
+function isTouch(touch: Touch): boolean {
+  return Object.entries(touch).every(([name, value]) => {
+    if (value === null) return true
+    if (name.endsWith('_id')) return typeof value === 'string' && isKey(value)
+    return name !== 'event_time' || (Number.isInteger(value) && isEventTime(value as number))
+  })
+}
+
+const isEventTime = (ms: number): boolean => ms >= EVENT_TIME_MIN_MS && ms <= EVENT_TIME_MAX_MS
+
 /** The value of strict JSON in strict UTF-8; undefined for anything else. */
 export function parseBody(bytes: Uint8Array): unknown {
   const text = utf8Text(bytes)
@@ -103,7 +129,13 @@ export function parseBody(bytes: Uint8Array): unknown {
   }
 }
 
-function askOf(feature: string, entity: string, keys: readonly string[], options: ReadOptions): ReadAsk | Refusal {
+function askOf(feature: string, entity: string, keys: readonly string[], given: ReadOptions): ReadAsk | Refusal {
+  const options = optionsOf(given)
+  return isRefusal(options) ? options : { feature, entity, keys, ...options }
+}
+
+/** Of whatever is read. */
+function optionsOf(options: ReadOptions): Pick<ReadAsk, 'at' | 'snapshot' | 'wait' | 'waitMs'> | Refusal {
   const { at = null, snapshot = null, wait: waitText, timeout_ms } = options
   let wait: LogPosition | null = null
   if (waitText !== undefined) {
@@ -112,7 +144,7 @@ function askOf(feature: string, entity: string, keys: readonly string[], options
     // What is pinned does not move: it has the position already, or never will.
     if (snapshot !== null) return refused('wait', 'wait does not go with snapshot')
   } else if (timeout_ms !== undefined) return refused('timeout_ms', 'timeout_ms goes with wait only')
-  return { feature, entity, keys, at, snapshot, wait, waitMs: timeout_ms ?? WAIT_MS_DEFAULT }
+  return { at, snapshot, wait, waitMs: timeout_ms ?? WAIT_MS_DEFAULT }
 }
 
 function withNumbers(query: Readonly<Record<string, unknown>>): Record<string, unknown> {
@@ -124,9 +156,9 @@ function withNumbers(query: Readonly<Record<string, unknown>>): Record<string, u
   return options
 }
 
-function hasTooManyKeys(body: unknown): boolean {
-  const keys = (body as Partial<BatchBody> | null | undefined)?.keys
-  return Array.isArray(keys) && keys.length > KEYS_MAX
+function hasTooMany(body: unknown, name: string, most: number): boolean {
+  const list = (body as Readonly<Record<string, unknown>> | null | undefined)?.[name]
+  return Array.isArray(list) && list.length > most
 }
 
 /** The first complaint of a schema, in our words. */

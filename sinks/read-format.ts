@@ -10,10 +10,13 @@ import {
   positionText,
   type ReadOutcome,
   type SnapshotFacts,
+  type StageRead,
   type TopOutcome,
+  type VectorsOutcome,
 } from './feature-reads.ts'
 import type { Refusal } from './read-ask.ts'
 import type { BatchAnswer, ErrorBody, PointAnswer, SnapshotOfAnswer, TopAnswer } from './read-schemas.ts'
+import type { VectorsAnswer } from './vector-schemas.ts'
 
 export interface Failure {
   readonly status: number
@@ -26,7 +29,7 @@ export type Answer<Body> = { readonly status: 200; readonly body: Body } | Failu
 
 /** Seconds until a task that is being opened, or another's wait, may have come to its end. */
 const RETRY_S = 1
-const STATUS = { BAD_BODY: 400, BAD_PARAMETER: 400, TOO_MANY_KEYS: 413 } as const
+const STATUS = { BAD_BODY: 400, BAD_PARAMETER: 400, TOO_MANY_KEYS: 413, TOO_MANY_TOUCHES: 413 } as const
 
 /** For one key. */
 export function pointAnswer(outcome: ReadOutcome): Answer<PointAnswer> {
@@ -87,8 +90,33 @@ export const UNKNOWN_SNAPSHOT: Failure = {
   error: { code: 'UNKNOWN_SNAPSHOT', message: 'there is no such pinned snapshot; perhaps it has expired', field: 'id' },
 }
 
-function failureOf(outcome: Exclude<ReadOutcome, { kind: 'read' }>): Failure {
+/** For the vectors of touches. */
+export function vectorsAnswer(outcome: VectorsOutcome): Answer<VectorsAnswer> {
+  if (outcome.kind !== 'vectors') return failureOf(outcome)
+  const { layout, schema } = outcome
+  const snapshots: StageRead[] = []
+  const vectors = outcome.vectors.map(({ vector, reads }) => ({
+    values: layout.map((_, i) => vector[i] ?? null),
+    snapshots: reads.map((read) => {
+      const known = snapshots.findIndex(({ facts }) => isSame(facts, read.facts))
+      return known === -1 ? snapshots.push(read) - 1 : known
+    }),
+  }))
+  const features = layout.map(({ id, type, default: instead }) => ({ feature: id, type, default: instead }))
+  const told = snapshots.map((read) => ({ stage: read.stage, ...snapshotOf(read) }))
+  return { status: 200, body: { schema, features, vectors, snapshots: told } }
+}
+
+function failureOf(
+  outcome: Exclude<ReadOutcome, { kind: 'read' }> | Exclude<VectorsOutcome, { kind: 'vectors' }>,
+): Failure {
   switch (outcome.kind) {
+    case 'no_vector':
+      return failure(400, 'BAD_PARAMETER', outcome.message, { field: 'features' })
+    case 'unknown_field': {
+      const message = 'this touch has a field that no feature of the node reads: perhaps it is misspelt'
+      return failure(400, 'BAD_PARAMETER', message, { field: `touches.${outcome.touch}` })
+    }
     case 'unknown_feature':
       return failure(404, 'UNKNOWN_FEATURE', 'this node has no such feature of such an entity; /v1/features lists them')
     case 'unknown_stream':
@@ -130,7 +158,7 @@ function isSame(a: SnapshotFacts, b: SnapshotFacts): boolean {
   return a === b || (a.epoch === b.epoch && a.appliedThrough.stream === b.appliedThrough.stream)
 }
 
-function snapshotOf({ at, facts }: KeyRead<unknown>): SnapshotOfAnswer {
+function snapshotOf({ at, facts }: Pick<KeyRead<unknown>, 'at' | 'facts'>): SnapshotOfAnswer {
   const { asOf, completeThrough, appliedThrough, epoch, config } = facts
   return {
     ...{ at, as_of: asOf, complete_through: completeThrough, applied_through: positionText(appliedThrough), epoch },

@@ -38,7 +38,7 @@ const TimeoutMs = Type.Integer({
   description: `How long to wait at most, milliseconds; ${WAIT_MS_DEFAULT} where it is not said. Only with wait.`,
 })
 
-const OPTIONS = {
+export const OPTIONS = {
   at: Type.Optional(At),
   snapshot: Type.Optional(Snapshot),
   wait: Type.Optional(Wait),
@@ -86,7 +86,7 @@ const INFO = {
 export const FeatureDescription = Type.Object(INFO)
 export const FeatureList = Type.Object({ features: Type.Array(FeatureDescription) })
 
-const FACTS = {
+export const FACTS = {
   at: IntegerOrNull('The event time that the value is for; null where nothing has been applied yet.'),
   as_of: IntegerOrNull('Highest event time or tick that has been applied.'),
   complete_through: IntegerOrNull('The watermark: nothing at or before it is expected any more.'),
@@ -95,10 +95,10 @@ const FACTS = {
   config: Type.String({ description: 'Hash of the configuration that the snapshot was computed under.' }),
 }
 
-/** Anything that a feature may be: its type says what. */
-const Value = Type.Unsafe<ReadValue>({
-  type: ['number', 'string', 'array', 'null'],
-  items: { type: ['string', 'array'], items: { type: ['string', 'number'] } },
+/** Anything that a feature may be: its type says what. Lists first, then numbers: the serializer makes a text of whatever is left. */
+export const Value = Type.Unsafe<ReadValue>({
+  type: ['array', 'number', 'string', 'null'],
+  items: { type: ['array', 'string'], items: { type: ['number', 'string'] } },
   description: 'As type says; null: absent. A count is 0 for a key that nobody has seen.',
 })
 const Count = Type.Number({ description: 'The count in the window.' })

@@ -16,6 +16,7 @@ import { type HttpServer, openHttpServer } from '../sinks/http/server.ts'
 import { statusRoutes } from '../sinks/http/status-routes.ts'
 import type { StatusRow } from '../sinks/status.ts'
 import { openRocksBackend } from '../state/rocks-backend.ts'
+import type { Declarations } from '../topology/features/declaration.ts'
 import { LATENESS_MS_DEFAULT, pageViewGraph } from '../topology/graph.ts'
 import { Host } from '../topology/host.ts'
 import { HostReads } from '../topology/host-reads.ts'
@@ -37,7 +38,7 @@ export class ReadWorld {
   readonly #dir: string
   #ids = 0
 
-  private constructor(dir: string, nats: NatsHarness, log: NatsLog) {
+  private constructor(dir: string, nats: NatsHarness, log: NatsLog, features: Declarations | null) {
     this.#dir = dir
     this.nats = nats
     this.log = log
@@ -50,6 +51,7 @@ export class ReadWorld {
         latenessMs: LATENESS_MS_DEFAULT,
       },
       ...{ anonymous: 'reject', accepted: 'off' },
+      ...(features === null ? {} : { features }),
     })
     const { plan } = this
     const backend = (task: string) => openRocksBackend(join(dir, task))
@@ -58,10 +60,11 @@ export class ReadWorld {
     this.reads = new HostReads({ ...common, host: this.host })
   }
 
-  static async start(): Promise<ReadWorld> {
+  /** `features`: null: page views of the last hour. */
+  static async start(features: Declarations | null = null): Promise<ReadWorld> {
     const nats = await natsHarness()
     const log = await nats.connect()
-    const world = new ReadWorld(await mkdtemp(join(tmpdir(), 'holdfast-doors-')), nats, log)
+    const world = new ReadWorld(await mkdtemp(join(tmpdir(), 'holdfast-doors-')), nats, log, features)
     await ensureStreams(log, streamSpecs(world.plan, { totalBytes: 256 << 20, replicas: 1 }))
     await world.host.start()
     // A task is open a moment later.
@@ -78,10 +81,14 @@ export class ReadWorld {
   }
 
   /** A page view, taken by the log; its position as text. */
-  async view(user: string, page: string, time: number): Promise<string> {
-    const event = { type: 'page_view', event_id: `e${++this.#ids}`, event_time: time, user_id: user, page_id: page }
+  view(user: string, page: string, time: number): Promise<string> {
+    return this.send({ type: 'page_view', event_id: `e${++this.#ids}`, event_time: time, user_id: user, page_id: page })
+  }
+
+  /** An event, taken by the log; its position as text. */
+  async send(event: { readonly user_id: string; readonly [field: string]: unknown }): Promise<string> {
     const { namespace, stages } = this.plan
-    const partition = partitionOf(user, PARTITIONS)
+    const partition = partitionOf(event.user_id, PARTITIONS)
     const subject = stageSubject(namespace, stages[0]!.name, partition, PLAIN_WRITER)
     const result = await this.log.publish({ subject, headers: null, payload: Buffer.from(JSON.stringify(event)) }, null)
     if (result.kind !== 'stored') throw new Error(result.cause)

@@ -7,8 +7,17 @@ import type { NatsLogOptions } from '../log/nats-log.ts'
 import type { CommitRecord } from './commit-record.ts'
 import type { FeatureLine, FeatureName } from './features/feature-plan.ts'
 import type { GraphOptions } from './graph.ts'
-import type { CommitWait, CommitWaited, TaskRead, TaskTop, TaskTopOutcome } from './host.ts'
-import type { TaskReadResult } from './read-batches.ts'
+import type {
+  CommitWait,
+  CommitWaited,
+  TaskRead,
+  TaskReadOutcome,
+  TaskTop,
+  TaskTopOutcome,
+  TaskVectors,
+  TaskVectorsOutcome,
+} from './host.ts'
+import type { BatchResult } from './read-batches.ts'
 import type { TaskStatus, TaskTuning } from './task.ts'
 
 /** How a thread reaches the broker: as the main one does. */
@@ -37,7 +46,8 @@ export interface Questions {
   /** Ends a cursor before its end. */
   done: { ask: number; answer: null }
   /** One answer for each, in their order. */
-  read: { ask: readonly TaskRead[]; answer: readonly TaskReadResult[] }
+  read: { ask: readonly TaskRead[]; answer: readonly BatchResult<TaskReadOutcome>[] }
+  readVectors: { ask: readonly TaskVectors[]; answer: readonly BatchResult<TaskVectorsOutcome>[] }
   top: { ask: TaskTop; answer: TaskTopOutcome }
   pin: { ask: string; answer: null }
   unpin: { ask: string; answer: boolean }

@@ -11,7 +11,17 @@ import { randomUUID } from 'node:crypto'
 import { assert } from '../log/errors.ts'
 import { partitionOf } from '../log/frame.ts'
 import type { Runtime } from '../log/runtime.ts'
-import type { FeatureReads, KeyRead, LogPosition, ReadAsk, ReadOutcome, TopOutcome } from '../sinks/feature-reads.ts'
+import {
+  type FeatureReads,
+  type KeyRead,
+  keysIn,
+  type LogPosition,
+  type ReadAsk,
+  type ReadOutcome,
+  type TopOutcome,
+  type VectorsAsk,
+  type VectorsOutcome,
+} from '../sinks/feature-reads.ts'
 import { TOP_MAX } from '../sinks/read-schemas.ts'
 import { compareUtf8 } from '../state/key-layout.ts'
 import { SNAPSHOT_PIN_MS_MAX } from '../state/read-snapshot.ts'
@@ -19,6 +29,7 @@ import type { CommitRecord } from './commit-record.ts'
 import { type FeaturePlan, isFeature, saysSomething } from './features/feature-plan.ts'
 import { featuresOf } from './features/plans.ts'
 import type { CommitMark, TaskHost, TaskReadOutcome } from './host.ts'
+import { HostVectors } from './host-vectors.ts'
 import { type Plan, stageStream, stageSubject, taskName } from './plan.ts'
 
 /** Pins at once: each may keep a snapshot of every task, and those keep what compaction would remove. */
@@ -63,6 +74,7 @@ export class HostReads implements FeatureReads {
   readonly #o: HostReadsOptions
   readonly #entriesMax: number
   readonly #plans: readonly FeaturePlan[]
+  readonly #vectors: HostVectors
   /** Until when each pin holds, milliseconds. */
   readonly #pins = new Map<string, number>()
   /** What ends each wait that is under way. */
@@ -78,6 +90,7 @@ export class HostReads implements FeatureReads {
     this.#o = options
     this.#entriesMax = options.topEntriesMax ?? TOP_ENTRIES_MAX
     this.#plans = featuresOf(options.plan)
+    this.#vectors = new HostVectors(options.plan, options.host)
     this.features = this.#plans.map(({ feature, entity, type, windowMs, mode, paneMs }) => {
       return { feature, entity, type, windowMs, mode, paneMs }
     })
@@ -86,12 +99,23 @@ export class HostReads implements FeatureReads {
   async read(ask: ReadAsk): Promise<ReadOutcome> {
     const index = this.#plans.findIndex(isFeature(ask))
     if (index === -1) return { kind: 'unknown_feature' }
-    if (this.#keysUnderWay + ask.keys.length > KEYS_UNDER_WAY_MAX) return { kind: 'too_many_reads' }
-    this.#keysUnderWay += ask.keys.length
+    return this.#counted(ask.keys.length, () => this.#read(ask, index))
+  }
+
+  vectors(ask: VectorsAsk): Promise<VectorsOutcome> {
+    return this.#counted(keysIn(ask.touches), () =>
+      this.#vectors.read(ask, ({ wait, waitMs }, stage, partitions) => this.#wait(wait!, waitMs, stage, partitions)),
+    )
+  }
+
+  /** HR4. */
+  async #counted<T>(keys: number, read: () => Promise<T>): Promise<T | { readonly kind: 'too_many_reads' }> {
+    if (this.#keysUnderWay + keys > KEYS_UNDER_WAY_MAX) return { kind: 'too_many_reads' }
+    this.#keysUnderWay += keys
     try {
-      return await this.#read(ask, index)
+      return await read()
     } finally {
-      this.#keysUnderWay -= ask.keys.length
+      this.#keysUnderWay -= keys
     }
   }
 

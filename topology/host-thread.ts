@@ -65,6 +65,7 @@ class HostThread {
     commitOf: (task) => this.#running.commitOf(task),
     commitWith: (wait) => this.#running.commitWith(wait),
     read: (asks) => this.#running.readAll(asks),
+    readVectors: (asks) => this.#running.readAllVectors(asks),
     top: (ask) => this.#running.top(ask),
     pin: async (name) => {
       await this.#running.pin(name)

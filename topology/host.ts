@@ -8,6 +8,7 @@ import { assert, HoldfastError } from '../log/errors.ts'
 import { NO_WATERMARK } from '../log/frame.ts'
 import type { Log } from '../log/log.ts'
 import type { Runtime } from '../log/runtime.ts'
+import type { Vector } from '../operators/vector.ts'
 import type { SnapshotFacts } from '../sinks/feature-reads.ts'
 import type { Backend } from '../state/backend.ts'
 import type { FilterRoom } from '../state/filter-room.ts'
@@ -25,9 +26,10 @@ import {
   type View,
 } from './features/feature-plan.ts'
 import { featuresOf } from './features/plans.ts'
+import { type KeyFields, remember, StageVectors } from './features/vector-reads.ts'
 import { failureOf } from './host-messages.ts'
 import { type Plan, type StagePlan, taskName } from './plan.ts'
-import { ReadBatches, type TaskReadResult } from './read-batches.ts'
+import { type BatchResult, ReadBatches } from './read-batches.ts'
 import { type Role, Task, type TaskStatus, type TaskTuning } from './task.ts'
 
 export interface HaltedTask {
@@ -72,6 +74,28 @@ export type TaskTopOutcome =
   | (TopCounts & { readonly kind: 'top'; readonly at: number | null; readonly facts: SnapshotFacts })
   | NoRead
 
+/** A read of what one task knows of the vectors of touches. */
+export interface TaskVectors {
+  readonly task: string
+  /** Ids of the features, as in a layout. */
+  readonly features: readonly string[]
+  /** By touch, the fields that keys are made of. */
+  readonly touches: readonly KeyFields[]
+  readonly at: number | null
+  readonly snapshot: string | null
+}
+
+export type TaskVectorsOutcome =
+  | {
+      readonly kind: 'vectors'
+      /** Of the whole layout; what other stages know is absent. */
+      readonly vectors: readonly Vector[]
+      readonly at: number | null
+      readonly facts: SnapshotFacts
+    }
+  | { readonly kind: 'not_held'; readonly heldFrom: number }
+  | NoRead
+
 /** What a commit holds that somebody waits for: a record of the task's stream, or what a writer sent up to a number. */
 export type CommitMark =
   | { readonly kind: 'applied'; readonly seq: number; readonly index: number }
@@ -114,6 +138,8 @@ export interface TaskHost {
   commitWith(wait: CommitWait): Promise<CommitWaited>
   /** Values of keys, all from one snapshot. */
   read(ask: TaskRead): Promise<TaskReadOutcome>
+  /** What one task knows of vectors, all from one snapshot. */
+  readVectors(ask: TaskVectors): Promise<TaskVectorsOutcome>
   /** The keys of one task with the largest values, from one snapshot. */
   top(ask: TaskTop): Promise<TaskTopOutcome>
   /** Keeps the newest snapshot of every task under a name, for SNAPSHOT_PIN_MS_MAX at most. */
@@ -202,7 +228,9 @@ export class Host implements TaskHost {
   readonly #failures: HaltedTask[] = []
   readonly #pins = new Map<string, Pin>()
   readonly #features: readonly FeaturePlan[]
-  readonly #reads = new ReadBatches((asks) => this.readAll(asks))
+  readonly #reads = new ReadBatches<TaskRead, TaskReadOutcome>((asks) => this.readAll(asks))
+  readonly #vectors = new ReadBatches<TaskVectors, TaskVectorsOutcome>((asks) => this.readAllVectors(asks))
+  readonly #stageVectors = new Map<string, StageVectors>()
   #stopping = false
 
   constructor(options: HostOptions) {
@@ -311,8 +339,8 @@ export class Host implements TaskHost {
   }
 
   /** One result for each, in their order; those of one task, feature and snapshot by one read of its state (H3). */
-  async readAll(asks: readonly TaskRead[]): Promise<TaskReadResult[]> {
-    const results = new Array<TaskReadResult>(asks.length)
+  async readAll(asks: readonly TaskRead[]): Promise<BatchResult<TaskReadOutcome>[]> {
+    const results = new Array<BatchResult<TaskReadOutcome>>(asks.length)
     await Promise.all(
       alike(asks).map(async (places) => {
         const found = await this.#readAlike(places.map((place) => asks[place]!))
@@ -323,7 +351,7 @@ export class Host implements TaskHost {
   }
 
   /** Reads together, and each by itself where that fails: one that cannot be read must not fail the others. */
-  async #readAlike(asks: readonly TaskRead[]): Promise<TaskReadResult[]> {
+  async #readAlike(asks: readonly TaskRead[]): Promise<BatchResult<TaskReadOutcome>[]> {
     try {
       return await this.#readTogether(asks)
     } catch (error) {
@@ -332,14 +360,52 @@ export class Host implements TaskHost {
     }
   }
 
-  async #readTogether(asks: readonly TaskRead[]): Promise<TaskReadResult[]> {
+  async #readTogether(asks: readonly TaskRead[]): Promise<BatchResult<TaskReadOutcome>[]> {
     const { task, feature, snapshot } = asks[0]!
-    const results = await this.#reading(task, feature, snapshot, (...from) => this.#readFrom(...from, asks))
+    const plan = this.#planOf(feature)
+    const results = await this.#reading(task, snapshot, (...from) => this.#readFrom(...from, plan, asks))
     return 'kind' in results ? asks.map(() => results) : results
   }
 
+  readVectors(ask: TaskVectors): Promise<TaskVectorsOutcome> {
+    return this.#vectors.read(ask)
+  }
+
+  /** One result for each, in their order, each from one snapshot. */
+  readAllVectors(asks: readonly TaskVectors[]): Promise<BatchResult<TaskVectorsOutcome>[]> {
+    return Promise.all(
+      asks.map((ask) =>
+        this.#readVectors(ask).catch((error: unknown) => ({ kind: 'failed' as const, failure: failureOf(error) })),
+      ),
+    )
+  }
+
+  #readVectors({ task: name, features, touches, at, snapshot: pin }: TaskVectors): Promise<TaskVectorsOutcome> {
+    return this.#reading(name, pin, async (snapshot, task): Promise<TaskVectorsOutcome> => {
+      const facts = factsOf(commitIn(snapshot), task.stream, this.#o.plan.configHash)
+      const view = viewOf(snapshot)
+      const vectors = this.#stageVectorsOf(name, features)
+      const T = at ?? facts.asOf
+      const heldFrom = vectors.earliestAt(view)
+      if (T !== null && T < heldFrom) return { kind: 'not_held', heldFrom }
+      return { kind: 'vectors', vectors: await vectors.read(view, touches, T ?? 0), at: T, facts }
+    })
+  }
+
+  /** The reader of a layout in a task's stage: compiled once, and kept while its layout is among the last that were asked for. */
+  #stageVectorsOf(task: string, features: readonly string[]): StageVectors {
+    const { stage } = this.#hosted.find((hosted) => hosted.task.name === task)!
+    const name = JSON.stringify([stage, features])
+    const vectors =
+      this.#stageVectors.get(name) ??
+      new StageVectors(this.#o.plan.stages.find((other) => other.name === stage)!, features)
+    remember(this.#stageVectors, name, vectors)
+    return vectors
+  }
+
   top({ task: name, feature, k, entriesMax }: TaskTop): Promise<TaskTopOutcome> {
-    return this.#reading(name, feature, null, async (snapshot, task, plan): Promise<TaskTopOutcome> => {
+    const plan = this.#planOf(feature)
+    return this.#reading(name, null, async (snapshot, task): Promise<TaskTopOutcome> => {
       const facts = factsOf(commitIn(snapshot), task.stream, this.#o.plan.configHash)
       if (facts.asOf === null) return { kind: 'top', top: [], scanned: 0, complete: true, at: null, facts }
       assert(plan.topAt !== null, 'the largest are asked for where values are counts')
@@ -351,19 +417,17 @@ export class Host implements TaskHost {
   /** Reads from one snapshot of a task: the newest, or a pinned one. */
   async #reading<T>(
     name: string,
-    feature: FeatureName,
     pin: string | null,
-    read: (snapshot: ReadSnapshot, task: Task, plan: FeaturePlan) => Promise<T>,
+    read: (snapshot: ReadSnapshot, task: Task) => Promise<T>,
   ): Promise<T | NoRead> {
     const hosted = this.#hosted.find(({ task }) => task.name === name)
     const phase = hosted?.task.status().phase ?? 'opening'
     if (hosted === undefined || phase === 'opening' || phase === 'halted')
       return { kind: 'unavailable', why: `task ${name} is ${phase}` }
-    const plan = this.#planOf(feature)
     const snapshot = pin === null ? hosted.task.snapshot() : this.#pins.get(pin)?.snapshots.get(name)?.retain()
     if (snapshot === undefined) return { kind: 'snapshot_gone' }
     try {
-      return await read(snapshot, hosted.task, plan)
+      return await read(snapshot, hosted.task)
     } catch (error) {
       if (error instanceof SnapshotGone) return { kind: 'snapshot_gone' }
       throw error

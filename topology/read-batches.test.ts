@@ -150,7 +150,7 @@ describe('reads asked for at once', () => {
 describe('one turn of the event loop', () => {
   it('makes one question of all that is asked in it, and the next turn another', async () => {
     const asked: string[][] = []
-    const batches = new ReadBatches(async (asks) => {
+    const batches = new ReadBatches<TaskRead, TaskReadOutcome>(async (asks) => {
       asked.push(asks.map(({ keys }) => keys[0]!))
       return asks.map(({ keys }) =>
         keys[0] === 'bad'
@@ -167,7 +167,7 @@ describe('one turn of the event loop', () => {
 
   it('whose question fails fails all that was asked in it, and nothing else', async () => {
     let turns = 0
-    const batches = new ReadBatches(async (asks) => {
+    const batches = new ReadBatches<TaskRead, TaskReadOutcome>(async (asks) => {
       if (turns++ === 0) throw new Error('the thread has died')
       return asks.map(() => ({ kind: 'unavailable', why: 'so' }))
     })

@@ -4,28 +4,27 @@
 //      wrong with one is said to that one.
 // How many may be under way is bounded in topology/host-reads.ts.
 
-import type { TaskRead, TaskReadOutcome } from './host.ts'
 import { errorOf, type Failure } from './host-messages.ts'
 
 /** What a read of several came to. */
-export type TaskReadResult = TaskReadOutcome | { readonly kind: 'failed'; readonly failure: Failure }
+export type BatchResult<Outcome> = Outcome | { readonly kind: 'failed'; readonly failure: Failure }
 
-interface Asked {
-  readonly ask: TaskRead
-  readonly resolve: (outcome: TaskReadOutcome) => void
+interface Asked<Ask, Outcome> {
+  readonly ask: Ask
+  readonly resolve: (outcome: Outcome) => void
   readonly reject: (error: unknown) => void
 }
 
-export class ReadBatches {
-  readonly #readAll: (asks: readonly TaskRead[]) => Promise<readonly TaskReadResult[]>
-  #asked: Asked[] = []
+export class ReadBatches<Ask, Outcome extends { readonly kind: string }> {
+  readonly #readAll: (asks: readonly Ask[]) => Promise<readonly BatchResult<Outcome>[]>
+  #asked: Asked<Ask, Outcome>[] = []
 
   /** `readAll`: one result for each, in their order. A throw is the answer to all of them. */
-  constructor(readAll: (asks: readonly TaskRead[]) => Promise<readonly TaskReadResult[]>) {
+  constructor(readAll: (asks: readonly Ask[]) => Promise<readonly BatchResult<Outcome>[]>) {
     this.#readAll = readAll
   }
 
-  read(ask: TaskRead): Promise<TaskReadOutcome> {
+  read(ask: Ask): Promise<Outcome> {
     if (this.#asked.length === 0) setImmediate(() => void this.#answer())
     return new Promise((resolve, reject) => this.#asked.push({ ask, resolve, reject }))
   }
@@ -37,7 +36,7 @@ export class ReadBatches {
       const results = await this.#readAll(asked.map(({ ask }) => ask))
       for (const [i, { resolve, reject }] of asked.entries()) {
         const result = results[i]!
-        if (result.kind === 'failed') reject(errorOf(result.failure))
+        if (isFailed(result)) reject(errorOf(result.failure))
         else resolve(result)
       }
     } catch (error) {
@@ -45,3 +44,7 @@ export class ReadBatches {
     }
   }
 }
+
+const isFailed = (result: {
+  readonly kind: string
+}): result is { readonly kind: 'failed'; readonly failure: Failure } => result.kind === 'failed'

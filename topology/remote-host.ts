@@ -15,6 +15,8 @@ import type {
   TaskReadOutcome,
   TaskTop,
   TaskTopOutcome,
+  TaskVectors,
+  TaskVectorsOutcome,
 } from './host.ts'
 import {
   errorOf,
@@ -48,7 +50,8 @@ export class RemoteHost implements TaskHost {
   readonly #onHalt: RemoteHostOptions['onHalt']
   readonly #worker: Worker
   readonly #asked = new Map<number, Asked>()
-  readonly #reads = new ReadBatches((asks) => this.#ask('read', asks))
+  readonly #reads = new ReadBatches<TaskRead, TaskReadOutcome>((asks) => this.#ask('read', asks))
+  readonly #vectors = new ReadBatches<TaskVectors, TaskVectorsOutcome>((asks) => this.#ask('readVectors', asks))
   #questions = 0
   #status: readonly TaskStatus[] = []
   readonly #failures: HaltedTask[] = []
@@ -134,6 +137,10 @@ export class RemoteHost implements TaskHost {
 
   read(ask: TaskRead): Promise<TaskReadOutcome> {
     return this.#reads.read(ask)
+  }
+
+  readVectors(ask: TaskVectors): Promise<TaskVectorsOutcome> {
+    return this.#vectors.read(ask)
   }
 
   top(ask: TaskTop): Promise<TaskTopOutcome> {

@@ -21,6 +21,8 @@ import {
   type TaskReadOutcome,
   type TaskTop,
   type TaskTopOutcome,
+  type TaskVectors,
+  type TaskVectorsOutcome,
   tasksOf,
 } from './host.ts'
 import type { ThreadConnection } from './host-messages.ts'
@@ -138,6 +140,10 @@ export class ThreadedHost implements TaskHost {
 
   read(ask: TaskRead): Promise<TaskReadOutcome> {
     return this.#hostOf(ask.task).read(ask)
+  }
+
+  readVectors(ask: TaskVectors): Promise<TaskVectorsOutcome> {
+    return this.#hostOf(ask.task).readVectors(ask)
   }
 
   top(ask: TaskTop): Promise<TaskTopOutcome> {

@@ -6,7 +6,7 @@
 
 import { Counter } from 'prom-client'
 import type { EventIntake } from '../event-intake.ts'
-import type { FeatureReads, ReadOutcome } from '../feature-reads.ts'
+import { type FeatureReads, keysIn, type ReadOutcome } from '../feature-reads.ts'
 import { HttpError } from './errors.ts'
 import type { HttpMetrics } from './metrics.ts'
 
@@ -79,6 +79,7 @@ export class Quotas {
       pin: () => reads.pin(),
       unpin: (snapshot) => reads.unpin(snapshot),
       read: async (ask) => this.#overQuota(ask.keys.length) ?? reads.read(ask),
+      vectors: async (ask) => this.#overQuota(keysIn(ask.touches)) ?? reads.vectors(ask),
       // As many keys as it is asked to name.
       top: async (feature, entity, k) => this.#overQuota(k) ?? reads.top(feature, entity, k),
     }

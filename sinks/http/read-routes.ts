@@ -1,4 +1,4 @@
-// The read API over HTTP: values of one key and of many, the list of features, pinned snapshots.
+// The read API over HTTP: values of one key and of many, vectors of touches, the list of features, pinned snapshots.
 // RR1: a key is one segment of the path, decoded once; a body is strict UTF-8, so that no two keys become one on the way.
 // RR2: the schemas of a route are its document and, in sinks/read-ask.ts, its check: the same for HTTP and NATS.
 // What an outcome is answered with is in sinks/read-format.ts; how a position is waited for in topology/host-reads.ts.
@@ -8,7 +8,7 @@ import { type TSchema, Type } from 'typebox'
 import { assert } from '../../log/errors.ts'
 import { ID_BYTES_MAX } from '../../operators/event.ts'
 import type { FeatureReads, ReadAsk, ReadOutcome } from '../feature-reads.ts'
-import { askOfBatch, askOfQuery, isRefusal, parseBody, type Refusal, topOfQuery } from '../read-ask.ts'
+import { askOfBatch, askOfQuery, askOfVectors, isRefusal, parseBody, type Refusal, topOfQuery } from '../read-ask.ts'
 import {
   type Answer,
   batchAnswer,
@@ -19,6 +19,7 @@ import {
   TOO_MANY_PINS,
   topAnswer,
   UNKNOWN_SNAPSHOT,
+  vectorsAnswer,
 } from '../read-format.ts'
 import {
   BatchAnswer,
@@ -35,6 +36,7 @@ import {
   TopAnswer,
   TopQuery,
 } from '../read-schemas.ts'
+import { VectorsAnswer, VectorsBody } from '../vector-schemas.ts'
 import type { App } from './app.ts'
 
 /** Characters of a path segment that the router must let through: a key of which every byte is encoded. */
@@ -64,6 +66,7 @@ export function readRoutes(app: App, deps: ReadDeps): void {
   pointRoute(app, deps)
   batchRoute(app, deps)
   topRoute(app, deps)
+  vectorsRoute(app, deps)
   listRoute(app, deps)
   pinRoutes(app, deps)
 }
@@ -117,6 +120,24 @@ function topRoute(app: App, { reads }: ReadDeps): void {
       const ask = topOfQuery(query)
       if (isRefusal(ask)) return fail(reply, refusalAnswer(ask))
       return tell(reply, topAnswer(await reads.top(feature, entity, ask.top)))
+    },
+  )
+}
+
+function vectorsRoute(app: App, { reads }: ReadDeps): void {
+  const schema = {
+    operationId: 'readVectors',
+    summary: 'The feature vectors of touches: what a model gets',
+    body: VectorsBody,
+    response: { 200: VectorsAnswer, ...failures(400, 404, 410, 413, 422, 429, 503, 504) },
+  }
+  app.post<{ Body: unknown }>(
+    '/v1/vectors',
+    { schema, config: READ, bodyLimit: READ_BODY_BYTES_MAX, validatorCompiler: checkedInHandler },
+    async ({ body }, reply) => {
+      const ask = askOfVectors(body)
+      if (isRefusal(ask)) return fail(reply, refusalAnswer(ask))
+      return tell(reply, vectorsAnswer(await reads.vectors(ask)))
     },
   )
 }

@@ -93,6 +93,7 @@ export class PageNode {
           .map(([name, value]) => ({ key: name.slice(entity.length + 1), value, at: this.asOf, facts }))
         return { kind: 'top', info, values: values.slice(0, k), scanned: values.length, complete: true }
       },
+      vectors: async () => ({ kind: 'unknown_feature' }),
       pin: async () => null,
       unpin: async () => false,
     }

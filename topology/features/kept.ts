@@ -43,7 +43,7 @@ export function keeping<In, Out>(
 }
 
 /** A group in a stage: its records, and where they are. */
-interface KeptGroup {
+export interface KeptGroup {
   readonly group: FeatureGroup
   readonly store: string
 }
@@ -55,8 +55,10 @@ interface Kept {
   readonly expressions: ExpressionsRunner
 }
 
-/** The declared features that are kept in a stage. */
-export function keptFeatures(stage: StagePlan): FeaturePlan[] {
+/** The groups that a stage keeps, by their places among the compiled ones; null where it keeps none. */
+export function keptGroups(
+  stage: StagePlan,
+): { readonly compiled: CompiledFeatures; readonly kept: ReadonlyMap<number, KeptGroup> } | null {
   const kept = new Map<number, KeptGroup>()
   let compiled: CompiledFeatures | null = null
   for (const { operator, stores } of stage.nodes) {
@@ -67,11 +69,18 @@ export function keptFeatures(stage: StagePlan): FeaturePlan[] {
     kept.set(one.group, { group, store })
     compiled = one.compiled
   }
-  if (compiled === null) return []
-  const { features, groups } = compiled
+  return compiled === null ? null : { compiled, kept }
+}
+
+/** The declared features that are kept in a stage. */
+export function keptFeatures(stage: StagePlan): FeaturePlan[] {
+  const keeps = keptGroups(stage)
+  if (keeps === null) return []
+  const { kept } = keeps
+  const { features, groups } = keeps.compiled
   const own = features.filter(({ entity }) => [...kept.keys()].some((index) => groups[index]!.entity.name === entity))
   const byId = new Map(own.map((feature) => [feature.id, feature]))
-  const all: Kept = { byId, kept, expressions: runnerOf(compiled) }
+  const all: Kept = { byId, kept, expressions: runnerOf(keeps.compiled) }
   return own.filter(({ copyFor }) => copyFor === null).map((feature) => planOf(feature, all, groups, stage.name))
 }
 
@@ -213,7 +222,7 @@ function neededFor(feature: CompiledFeature, byId: ReadonlyMap<string, CompiledF
   return [...needed.values()]
 }
 
-function firstOf<T>(values: readonly (T | undefined)[], from: number, count: number): T | undefined {
+export function firstOf<T>(values: readonly (T | undefined)[], from: number, count: number): T | undefined {
   for (let i = from; i < from + count; i++) if (values[i] !== undefined) return values[i]
   return undefined
 }

@@ -52,7 +52,7 @@ export function touchVectorPlan(compiled: CompiledFeatures, wanted: VectorFeatur
     return (TOUCH_PARTITIONS as readonly string[]).includes(declared.partition)
   }
   if (wanted === 'all') {
-    const all = compiled.features.filter((feature) => passed(feature) && isForVectors(feature))
+    const all = compiled.features.filter((one) => one.copyFor === null && passed(one) && isForVectors(one))
     const ids = all.map(({ id }) => id)
     return vectorPlan(compiled, ids)
   }
@@ -67,7 +67,7 @@ export function vectorPlan({ features, groups }: CompiledFeatures, ids: readonly
   const byId = new Map(features.map((feature) => [feature.id, feature]))
   const wanted = [...new Set(ids)].sort(compareUtf8).map((id) => {
     const feature = byId.get(id)
-    if (feature === undefined) throw refusal(id, 'there is no such feature')
+    if (feature === undefined || feature.copyFor !== null) throw refusal(id, 'there is no such feature')
     if (!isForVectors(feature))
       throw refusal(id, `it is for ${feature.declaration.purpose} only, a vector for ${VECTOR_PURPOSE}`)
     return feature
