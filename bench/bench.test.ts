@@ -193,5 +193,9 @@ it('the page of figures keeps what is around the marks', () => {
     'a\n<!-- bench: begin -->\nPrinted by `npm run bench`:\n\n```text\ntable\n```\n<!-- bench: end -->\nb\n',
   )
   expect(withSection(once, 'npm run bench', 'table')).toBe(once)
+  const two = `${page}<!-- x: begin -->\n<!-- x: end -->\n`
+  expect(withSection(two, 'c', 'table', 'x')).toBe(
+    `${page}<!-- x: begin -->\nPrinted by \`c\`:\n\n\`\`\`text\ntable\n\`\`\`\n<!-- x: end -->\n`,
+  )
   expect(() => withSection('no marks', 'npm run bench', 'table')).toThrow('no <!-- bench: begin -->')
 })

@@ -1,7 +1,7 @@
 // One run of the page-view graph over a filled stream, on real parts: tasks on nats-server and RocksDB, from nothing until
 // every event is applied and committed in both stages, and the outputs of that run as digests.
-// GR1: the end is what committed state says: user-1 has read every event, and pages has applied as many records as user-1
-//      has published to it.
+// GR1: the end is what committed state says: user-1 has read every event, and each other stage has applied as many records as
+//      user-1 has published to it.
 
 import { createHash, type Hash } from 'node:crypto'
 import { rm } from 'node:fs/promises'
@@ -56,12 +56,14 @@ export async function forgetRun(
   await ensureStreams(log, made)
 }
 
-/** Starts every task; settles when `events` events in all are read and committed in both stages (GR1). */
+/** Starts every task; settles when `events` events in all are read and committed in every stage (GR1). */
 export async function startAndCatchUp(host: TaskHost, plan: Plan, events: number): Promise<void> {
   await host.start()
   const users = await committed(host, tasksIn(plan, 'user-1'), (commits) => total(commits, 'read') === events)
-  const published = sum(users.flatMap(({ destinations }) => toPages(plan, destinations)))
-  await committed(host, tasksIn(plan, 'pages'), (commits) => total(commits, 'records') === published)
+  for (const { stage } of plan.stages[0]!.exchanges) {
+    const published = sum(users.flatMap(({ destinations }) => numbersTo(plan, stage, destinations)))
+    await committed(host, tasksIn(plan, stage), (commits) => total(commits, 'records') === published)
+  }
 }
 
 const tasksIn = (plan: Plan, stage: string): string[] =>
@@ -72,9 +74,9 @@ const total = (commits: readonly CommitRecord[], count: string): number =>
 
 const sum = (numbers: readonly number[]): number => numbers.reduce((a, b) => a + b, 0)
 
-/** How many records a task has published to each partition of the stage pages. */
-function toPages(plan: Plan, destinations: CommitRecord['destinations']): number[] {
-  const prefix = `${plan.namespace}.pages.`
+/** How many records a task has published to each partition of a stage. */
+function numbersTo(plan: Plan, stage: string, destinations: CommitRecord['destinations']): number[] {
+  const prefix = `${plan.namespace}.${stage}.`
   return Object.entries(destinations).flatMap(([subject, { number }]) => (subject.startsWith(prefix) ? [number] : []))
 }
 
@@ -121,10 +123,16 @@ export async function outputsOf(host: TaskHost, { plan, log }: Pick<GraphOptions
   }
 }
 
-async function featuresDigest(host: TaskHost, plan: Plan): Promise<string> {
+/** The highest event time of a run, milliseconds: what values are read at. */
+export async function asOfRun(host: TaskHost, plan: Plan): Promise<number> {
   const commits = await Promise.all(tasksIn(plan, 'user-1').map((task) => host.commitOf(task)))
   const asOf = Math.max(...commits.map((commit) => commit?.tally.highs.as_of ?? Number.NEGATIVE_INFINITY))
   if (asOf === Number.NEGATIVE_INFINITY) throw new Error('no event was accepted')
+  return asOf
+}
+
+async function featuresDigest(host: TaskHost, plan: Plan): Promise<string> {
+  const asOf = await asOfRun(host, plan)
   const hash = createHash('sha256')
   for (const feature of featuresOf(plan)) {
     for await (const value of host.values(feature, asOf)) addLine(hash, JSON.stringify(value))

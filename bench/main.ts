@@ -16,6 +16,8 @@ import { type CapacityCell, capacityCells } from './capacity-cells.ts'
 import type { ChildOptions } from './child.ts'
 import { type DoorCell, doorCells } from './door-cells.ts'
 import { doorText } from './door-report.ts'
+import { type FeatureFigures, featureCells } from './feature-cells.ts'
+import { featureText } from './feature-report.ts'
 import { type Machine, machine } from './machine.ts'
 import { benchPlan } from './plan.ts'
 import { capacityText, machineText, restartText, throughputText, withSection } from './report.ts'
@@ -23,7 +25,7 @@ import { type RestartCell, restartCells } from './restart-cells.ts'
 import { stateCosts } from './state-costs.ts'
 import { CELL_NAMES, type ThroughputCell, throughputCells } from './throughput-cells.ts'
 
-const PARTS = ['throughput', 'restart', 'door', 'state', 'capacity'] as const
+const PARTS = ['throughput', 'restart', 'door', 'features', 'state', 'capacity'] as const
 type Part = (typeof PARTS)[number]
 
 interface Options {
@@ -51,6 +53,8 @@ interface Size {
   readonly eventsAfter: number
   /** Of each measurement of the front door. */
   readonly doorSeconds: number
+  /** Of each plan of the features. */
+  readonly featureEvents: number
 }
 
 const WHOLE: Size = {
@@ -61,6 +65,7 @@ const WHOLE: Size = {
   keys: [1_000_000],
   eventsAfter: 100_000,
   doorSeconds: 6,
+  featureEvents: 40_000,
 }
 /** Of throughput. On two cores two of them are no faster: what a second thread adds the server and RocksDB lack. */
 const PARTITIONS_DEFAULT = 1
@@ -77,6 +82,7 @@ const QUICK: Size = {
   keys: [50_000],
   eventsAfter: 10_000,
   doorSeconds: 0.2,
+  featureEvents: 2_000,
 }
 
 interface Results {
@@ -84,6 +90,7 @@ interface Results {
   readonly throughput?: readonly ThroughputCell[]
   readonly restart?: readonly RestartCell[]
   readonly door?: readonly DoorCell[]
+  readonly features?: FeatureFigures
   readonly capacity?: readonly CapacityCell[]
 }
 
@@ -101,7 +108,7 @@ const program = new Command('npm run bench --')
   .addOption(
     new Option(
       '--only <part>',
-      'one part (state, microseconds per operation, and capacity are asked for by name)',
+      'one part (features, capacity and state, microseconds per operation, are asked for by name)',
     ).choices(PARTS),
   )
   .addOption(new Option('--cell <names...>', 'of throughput only these inputs').choices(CELL_NAMES))
@@ -164,6 +171,12 @@ async function bench(options: Options, child: ChildOptions, directory: string): 
         threads: threadsOf(benchPlan(DOOR_PARTITIONS)),
       })
     : undefined
+  const features = parts.includes('features')
+    ? await featureCells({
+        ...{ ...child, directory, events: options.events ?? size.featureEvents },
+        samples: options.samples ?? size.samples,
+      })
+    : undefined
   const capacity = parts.includes('capacity')
     ? await capacityCells({
         ...{ ...child, directory, events: options.events ?? size.singleEvents },
@@ -176,23 +189,29 @@ async function bench(options: Options, child: ChildOptions, directory: string): 
     ...(throughput && { throughput }),
     ...(restart && { restart }),
     ...(door && { door }),
+    ...(features && { features }),
     ...(capacity && { capacity }),
   }
 }
 
-function textOf({ machine: on, throughput, restart, door, capacity }: Results): string {
+function textOf({ machine: on, throughput, restart, door, features, capacity }: Results): string {
   const tables = [
     throughput && throughputText(throughput),
     restart && restartText(restart),
     door && doorText(door),
+    features && featureText(features),
     capacity && capacityText(capacity),
   ]
   return [machineText(on), ...tables.filter((text) => text !== undefined)].join('\n\n')
 }
 
-function writeDocs(text: string): void {
+/** A part that has a section of its own leaves that of the others alone. */
+const SECTIONS: Partial<Record<Part, string>> = { features: 'bench features' }
+
+function writeDocs(text: string, only: Part | undefined): void {
   const command = `npm run bench -- ${process.argv.slice(2).join(' ')}`
-  writeFileSync(DOCS, withSection(readFileSync(DOCS, 'utf8'), command, text))
+  const section = only === undefined ? undefined : SECTIONS[only]
+  writeFileSync(DOCS, withSection(readFileSync(DOCS, 'utf8'), command, text, section))
 }
 
 async function main(): Promise<void> {
@@ -204,7 +223,7 @@ async function main(): Promise<void> {
     const text = textOf(results)
     console.log(text)
     if (options.json !== undefined) writeFileSync(options.json, `${JSON.stringify(results, null, 2)}\n`)
-    if (options.docs === true) writeDocs(text)
+    if (options.docs === true) writeDocs(text, options.only)
   } finally {
     rmSync(directory, { recursive: true, force: true, maxRetries: RM_RETRIES })
   }

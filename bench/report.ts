@@ -129,12 +129,11 @@ function restartRow(events: number, sample: RestartSample): string[] {
   ]
 }
 
-const [BEGIN, END] = ['<!-- bench: begin -->', '<!-- bench: end -->']
-
-/** The page with what a command printed between its marks. */
-export function withSection(page: string, command: string, text: string): string {
-  const [begin, end] = [page.indexOf(BEGIN), page.indexOf(END)]
-  if (begin === -1 || end < begin) throw new Error(`the page has no ${BEGIN} … ${END}`)
-  const section = `Printed by \`${command}\`:\n\n\`\`\`text\n${text}\n\`\`\``
-  return `${page.slice(0, begin)}${BEGIN}\n${section}\n${page.slice(end)}`
+/** The page with what a command printed between the marks of a section, `bench` where nothing else is said. */
+export function withSection(page: string, command: string, text: string, section = 'bench'): string {
+  const [first, last] = [`<!-- ${section}: begin -->`, `<!-- ${section}: end -->`]
+  const [begin, end] = [page.indexOf(first), page.indexOf(last)]
+  if (begin === -1 || end < begin) throw new Error(`the page has no ${first} … ${last}`)
+  const printed = `Printed by \`${command}\`:\n\n\`\`\`text\n${text}\n\`\`\``
+  return `${page.slice(0, begin)}${first}\n${printed}\n${page.slice(end)}`
 }

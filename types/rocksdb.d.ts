@@ -63,6 +63,8 @@ declare module 'rocksdb' {
     write(options: BatchOptions): WriteBatch
     iterator(range: { gte: Uint8Array; lt: Uint8Array }, options: { capacity: number }): EntryStream
     flush(): Promise<void>
+    /** Rewrites all files: nothing that was overwritten or deleted is left in them. */
+    compactRange(): Promise<void>
     suspend(): Promise<void>
     resume(): Promise<void>
     getProperty(name: string): Promise<string | null>

@@ -1,0 +1,46 @@
+// The features part on a few hundred events: every plan says the same values, and its costs are counted.
+
+import { mkdtemp, readdir, rm } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { expect, it } from 'vitest'
+import { RULE_NAMES } from '../topology/features/compile.ts'
+import { namesOf } from '../topology/features/declaration.ts'
+import { FEATURE_SETS, featureCells, refuseOtherValues } from './feature-cells.ts'
+import { featureText } from './feature-report.ts'
+
+it('measures 30 features and all of the application', () => {
+  expect(FEATURE_SETS.map(({ features }) => features.flatMap(namesOf).length)).toEqual([30, 75])
+})
+
+it('runs plans with rules and without, which say the same and cost something else', async () => {
+  const directory = await mkdtemp(join(tmpdir(), 'holdfast-features-bench-'))
+  try {
+    const said: string[] = []
+    const options = { directory, events: 600, samples: 1, plans: [[], RULE_NAMES], sets: [FEATURE_SETS[0]!] } as const
+    const signal = new AbortController().signal
+    const figures = await featureCells({ ...options, signal, say: (line) => said.push(line) })
+    const [all, none] = figures.cells
+    expect(all!.values).toMatch(/^[0-9a-f]{64}$/)
+    expect(none!.values).toBe(all!.values)
+    expect([all!.groups, none!.groups]).toEqual([4, 30])
+    // Without rules each feature looks for a record of its own, and keeps it.
+    expect(none!.reads).toBeGreaterThan(2 * all!.reads)
+    expect(none!.writes).toBeGreaterThan(all!.writes)
+    expect(none!.recordBytes).toBeGreaterThan(all!.recordBytes)
+    for (const { samples, fileBytes } of figures.cells) {
+      expect(samples[0]!.nodeCpuSeconds).toBeGreaterThan(0)
+      expect(fileBytes).toBeGreaterThan(0)
+    }
+    expect(figures.compile).toMatchObject({ features: 2_000, pipelines: 200 })
+    expect(said).toHaveLength(2)
+    expect(featureText(figures)).toMatch(/^30 +no rules +30 /m)
+    expect(await readdir(directory)).toEqual([])
+  } finally {
+    await rm(directory, { recursive: true, force: true })
+  }
+})
+
+it('fails where a plan says other values', () => {
+  expect(() => refuseOtherValues({ values: 'a' }, { values: 'b' }, ['fuse'])).toThrow('without fuse: features have')
+})
