@@ -137,8 +137,11 @@ const feature = oneOf({
   context: fields({ ...common, context: expression() }, optional),
 })
 
-const declarations = fields({
-  entities: listOf(fields({ name: text, key: listOf(text), partition: text })),
-  features: listOf(feature),
-  policy: fields({ types: mapOf(text), fields: mapOf(fields({ purpose: text, sensitivity: text })) }),
-})
+const declarations = fields(
+  {
+    entities: listOf(fields({ name: text, key: listOf(text), partition: text })),
+    features: listOf(feature),
+    policy: fields({ types: mapOf(text), fields: mapOf(fields({ purpose: text, sensitivity: text })) }),
+  },
+  { quotas: mapOf(number) },
+)

@@ -1,7 +1,7 @@
 // What `holdfast features` says to a person: lines for each of its reports.
 
 import type { Compatibility } from '../../topology/features/compatibility.ts'
-import type { Costs } from '../../topology/features/costs.ts'
+import type { Costs, FeatureCost } from '../../topology/features/costs.ts'
 import type { Declarations } from '../../topology/features/declaration.ts'
 import type { ExplainedPart, FeatureExplanation } from '../../topology/features/explanation.ts'
 import type { Duplicate } from '../../topology/features/meaning.ts'
@@ -87,14 +87,16 @@ function unreadText(unread: readonly string[]): string[] {
   return unread.length === 0 ? [] : ['', `nobody reads, so not kept: ${unread.join(', ')}`]
 }
 
+const FROM = { source: 'where they come in', hop: 'over one hop' } as const
+
 export function explanationText(explanation: FeatureExplanation, unread: readonly string[]): string[] {
-  const { features, sources, groups, computed, rules, before, after } = explanation
+  const { features, sources, groups, computed, rules, costs, before, after } = explanation
   const sizes = [before, after].map(({ records, parts, lists, bytes }) => [records, parts, lists, bytes])
   return [
     `${counted(features, 'feature')} in ${counted(groups.length, 'record')}`,
     ...sources.map(
-      ({ partition, entities, types, columns }) =>
-        `by ${partition}: ${entities.join(', ')} · reads ${types.join(', ')} · of these ${columns.join(', ')}`,
+      ({ partition, entities, types, columns, from }) =>
+        `by ${partition}: ${entities.join(', ')} · reads ${types.join(', ')} once, ${FROM[from]} · of these ${columns.join(', ')}`,
     ),
     ...groups.flatMap(({ entity, key, tiles, bytes, levels, partsRead, listsRead }) => [
       '',
@@ -111,12 +113,20 @@ export function explanationText(explanation: FeatureExplanation, unread: readonl
       rules.map(({ rule, fired, what }) => [rule, fired, what]),
     ),
     '',
+    ...tableLines(['FEATURE', 'OWNER', 'BYTES A KEY AT MOST'], costRows(costs)),
+    '',
     ...tableLines(
       ['PLAN', 'RECORDS', 'PARTS', 'LISTS', 'BYTES AT MOST'],
       ['without rules', 'as compiled'].map((name, i) => [name, ...sizes[i]!]),
     ),
     ...unreadText(unread),
   ]
+}
+
+/** The dearest first; what is computed when it is read costs nothing. */
+function costRows(costs: readonly FeatureCost[]): (string | number)[][] {
+  const kept = costs.filter(({ bytes }) => bytes > 0).sort((a, b) => b.bytes - a.bytes)
+  return kept.map(({ feature, owner, bytes }) => [feature, owner, Math.round(bytes)])
 }
 
 function partLines({ what, readBy }: ExplainedPart): string[] {

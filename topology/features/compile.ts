@@ -12,6 +12,7 @@ import type { FeatureGroup, GroupList, GroupPart } from '../../operators/feature
 import type { Reading } from '../../operators/feature-values.ts'
 import type { PartSpec } from '../../operators/parts.ts'
 import { ladderOf, type TileWindow } from '../../operators/tiles.ts'
+import { costsOf } from './costs.ts'
 import {
   checkDeclarations,
   type Declarations,
@@ -30,6 +31,7 @@ import {
   windowMsOf,
 } from './declaration.ts'
 import { checkPurposes } from './purposes.ts'
+import { checkQuotas } from './quotas.ts'
 import { runningFirings } from './running-rules.ts'
 
 /** What the compiler may do; each can be left out, to see what it brings. */
@@ -90,7 +92,7 @@ export interface CompileOptions {
 /** How long before the watermark a window can still be asked for: reads of the last hour's past, and late touches. */
 const LOOKBACK_MS = 3_600_000
 
-/** Compiles declarations. Throws USAGE where one has no meaning, or flows where it must not (purposes.ts). */
+/** Compiles declarations. Throws USAGE where one has no meaning, flows where it must not (purposes.ts) or keeps too much (quotas.ts). */
 export function compileFeatures(declarations: Declarations, options: CompileOptions = {}): CompiledFeatures {
   const types = checkDeclarations(declarations)
   checkPurposes(declarations)
@@ -104,7 +106,10 @@ export function compileFeatures(declarations: Declarations, options: CompileOpti
   }
   const { groups, features } = plan.done()
   rules.firedTimes(runningFirings(groups))
-  return { groups, features, uses: rules.used, firings: rules.firings }
+  const compiled: CompiledFeatures = { groups, features, uses: rules.used, firings: rules.firings }
+  // Without a rule it is not what would run.
+  if (rules.usesAll) checkQuotas(declarations, costsOf(compiled))
+  return compiled
 }
 
 /** Of a copy: the derived feature that it is made for. */
@@ -248,6 +253,10 @@ class Rules {
 
   uses(rule: RuleName): boolean {
     return !this.#without.has(rule)
+  }
+
+  get usesAll(): boolean {
+    return this.#without.size === 0
   }
 
   get used(): ReadonlySet<RuleName> {

@@ -126,6 +126,8 @@ export interface Declarations {
   readonly entities: readonly EntityDeclaration[]
   readonly features: readonly FeatureDeclaration[]
   readonly policy: SourcePolicy
+  /** By owner: bytes that one key of each entity may keep for its features, all together. Not given: as many as they are. */
+  readonly quotas?: Readonly<Record<string, number>>
 }
 
 const NAME = /^[a-z][a-z0-9_]{0,62}$/

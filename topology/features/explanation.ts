@@ -13,9 +13,9 @@ import {
   RULES,
   type RuleName,
 } from './compile.ts'
-import { costsOf, type GroupCost, readBy } from './costs.ts'
+import { costsOf, type FeatureCost, type GroupCost, readBy } from './costs.ts'
 import type { Declarations } from './declaration.ts'
-import { columnsOf, typesOf } from './placement.ts'
+import { columnsOf, SOURCE_PARTITION, typesOf } from './placement.ts'
 import { expressionText } from './wording.ts'
 
 /** A part or a list of a record. */
@@ -40,6 +40,8 @@ export interface ExplainedSource {
   readonly entities: readonly string[]
   readonly types: readonly string[]
   readonly columns: readonly string[]
+  /** How they come there: from the source, or over one hop that carries these columns and nothing else. Once, in any case. */
+  readonly from: 'source' | 'hop'
 }
 
 export interface PlanSize {
@@ -58,6 +60,8 @@ export interface FeatureExplanation {
   /** Computed when they are read; nothing is kept for them. */
   readonly computed: readonly { readonly feature: string; readonly how: string }[]
   readonly rules: readonly { readonly rule: RuleName; readonly what: string; readonly fired: number }[]
+  /** What each feature costs in a key, at most: what several share is split. */
+  readonly costs: readonly FeatureCost[]
   /** Without any rule. */
   readonly before: PlanSize
   readonly after: PlanSize
@@ -83,6 +87,7 @@ export function explainFeatures(declarations: Declarations, served?: readonly st
       what: RULES[rule],
       fired: compiled.firings[rule],
     })),
+    costs: costs.features,
     before: sizeOf(without),
     after: sizeOf(compiled),
   }
@@ -93,7 +98,8 @@ function sourcesOf(groups: readonly CompiledGroup[]): ExplainedSource[] {
   return partitions.map((partition) => {
     const own = groups.filter(({ entity }) => entity.partition === partition)
     const entities = own.map(({ entity }) => entity.name)
-    return { partition, entities, types: typesOf(own), columns: columnsOf(own) }
+    const from = partition === SOURCE_PARTITION ? 'source' : 'hop'
+    return { partition, entities, types: typesOf(own), columns: columnsOf(own), from }
   })
 }
 

@@ -36,7 +36,7 @@ it('explains a plan: what is read, what is kept and for whom, and what each rule
     after,
   } = explainFeatures(declared([clicks(), views, rate]))
   expect(sources).toEqual([
-    { partition: 'user_id', entities: ['user'], types: ['click', 'page_view'], columns: ['user_id'] },
+    { partition: 'user_id', entities: ['user'], types: ['click', 'page_view'], columns: ['user_id'], from: 'source' },
   ])
   expect(groups[0]!.partsRead).toEqual([
     { what: 'count over click', readBy: ['user.clicks_7d'] },
@@ -51,7 +51,11 @@ it('explains a plan: what is read, what is kept and for whom, and what each rule
 
 it('reads each source of the application once, whatever is made of it', () => {
   const { sources, groups } = explainFeatures(APPLICATION)
-  expect(sources).toHaveLength(3)
+  expect(sources.map(({ partition, from }) => [partition, from])).toEqual([
+    ['user_id', 'source'],
+    ['page_id', 'hop'],
+    ['advertiser_id', 'hop'],
+  ])
   expect(groups).toHaveLength(APPLICATION.entities.length)
   for (const { entity, partsRead, listsRead } of groups) {
     for (const { readBy } of [...partsRead, ...listsRead]) {
