@@ -31,17 +31,26 @@ function shortened(x: bigint): Exact {
 const BIG = 1
 /** Twice this, and its sign, still fit a varint of a safe integer. */
 const SMALL_MAX = 2 ** 50
+/** Of a safe integer. */
+const VARINT_BYTES_MAX = 8
+
+/** Bytes to begin with: most records are shorter. */
+const FIRST_BYTES = 128
+/** Up to here a text is written unit by unit, which is faster than to ask for its bytes. */
+const SHORT_TEXT = 48
 
 export class ByteWriter {
-  readonly #bytes: number[] = []
+  #bytes = Buffer.allocUnsafe(FIRST_BYTES)
+  #length = 0
 
   /** A whole number of at least 0, LEB128. */
   varint(value: number): void {
     assert(Number.isSafeInteger(value) && value >= 0, 'a varint is a whole number of at least 0')
+    this.#reserve(VARINT_BYTES_MAX)
     let rest = value
     // Divided, not shifted: a number may pass 2^32.
-    for (; rest >= 0x80; rest = Math.floor(rest / 0x80)) this.#bytes.push((rest % 0x80) | 0x80)
-    this.#bytes.push(rest)
+    for (; rest >= 0x80; rest = Math.floor(rest / 0x80)) this.#bytes[this.#length++] = (rest % 0x80) | 0x80
+    this.#bytes[this.#length++] = rest
   }
 
   exact(value: Exact): void {
@@ -53,36 +62,89 @@ export class ByteWriter {
     const hex = (big < 0n ? -big : big).toString(16)
     const magnitude = Buffer.from(hex.padStart(hex.length + (hex.length % 2), '0'), 'hex')
     this.varint(4 * magnitude.length + (big < 0n ? 2 : 0) + BIG)
-    this.#bytes.push(...magnitude)
+    this.bytes(magnitude)
   }
 
   text(value: string): void {
-    const bytes = Buffer.from(value, 'utf8')
-    this.varint(bytes.length)
-    for (const byte of bytes) this.#bytes.push(byte)
+    if (value.length <= SHORT_TEXT && this.#plainText(value)) return
+    const length = Buffer.byteLength(value, 'utf8')
+    this.varint(length)
+    this.#reserve(length)
+    this.#length += this.#bytes.write(value, this.#length, 'utf8')
   }
 
+  /** Of ASCII alone, so that its length is known before; false, and nothing written, of another. */
+  #plainText(value: string): boolean {
+    this.#reserve(1 + value.length)
+    const bytes = this.#bytes
+    let at = this.#length
+    bytes[at++] = value.length
+    for (let i = 0; i < value.length; i++) {
+      const unit = value.charCodeAt(i)
+      if (unit >= 0x80) return false
+      bytes[at++] = unit
+    }
+    this.#length = at
+    return true
+  }
+
+  bytes(value: Uint8Array): void {
+    this.#reserve(value.length)
+    this.#bytes.set(value, this.#length)
+    this.#length += value.length
+  }
+
+  /** How many bytes `write` writes, then those: whoever reads can pass over them. */
+  sized(write: () => void): void {
+    this.#reserve(1)
+    const at = ++this.#length
+    write()
+    const size = this.#length - at
+    if (size < 0x80) {
+      this.#bytes[at - 1] = size
+      return
+    }
+    const body = Uint8Array.from(this.#bytes.subarray(at, this.#length))
+    this.#length = at - 1
+    this.varint(size)
+    this.bytes(body)
+  }
+
+  /** What was written. The writer is not used after it. */
   done(): Uint8Array {
-    return Uint8Array.from(this.#bytes)
+    return new Uint8Array(this.#bytes.buffer, this.#bytes.byteOffset, this.#length)
+  }
+
+  #reserve(count: number): void {
+    if (this.#length + count <= this.#bytes.length) return
+    const larger = Buffer.allocUnsafe(Math.max(2 * this.#bytes.length, this.#length + count))
+    larger.set(this.#bytes.subarray(0, this.#length))
+    this.#bytes = larger
   }
 }
 
 export class ByteReader {
-  readonly #bytes: Uint8Array
+  readonly #bytes: Buffer
   #at = 0
 
   constructor(bytes: Uint8Array) {
-    this.#bytes = bytes
+    this.#bytes = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.length)
   }
 
   get atEnd(): boolean {
     return this.#at === this.#bytes.length
   }
 
+  /** How many bytes were read. */
+  get at(): number {
+    return this.#at
+  }
+
   varint(): number {
     let value = 0
     for (let scale = 1; ; scale *= 0x80) {
-      const byte = this.#take(1)[0]!
+      if (this.#at >= this.#bytes.length) throw corrupt('an entry ends too early')
+      const byte = this.#bytes[this.#at++]!
       value += (byte & 0x7f) * scale
       if (!Number.isSafeInteger(value)) throw corrupt('a number is too large')
       if (byte < 0x80) return value
@@ -100,16 +162,33 @@ export class ByteReader {
     const head = this.varint()
     const [size, isNegative, isBig] = [Math.floor(head / 4), (head & 2) !== 0, (head & BIG) !== 0]
     if (!isBig) return isNegative ? -size : size
-    const hex = Buffer.from(this.#take(size)).toString('hex')
+    const hex = this.bytes(size).toString('hex')
     const magnitude = BigInt(`0x${hex === '' ? '0' : hex}`)
     return shortened(isNegative ? -magnitude : magnitude)
   }
 
-  text(): string {
-    return Buffer.from(this.#take(this.varint())).toString('utf8')
+  /** Passes over what `exact` reads. */
+  skipExact(): void {
+    const head = this.varint()
+    if ((head & BIG) !== 0) this.bytes(Math.floor(head / 4))
   }
 
-  #take(count: number): Uint8Array {
+  text(): string {
+    return this.bytes(this.varint()).toString('utf8')
+  }
+
+  /** What `sized` wrote, as it stands: no copy. */
+  sized(): Buffer {
+    return this.bytes(this.varint())
+  }
+
+  /** All that was not read yet. */
+  rest(): Buffer {
+    return this.bytes(this.#bytes.length - this.#at)
+  }
+
+  /** A view, no copy. */
+  bytes(count: number): Buffer {
     if (this.#at + count > this.#bytes.length) throw corrupt('an entry ends too early')
     this.#at += count
     return this.#bytes.subarray(this.#at - count, this.#at)

@@ -11,13 +11,13 @@ const text = (field: string): Expression => ({ field, as: 'text' })
 const SEARCHED: Expression = { op: 'equal', args: [text('channel'), { constant: 'search' }] }
 
 function group(entity: string, key: string, parts: readonly Pick<GroupPart, 'types' | 'where' | 'of'>[]): FeatureGroup {
-  const ladder = ladderOf([{ lengthMs: 60_000, paneMs: 1_000 }], 0)
+  const ladder = ladderOf([{ lengthMs: 60_000, paneMs: 1_000 }])
   return {
     entity,
     key: text(key),
-    ladder,
+    lookbackMs: 0,
     lists: [],
-    parts: parts.map((part) => ({ ...part, spec: { kind: 'count' } })),
+    parts: parts.map((part) => ({ ...part, ladder, spec: { kind: 'count' } })),
   }
 }
 

@@ -7,26 +7,15 @@
 //      older one goes as a whole when nothing in it is needed. So a key that is not seen any more goes, without a timer.
 // What an event adds is found in operators/feature-routing.ts. What is declared is in topology/features/, what values are made of a record in operators/feature-values.ts.
 
-import { assert } from '../log/errors.ts'
-import { compareUtf8 } from '../state/key-layout.ts'
 import type { Codec, KeyedStore } from '../state/store.ts'
 import { ByteReader, ByteWriter, corrupt } from './bytes.ts'
 import type { Event } from './event.ts'
-import { compileExpressions, type ExpressionsRunner, type Maybe } from './expression.ts'
-import {
-  type FeatureGroup,
-  type GroupList,
-  generationMs,
-  generationsOf,
-  type KeyRecord,
-  type ListEntry,
-  RECORDS_STORE,
-} from './feature-record.ts'
+import { compileExpressions, type ExpressionsRunner } from './expression.ts'
+import { type FeatureGroup, generationMs, generationsOf, type KeyRecord, RECORDS_STORE } from './feature-record.ts'
 import { type RoutedEvent, routerOf, type Taken } from './feature-routing.ts'
 import type { Operator, OperatorContext } from './operator.ts'
-import { type PartState, partOf } from './parts.ts'
+import { partOf } from './parts.ts'
 import { recordCodec } from './record-forms.ts'
-import { addToTiles, type Ladder, placeOf, settled } from './tiles.ts'
 
 const GENERATIONS_STORE = 'generations'
 /** Its one entry. */
@@ -78,18 +67,7 @@ export function routedGroup(
 /** Nothing but the event types of a group: enough to find its keys. */
 function keysOnly({ parts, lists }: FeatureGroup): Pick<FeatureGroup, 'parts' | 'lists'> {
   const types = [...new Set([...parts, ...lists].flatMap((selection) => selection.types))]
-  return { parts: [{ types, where: null, of: null, spec: { kind: 'count' } }], lists: [] }
-}
-
-/**
- * Within this much of the watermark settling a record again changes nothing: where tiles lie and how far windows reach are whole
- * numbers of the narrowest panes (operators/tiles.ts, TL2).
- */
-function settleStepMs({ levels, lookbackMs }: Ladder): number {
-  const paneMs = levels[0]?.paneMs ?? 1
-  for (const ms of [lookbackMs, ...levels.flatMap((level) => [level.paneMs, level.reachMs])])
-    assert(ms % paneMs === 0, 'a ladder is made of whole panes')
-  return paneMs
+  return { parts: [{ types, where: null, of: null, spec: { kind: 'count' }, ladder: [] }], lists: [] }
 }
 
 /** A record that a batch has at hand. Mutable. */
@@ -99,42 +77,49 @@ interface AtHand {
   /** Whether the store had it, and whether this batch has set it: then what else it adds is written with it. */
   isKnown: boolean
   isSet: boolean
-  /** The step of the watermark at which it was settled. */
-  step: number
 }
 
 /** Counts `features_expired`: events that no window and no list of their entity can show any more. */
 function keepGroup<In>(group: FeatureGroup, joins: boolean, input: GroupInput<In>): Operator<In, In> {
   const { eventOf, keyOf, takenOf } = input
-  const { ladder, parts, lists } = group
-  const specs = parts.map(({ spec }) => spec)
+  const { lookbackMs, parts } = group
+  const codec = recordCodec(group)
   const widthMs = generationMs(group)
-  const stepMs = settleStepMs(ladder)
 
   function apply(record: KeyRecord, { inputs }: Taken, event: Event, watermark: number, ctx: OperatorContext): void {
-    const added: (PartState | undefined)[] = specs.map((spec, i) => partOf(spec, inputs[i]))
-    const place = placeOf(ladder, event.time, watermark)
-    if (added.some((part) => part !== undefined)) {
-      if (place === null) ctx.count('features_expired')
-      else addToTiles(record.tiles, specs, place, added)
+    const { time, type, id } = event
+    let [selected, isKept] = [false, false]
+    record.tiles.settle(watermark)
+    for (let i = 0; i < parts.length; i++) {
+      const state = partOf(parts[i]!.spec, inputs[i])
+      if (state === undefined) continue
+      selected = true
+      if (record.tiles.add(i, time, watermark, state)) isKept = true
     }
-    lists.forEach((list, i) => {
-      const value = inputs[specs.length + i]
-      keepNewest(record.lists[i]!, list, value, event, watermark - ladder.lookbackMs)
+    if (selected && !isKept) ctx.count('features_expired')
+    record.lists.forEach((list, i) => {
+      const value = inputs[parts.length + i]
+      if (typeof value === 'string' || typeof value === 'number') {
+        list.add({ time, type, id, value })
+        isKept = true
+      }
+      list.settle(watermark - lookbackMs)
     })
+    if (isKept && time > record.newestMs) record.newestMs = time
   }
 
   function takeAtHand(store: KeyedStore<KeyRecord>, bucket: number, key: string): AtHand {
     const known = takeRecord(store, bucket, key)
-    const record = known ?? { tiles: [], lists: lists.map(() => []) }
-    return { record, bucket, isKnown: known !== undefined, isSet: false, step: Number.NaN }
+    return { record: known ?? codec.empty(), bucket, isKnown: known !== undefined, isSet: false }
   }
 
   function put(store: KeyedStore<KeyRecord>, key: string, held: AtHand): void {
     const { record, bucket } = held
-    const isEmpty = record.tiles.length === 0 && record.lists.every((entries) => entries.length === 0)
+    const isEmpty = record.tiles.isEmpty && record.lists.every((list) => list.isEmpty)
     if (isEmpty && (held.isKnown || held.isSet)) store.delete(bucket, key)
     if (!isEmpty && !held.isSet) store.set(bucket, key, record)
+    // As one that is made anew for the next event.
+    if (isEmpty) record.newestMs = NEVER
     held.isKnown = held.isSet = !isEmpty
   }
 
@@ -143,7 +128,7 @@ function keepGroup<In>(group: FeatureGroup, joins: boolean, input: GroupInput<In
     version: 1,
     settings: group,
     stores: [
-      { kind: 'keyed', id: 1, name: RECORDS_STORE, codec: recordCodec(group) },
+      { kind: 'keyed', id: 1, name: RECORDS_STORE, codec },
       { kind: 'keyed', id: 2, name: GENERATIONS_STORE, codec: generationsCodec },
     ],
     keys(batch, ctx) {
@@ -175,42 +160,16 @@ function keepGroup<In>(group: FeatureGroup, joins: boolean, input: GroupInput<In
           held = takeAtHand(store, bucket, key)
           if (joins) atHand.set(key, held)
         }
-        const { record } = held
-        const step = Math.floor(watermark / stepMs)
-        if (held.step !== step) record.tiles = settled(record.tiles, specs, ladder, watermark)
-        held.step = step
-        apply(record, taken, eventOf(value), watermark, ctx)
+        apply(held.record, taken, eventOf(value), watermark, ctx)
         put(store, key, held)
-        const newest = newestOf(record, ladder)
-        if (newest <= generations.newest.at(-1)!) continue
-        generations.newest[generations.newest.length - 1] = newest
+        const { newestMs } = held.record
+        if (newestMs <= generations.newest.at(-1)!) continue
+        generations.newest[generations.newest.length - 1] = newestMs
         generationsStore.changed(0, GENERATIONS)
       }
       return batch
     },
   }
-}
-
-/** Puts a value in its place among the newest, and drops those that are too old or too many. */
-function keepNewest(
-  entries: ListEntry[],
-  { length, keptMs: kept }: GroupList,
-  value: Maybe,
-  event: Event,
-  nowMs: number,
-): void {
-  if (typeof value === 'string' || typeof value === 'number') {
-    const { time, type, id } = event
-    const entry: ListEntry = { time, type, id, value }
-    const before = entries.findIndex((other) => isNewer(entry, other))
-    entries.splice(before === -1 ? entries.length : before, 0, entry)
-  }
-  while (entries.length > length || (entries.length > 0 && entries.at(-1)!.time + kept < nowMs)) entries.pop()
-}
-
-function isNewer(a: ListEntry, b: ListEntry): boolean {
-  if (a.time !== b.time) return a.time > b.time
-  return (compareUtf8(a.type, b.type) || compareUtf8(a.id, b.id)) > 0
 }
 
 // --- FG2: where a record stands
@@ -262,13 +221,6 @@ function takeRecord(store: KeyedStore<KeyRecord>, bucket: number, key: string): 
   const older = store.get(oldest, key)
   if (older !== undefined) store.delete(oldest, key)
   return older
-}
-
-/** Up to when a record has events: at or after the time of the last. */
-function newestOf({ tiles, lists }: KeyRecord, { levels }: Ladder): number {
-  const tile = tiles.at(-1)
-  const times = lists.map(([entry]) => entry?.time ?? NEVER)
-  return Math.max(tile === undefined ? NEVER : tile.start + levels[tile.level]!.paneMs, ...times)
 }
 
 const generationsCodec: Codec<Generations> = {

@@ -1,12 +1,12 @@
 // What is kept for the keys of one entity: which parts and lists, the record of one key, its bytes, and where it stands.
 // The operator that writes it is operators/feature-group.ts; values are made of it in operators/feature-values.ts.
 
-import type { Codec } from '../state/store.ts'
-import { ByteReader, ByteWriter, corrupt } from './bytes.ts'
+import { type ByteReader, type ByteWriter, corrupt } from './bytes.ts'
 import type { EventType } from './event.ts'
 import type { Expression } from './expression.ts'
+import { type ListSpec, NewestList } from './newest-list.ts'
 import type { PartSpec } from './parts.ts'
-import { keptMs, type Ladder, readTiles, type Tiles, writeTiles } from './tiles.ts'
+import { keptMs, type Ladder, type TilePlan, Tiles, tilePlanOf } from './tiles.ts'
 
 /** Which events something is made of. */
 export interface Selection {
@@ -19,13 +19,13 @@ export interface Selection {
 
 export interface GroupPart extends Selection {
   readonly spec: PartSpec
+  /** Of the windows over which somebody reads it. */
+  readonly ladder: Ladder
 }
 
 /** The last `length` values by (event time, type, event_id). */
-export interface GroupList extends Selection {
-  readonly length: number
-  /** How long a value is kept, milliseconds. */
-  readonly keptMs: number
+export interface GroupList extends Selection, ListSpec {
+  readonly types: readonly EventType[]
 }
 
 /** What is kept for one entity. Plain data: its canonical form is the identity of the operator. */
@@ -33,25 +33,20 @@ export interface FeatureGroup {
   readonly entity: string
   /** Of type text; an event for which it is absent has no key here. */
   readonly key: Expression
-  readonly ladder: Ladder
+  /** How long before the watermark windows can still end, milliseconds: for reads of the past and late records. */
+  readonly lookbackMs: number
   readonly parts: readonly GroupPart[]
   readonly lists: readonly GroupList[]
   /** As it was before its declarations changed, the first first: records may be of any of these (operators/record-forms.ts). */
   readonly earlier?: readonly FeatureGroup[]
 }
 
-export interface ListEntry {
-  readonly time: number
-  readonly type: string
-  readonly id: string
-  readonly value: string | number
-}
-
 /** Of one key. Mutable. */
 export interface KeyRecord {
-  tiles: Tiles
-  /** By list, the last first. */
-  readonly lists: ListEntry[][]
+  /** The latest event time of what was added, milliseconds; before any event 0. */
+  newestMs: number
+  readonly tiles: Tiles
+  readonly lists: readonly NewestList[]
 }
 
 export const RECORDS_STORE = 'records'
@@ -59,8 +54,11 @@ export const RECORDS_STORE = 'records'
 // --- FG2: where a record stands
 
 /** How long anything in a record may be needed after its last event, milliseconds. */
-export function generationMs({ ladder, lists }: FeatureGroup): number {
-  return Math.max(keptMs(ladder), ...lists.map((list) => list.keptMs + ladder.lookbackMs))
+export function generationMs({ parts, lists, lookbackMs }: FeatureGroup): number {
+  return Math.max(
+    ...parts.map(({ ladder }) => keptMs(ladder, lookbackMs)),
+    ...lists.map((list) => list.keptMs + lookbackMs),
+  )
 }
 
 /** Buckets in which a key's record may stand, the newer first, by the lowest one that a store has. */
@@ -72,43 +70,32 @@ export function generationsOf(lowestBucket: number): readonly [newer: number, ol
 
 // --- bytes
 
-/** Of a record in the form of this group: tiles, then each list: (distance in time, type, id, value), one after the other. */
-export function bytesOfForm({ ladder, parts, lists }: FeatureGroup): Codec<KeyRecord> {
-  const specs = parts.map(({ spec }) => spec)
+/** Makes, writes and reads the records of a group. */
+export interface RecordForm {
+  readonly plan: TilePlan
+  /** A record without events. */
+  empty(): KeyRecord
+  write(writer: ByteWriter, record: KeyRecord): void
+  read(reader: ByteReader): KeyRecord
+}
+
+/** Bytes: the time of the newest event, tiles, then each list. Times of what is in them count from the newest. */
+export function formOf({ lookbackMs, parts, lists }: FeatureGroup): RecordForm {
+  const plan = tilePlanOf(parts, lookbackMs)
   return {
-    encode(record) {
-      const writer = new ByteWriter()
-      writeTiles(writer, record.tiles, specs, ladder)
-      for (const entries of record.lists) writeList(writer, entries)
-      return writer.done()
+    empty: () => ({ newestMs: 0, tiles: new Tiles(plan), lists: lists.map((list) => NewestList.empty(list)) }),
+    plan,
+    write(writer, { newestMs, tiles, lists: kept }) {
+      writer.varint(newestMs)
+      tiles.write(writer, newestMs)
+      for (const list of kept) list.write(writer, newestMs)
     },
-    decode(bytes) {
-      const reader = new ByteReader(bytes)
-      const tiles = readTiles(reader, specs, ladder)
-      const record = { tiles, lists: lists.map(() => readList(reader)) }
+    read(reader) {
+      const newestMs = reader.varint()
+      const tiles = Tiles.read(reader, plan, newestMs)
+      const record = { newestMs, tiles, lists: lists.map((list) => NewestList.read(reader, list, newestMs)) }
       if (!reader.atEnd) throw corrupt('a record is longer than what is in it')
       return record
     },
   }
-}
-
-const TEXT = 0
-const NUMBER = 1
-
-function writeList(writer: ByteWriter, entries: readonly ListEntry[]): void {
-  writer.varint(entries.length)
-  for (const { time, type, id, value } of entries) {
-    writer.varint(time)
-    writer.text(type)
-    writer.text(id)
-    writer.varint(typeof value === 'string' ? TEXT : NUMBER)
-    writer.text(typeof value === 'string' ? value : JSON.stringify(value))
-  }
-}
-
-function readList(reader: ByteReader): ListEntry[] {
-  return reader.list(() => {
-    const [time, type, id, kind, text] = [reader.varint(), reader.text(), reader.text(), reader.varint(), reader.text()]
-    return { time, type, id, value: kind === TEXT ? text : Number(text) }
-  })
 }

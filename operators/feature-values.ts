@@ -5,10 +5,11 @@
 import { assert } from '../log/errors.ts'
 import { addExact, type Exact, multiplyExact } from './bytes.ts'
 import type { Maybe } from './expression.ts'
-import type { FeatureGroup, KeyRecord } from './feature-record.ts'
+import type { KeyRecord } from './feature-record.ts'
+import type { ListEntry } from './newest-list.ts'
 import type { PartState, Tally } from './parts.ts'
 import { countIds, type IdSet } from './sketch.ts'
-import { type TileWindow, windowOf } from './tiles.ts'
+import type { TileWindow } from './tiles.ts'
 
 /** An id list, and one with how often each id came. */
 export type IdList = readonly string[]
@@ -43,18 +44,10 @@ export type Reading =
   | { readonly fn: 'since' | 'last'; readonly list: number; readonly withinMs: number }
   | { readonly fn: 'last_ids'; readonly list: number; readonly withinMs: number; readonly length: number }
 
-const NOTHING: KeyRecord = { tiles: [], lists: [] }
-
 /** A value at T, milliseconds; undefined: absent. `record`: undefined where the key has none. */
-export function featureValue(
-  { parts }: FeatureGroup,
-  reading: Reading,
-  record: KeyRecord | undefined,
-  T: number,
-): FeatureValue | undefined {
-  const { tiles, lists } = record ?? NOTHING
-  if ('list' in reading) return listValue(reading, lists[reading.list] ?? [], T)
-  const part = (index: number): PartState | undefined => windowOf(tiles, index, parts[index]!.spec, reading.window, T)
+export function featureValue(reading: Reading, record: KeyRecord | undefined, T: number): FeatureValue | undefined {
+  if ('list' in reading) return listValue(reading, record?.lists[reading.list]?.newestFirst() ?? [], T)
+  const part = (index: number): PartState | undefined => record?.tiles.windowOf(index, reading.window, T)
   switch (reading.fn) {
     case 'count':
       return Number(part(reading.part) ?? 0)
@@ -102,7 +95,7 @@ function topOf(tally: Tally | undefined, length: number): WeightedIdList | undef
 
 function listValue(
   reading: Extract<Reading, { readonly list: number }>,
-  entries: KeyRecord['lists'][number],
+  entries: readonly ListEntry[],
   T: number,
 ): FeatureValue | undefined {
   // What came with a later time than T was not there at T.

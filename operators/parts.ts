@@ -4,7 +4,7 @@
 // PT2: a double is never accumulated: numbers are whole at the scale that their declaration names.
 
 import { assert } from '../log/errors.ts'
-import { addExact, type ByteReader, type ByteWriter, type Exact, multiplyExact } from './bytes.ts'
+import { addExact, ByteReader, type ByteWriter, corrupt, type Exact, multiplyExact } from './bytes.ts'
 import type { Maybe } from './expression.ts'
 import { addId, type IdSet, joinIds, newIdSet, readIds, writeIds } from './sketch.ts'
 
@@ -79,8 +79,8 @@ export function copyOf(state: PartState): PartState {
 }
 
 export function writePart({ kind }: PartSpec, state: PartState, writer: ByteWriter): void {
-  if (kind === 'distinct') writeIds(writer, state as IdSet)
-  else if (kind === 'tally') writeTally(writer, state as Tally)
+  if (kind === 'distinct') writer.sized(() => writeIds(writer, state as IdSet))
+  else if (kind === 'tally') writer.sized(() => writeTally(writer, state as Tally))
   else writer.exact(state as Exact)
 }
 
@@ -93,9 +93,19 @@ function writeTally(writer: ByteWriter, tally: Tally): void {
 }
 
 export function readPart({ kind }: PartSpec, reader: ByteReader): PartState {
-  if (kind === 'distinct') return readIds(reader)
-  if (kind !== 'tally') return reader.exact()
-  return new Map(reader.list(() => [reader.text(), reader.varint()] as const))
+  if (kind !== 'distinct' && kind !== 'tally') return reader.exact()
+  const own = new ByteReader(reader.sized())
+  const state = kind === 'distinct' ? readIds(own) : readTally(own)
+  if (!own.atEnd) throw corrupt('a part is longer than what is in it')
+  return state
+}
+
+const readTally = (reader: ByteReader): Tally => new Map(reader.list(() => [reader.text(), reader.varint()] as const))
+
+/** Passes over a part, however large it is. */
+export function skipPart({ kind }: PartSpec, reader: ByteReader): void {
+  if (kind === 'distinct' || kind === 'tally') reader.sized()
+  else reader.skipExact()
 }
 
 function oneId(id: string): IdSet {

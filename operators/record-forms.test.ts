@@ -7,16 +7,23 @@ import { TaskState } from '../state/task-state.ts'
 import { Context, Runner, recordOf, slicesOf } from '../test/operator-harness.ts'
 import type { Event, Fields } from './event.ts'
 import { featureGroup } from './feature-group.ts'
-import { type FeatureGroup, generationMs, generationsOf, type KeyRecord, RECORDS_STORE } from './feature-record.ts'
+import {
+  type FeatureGroup,
+  type GroupPart,
+  generationMs,
+  generationsOf,
+  type KeyRecord,
+  RECORDS_STORE,
+} from './feature-record.ts'
 import type { Rec } from './operator.ts'
 import { recordCodec } from './record-forms.ts'
-import { ladderOf, windowOf } from './tiles.ts'
+import { ladderOf } from './tiles.ts'
 
 const SECOND = 1_000
 const T0 = 1_700_000_000_000
 const LOOKBACK_MS = 20 * SECOND
 const value = { field: 'value', as: 'number' } as const
-const PARTS: FeatureGroup['parts'] = [
+const PARTS: readonly Omit<GroupPart, 'ladder'>[] = [
   { types: ['click', 'page_view'], where: null, of: null, spec: { kind: 'count' } },
   { types: ['click'], where: null, of: value, spec: { kind: 'sum', scale: 1 } },
   { types: ['page_view'], where: null, of: value, spec: { kind: 'greatest', scale: 1 } },
@@ -37,12 +44,11 @@ const phase = fc.record({ parts: some(3, 2), windows: some(3, 2), lists: some(2,
 
 function formsOf(phases: readonly Phase[]): FeatureGroup[] {
   const forms = phases.map(({ parts, windows, lists }): FeatureGroup => {
-    const ladder = ladderOf(
-      windows.map((i) => WINDOWS[i]!),
-      LOOKBACK_MS,
-    )
-    const kept = { parts: parts.map((i) => PARTS[i]!), lists: lists.map((i) => LISTS[i]!) }
-    return { entity: 'user', key: { field: 'user_id', as: 'text' }, ladder, ...kept }
+    const ladder = ladderOf(windows.map((i) => WINDOWS[i]!))
+    // A part that nothing reads is not kept.
+    const read = windows.length === 0 ? [] : parts
+    const kept = { parts: read.map((i) => ({ ...PARTS[i]!, ladder })), lists: lists.map((i) => LISTS[i]!) }
+    return { entity: 'user', key: { field: 'user_id', as: 'text' }, lookbackMs: LOOKBACK_MS, ...kept }
   })
   return forms.map((form, i) => ({ ...form, earlier: forms.slice(0, i) }))
 }
@@ -114,9 +120,7 @@ describe('RF1, RF2: after changes', () => {
           for (const w of always('windows')) {
             for (const T of [watermark - LOOKBACK_MS, watermark, watermark + 7 * SECOND, watermark + 60 * SECOND]) {
               const place = [last.parts.indexOf(i), always('parts').indexOf(i)]
-              const [is, was] = [changed, same].map((record, j) =>
-                windowOf(record?.tiles ?? [], place[j]!, PARTS[i]!.spec, WINDOWS[w]!, T),
-              )
+              const [is, was] = [changed, same].map((record, j) => record?.tiles.windowOf(place[j]!, WINDOWS[w]!, T))
               expect([key, i, w, T - watermark, is]).toEqual([key, i, w, T - watermark, was])
               if (was !== undefined) compared++
             }
@@ -124,7 +128,7 @@ describe('RF1, RF2: after changes', () => {
         }
         for (const i of always('lists')) {
           const inTime = (record: KeyRecord | undefined, place: number) =>
-            (record?.lists[place] ?? []).filter(({ time }) => time > watermark - LISTS[i]!.keptMs)
+            (record?.lists[place]?.newestFirst() ?? []).filter(({ time }) => time > watermark - LISTS[i]!.keptMs)
           const was = inTime(same, always('lists').indexOf(i))
           expect(inTime(changed, last.lists.indexOf(i))).toEqual(was)
           compared += was.length
@@ -140,7 +144,7 @@ describe('RF1, RF2: after changes', () => {
       { parts: [0], windows: [0], lists: [] },
       { parts: [0], windows: [0, 2], lists: [] },
     ])
-    const rise = generationMs(forms[1]!)
+    const rise = generationMs(forms[1]!) - 1
     const others = Array.from({ length: 8 }, () => ({
       user: 'b' as const,
       type: 'click' as const,
@@ -159,15 +163,18 @@ describe('RF1, RF2: after changes', () => {
       { parts: [1], windows: [0], lists: [] },
       { parts: [0, 1], windows: [0, 2], lists: [0] },
     ])
-    const entry = { time: T0, type: 'click', id: 'e', value: 1 }
-    const start = Math.floor(T0 / 5_000) * 5_000
-    const bytes = recordCodec(first!).encode({ tiles: [{ level: 0, start, parts: [3, 7] }], lists: [[entry]] })
-    const [level, wide] = [1, Math.floor(T0 / 20_000) * 20_000]
-    expect(recordCodec(third!).decode(bytes)).toEqual({
-      tiles: [{ level, start: wide, parts: [undefined, 7] }],
-      lists: [[]],
-    })
-    expect(() => recordCodec(first!).decode(recordCodec(third!).encode({ tiles: [], lists: [[]] }))).toThrow(
+    const record = recordCodec(first!).empty()
+    record.tiles.add(0, T0, T0, 3)
+    record.tiles.add(1, T0, T0, 7)
+    record.lists[0]!.add({ time: T0, type: 'click', id: 'e', value: 1 })
+    record.newestMs = T0
+    const { tiles, lists } = recordCodec(third!).decode(recordCodec(first!).encode(record))
+    expect([tiles.starts(0), tiles.starts(1)]).toEqual([
+      [[], []],
+      [[], [Math.floor(T0 / 20_000) * 20_000]],
+    ])
+    expect([tiles.windowOf(1, WINDOWS[2]!, T0), lists.map((list) => list.isEmpty)]).toEqual([7, [true]])
+    expect(() => recordCodec(first!).decode(recordCodec(third!).encode(recordCodec(third!).empty()))).toThrow(
       'a form that the plan does not have',
     )
   })

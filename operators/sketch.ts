@@ -36,9 +36,7 @@ export function joinIds(to: IdSet, from: IdSet): void {
   }
   if (to.ids !== null) toRegisters(to)
   const registers = to.registers!
-  from.registers.forEach((rank, i) => {
-    if (rank > registers[i]!) registers[i] = rank
-  })
+  for (let i = 0; i < REGISTERS; i++) if (from.registers[i]! > registers[i]!) registers[i] = from.registers[i]!
 }
 
 /** How many there are: a whole number. */
@@ -72,15 +70,24 @@ function estimate(registers: Uint8Array): number {
   return Math.round(raw)
 }
 
-/** Two hashes of 32 bits: FNV-1a with two beginnings, each mixed as MurmurHash3 ends. */
+/** Two hashes of 32 bits: FNV-1a of UTF-8 with two beginnings, each mixed as MurmurHash3 ends. */
 function hashes(id: string): readonly [number, number] {
   let [a, b] = [0x811c9dc5, 0x9747b28c]
-  for (const byte of Buffer.from(id, 'utf8')) {
+  // Of ASCII, which nearly all ids are, units are bytes: no bytes are made.
+  const bytes = isAscii(id) ? null : Buffer.from(id, 'utf8')
+  const { length } = bytes ?? id
+  for (let i = 0; i < length; i++) {
+    const byte = bytes === null ? id.charCodeAt(i) : bytes[i]!
     a = Math.imul(a ^ byte, 0x01000193)
     b = Math.imul(b ^ byte, 0x85ebca6b)
     b = (b << 13) | (b >>> 19)
   }
   return [mixed(a), mixed(b)]
+}
+
+function isAscii(id: string): boolean {
+  for (let i = 0; i < id.length; i++) if (id.charCodeAt(i) >= 0x80) return false
+  return true
 }
 
 function mixed(hash: number): number {

@@ -1,13 +1,16 @@
-// The past of one key, cut into tiles: summaries of events by time, fine where it is recent and coarse where it is old.
-// TL1: an event is in exactly one tile. A window with pane r that ends at T has the events whose floor(time / r) lies in
+// The past of one key, cut into tiles: for each part summaries of events by time, fine where it is recent and coarse where it is old.
+// TL1: an event is in exactly one tile of a part. A window with pane r that ends at T has the events whose floor(time / r) lies in
 //      (floor(T / r) - W / r, floor(T / r)] (contract.md, section 3); long windows have wider panes than short ones.
-// TL2: a tile is joined into one of the next wider panes when no window with narrower panes can still end in it: so one
-//      set of tiles serves all windows, and a key has a bounded number of them however long its windows are.
+// TL2: a tile is joined into one of the next wider panes of its part when no window of the part with narrower panes can still end
+//      in it, and goes when none at all can: so one set of tiles serves all windows of a part, a key has a bounded number of
+//      them however long the windows are, and no part is kept for the windows of another.
 // TL3: what is kept is a function of the events and of the watermarks at which the key was touched.
+// The tiles of one width: operators/tile-run.ts.
 
 import { assert } from '../log/errors.ts'
-import { type ByteReader, type ByteWriter, corrupt } from './bytes.ts'
-import { copyOf, joined, type PartSpec, type PartState, readPart, writePart } from './parts.ts'
+import { ByteReader, type ByteWriter, corrupt } from './bytes.ts'
+import type { PartSpec, PartState } from './parts.ts'
+import { TileRun } from './tile-run.ts'
 
 /** A window of a part: from `lengthMs` before T to T, in panes of `paneMs`. */
 export interface TileWindow {
@@ -15,165 +18,207 @@ export interface TileWindow {
   readonly paneMs: number
 }
 
-/** How tiles of one group of keys grow. Levels ascend, each pane is a multiple of the one before. */
-export interface Ladder {
-  readonly levels: readonly {
-    readonly paneMs: number
-    /** The longest window with panes of this width or narrower, milliseconds. */
-    readonly reachMs: number
-  }[]
-  /** How long before the watermark windows can still end: for reads of the past and late records. */
-  readonly lookbackMs: number
-}
+/** Widths of the tiles of a part. They ascend, each is a multiple of the one before. */
+export type Ladder = readonly {
+  readonly paneMs: number
+  /** The longest window with panes of this width or narrower, milliseconds. */
+  readonly reachMs: number
+}[]
 
-export interface Tile {
-  readonly level: number
-  /** Begin, milliseconds. */
-  readonly start: number
-  /** By part; undefined: no event. */
-  readonly parts: (PartState | undefined)[]
-}
-
-/** Tiles in ascending order of start, of equal ones the narrower first. Mutable. */
-export type Tiles = Tile[]
-
-/** The ladder for windows. Throws RangeError where panes do not divide each other. */
-export function ladderOf(windows: readonly TileWindow[], lookbackMs: number): Ladder {
+/** The ladder for the windows of a part. Throws RangeError where panes do not divide each other. */
+export function ladderOf(windows: readonly TileWindow[]): Ladder {
   const panes = [...new Set(windows.map(({ paneMs }) => paneMs))].sort((a, b) => a - b)
   panes.forEach((paneMs, i) => {
     if (i > 0 && paneMs % panes[i - 1]! !== 0)
       throw new RangeError(`a pane of ${paneMs} ms is no multiple of ${panes[i - 1]} ms`)
   })
-  const levels = panes.map((pane) => {
+  return panes.map((pane) => {
     const narrower = windows.filter(({ paneMs }) => paneMs <= pane)
     return { paneMs: pane, reachMs: Math.max(...narrower.map(({ lengthMs }) => lengthMs)) }
   })
-  return { levels, lookbackMs }
 }
 
-/** The longest that an event is kept after the watermark passed it, milliseconds. */
-export function keptMs({ levels, lookbackMs }: Ladder): number {
-  const { paneMs, reachMs } = levels.at(-1) ?? { paneMs: 0, reachMs: 0 }
+/** The longest that an event of a part is kept after the watermark passed it, milliseconds. */
+export function keptMs(ladder: Ladder, lookbackMs: number): number {
+  const { paneMs, reachMs } = ladder.at(-1) ?? { paneMs: 0, reachMs: 0 }
   return reachMs + paneMs + lookbackMs
 }
 
-/** Where an event of this time belongs; null: no window reaches it any more. */
-export function placeOf(ladder: Ladder, time: number, watermark: number): { level: number; start: number } | null {
-  for (let level = 0; level < ladder.levels.length; level++) {
-    const { paneMs } = ladder.levels[level]!
-    const start = Math.floor(time / paneMs) * paneMs
-    if (isReached(ladder, level, start, watermark)) return { level, start }
-  }
-  return null
+/** Where tiles of one width of a part stand. */
+interface Slot {
+  readonly part: number
+  readonly spec: PartSpec
+  readonly paneMs: number
+  /** How long after its end, by the watermark, a tile is still needed. */
+  readonly keptMs: number
+  /** Whether the next slot has wider tiles of the same part. */
+  readonly hasWider: boolean
 }
 
-/** Whether a window with panes as wide as a tile's, or narrower, can still end in it. */
-function isReached({ levels, lookbackMs }: Ladder, level: number, start: number, watermark: number): boolean {
-  const { paneMs, reachMs } = levels[level]!
-  return start + paneMs > watermark - lookbackMs - reachMs
+/** What the tiles of all keys of a group have in common. */
+export interface TilePlan {
+  readonly slots: readonly Slot[]
+  /** By part. */
+  readonly firstSlots: readonly number[]
 }
 
-/** Adds the parts of an event, by index, to the tile at its place. */
-export function addToTiles(
-  tiles: Tiles,
-  specs: readonly PartSpec[],
-  { level, start }: { level: number; start: number },
-  parts: readonly (PartState | undefined)[],
-): void {
-  const tile = tileAt(tiles, level, start, specs.length)
-  for (let i = 0; i < specs.length; i++) if (parts[i] !== undefined) addPart(tile, specs[i]!, i, parts[i]!)
-}
-
-function addPart(tile: Tile, spec: PartSpec, index: number, part: PartState): void {
-  const known = tile.parts[index]
-  tile.parts[index] = known === undefined ? copyOf(part) : joined(spec, known, part)
-}
-
-/** Most events fall into the last tile or after it. */
-function tileAt(tiles: Tiles, level: number, start: number, parts: number): Tile {
-  let at = tiles.length
-  while (at > 0 && isBefore(start, level, tiles[at - 1]!)) at--
-  const before = tiles[at - 1]
-  if (before !== undefined && before.start === start && before.level === level) return before
-  const tile: Tile = { level, start, parts: new Array(parts).fill(undefined) }
-  tiles.splice(at, 0, tile)
-  return tile
-}
-
-const isBefore = (start: number, level: number, tile: Tile): boolean =>
-  start < tile.start || (start === tile.start && level < tile.level)
-
-/** TL2. The tiles as they are at a watermark: the same ones, joined and dropped as far as may be. Takes the given ones over. */
-export function settled(tiles: Tiles, specs: readonly PartSpec[], ladder: Ladder, watermark: number): Tiles {
-  const stays = ({ level, start }: Tile): boolean => isReached(ladder, level, start, watermark)
-  if (tiles.every(stays)) return tiles
-  const result: Tiles = []
-  for (const tile of tiles) {
-    const place = stays(tile) ? tile : placeOf(ladder, tile.start, watermark)
-    if (place === null) continue
-    const last = result.at(-1)
-    if (place === tile && (last === undefined || isBefore(last.start, last.level, tile))) result.push(tile)
-    else addToTiles(result, specs, place, tile.parts)
-  }
-  return result
-}
-
-/** A part over a window that ends at T; undefined: no event. */
-export function windowOf(
-  tiles: Tiles,
-  index: number,
-  spec: PartSpec,
-  { lengthMs, paneMs }: TileWindow,
-  T: number,
-): PartState | undefined {
-  const end = (Math.floor(T / paneMs) + 1) * paneMs
-  const from = end - lengthMs
-  let sum: PartState | undefined
-  for (let i = tiles.length - 1; i >= 0; i--) {
-    const { start, parts } = tiles[i]!
-    // A wide tile may begin before a narrow one that it does not hold, so no tile ends the search but by its own start.
-    if (start >= end) continue
-    if (start < from) break
-    const part = parts[index]
-    if (part !== undefined) sum = sum === undefined ? copyOf(part) : joined(spec, sum, part)
-  }
-  return sum
-}
-
-/** Bytes of tiles: (level, distance in panes, which parts, parts), one after the other. */
-export function writeTiles(writer: ByteWriter, tiles: Tiles, specs: readonly PartSpec[], ladder: Ladder): void {
-  writer.varint(tiles.length)
-  let before = 0
-  for (const { level, start, parts } of tiles) {
-    const { paneMs } = ladder.levels[0]!
-    writer.varint(level)
-    writer.varint((start - before) / paneMs)
-    before = start
-    const used = specs.flatMap((_, i) => (parts[i] === undefined ? [] : [i]))
-    assert(used.length > 0, 'a tile has an event')
-    writer.varint(used.length)
-    let last = -1
-    for (const i of used) {
-      writer.varint(i - last - 1)
-      writePart(specs[i]!, parts[i]!, writer)
-      last = i
-    }
-  }
-}
-
-export function readTiles(reader: ByteReader, specs: readonly PartSpec[], { levels }: Ladder): Tiles {
-  let start = 0
-  return reader.list(() => {
-    const level = reader.varint()
-    if (level >= levels.length) throw corrupt('a tile has a level that the plan does not have')
-    start += reader.varint() * levels[0]!.paneMs
-    const parts: Tile['parts'] = new Array(specs.length).fill(undefined)
-    for (let left = reader.varint(), i = -1; left > 0; left--) {
-      i += reader.varint() + 1
-      const spec = specs[i]
-      if (spec === undefined) throw corrupt('a tile has a part that the plan does not have')
-      parts[i] = readPart(spec, reader)
-    }
-    return { level, start, parts }
+/** `lookbackMs`: how long before the watermark windows can still end, for reads of the past and late records. */
+export function tilePlanOf(
+  parts: readonly { readonly spec: PartSpec; readonly ladder: Ladder }[],
+  lookbackMs: number,
+): TilePlan {
+  const slots: Slot[] = []
+  const firstSlots = parts.map(({ spec, ladder }, part) => {
+    const first = slots.length
+    assert(ladder.length > 0, 'somebody reads a part over a window')
+    ladder.forEach(({ paneMs, reachMs }, level) => {
+      slots.push({ part, spec, paneMs, keptMs: reachMs + lookbackMs, hasWider: level + 1 < ladder.length })
+    })
+    return first
   })
+  return { slots, firstSlots }
+}
+
+/** The watermark at which a tile is not needed any more. */
+const dueMs = ({ paneMs, keptMs: kept }: Slot, pane: number): number => (pane + 1) * paneMs + kept
+
+/** The tiles of one key. */
+export class Tiles {
+  readonly #plan: TilePlan
+  /** Those with tiles in them, in the order of their slots. */
+  readonly #runs: TileRun[]
+  /** No tile has to move or go below this watermark. */
+  #settledBelow: number
+
+  constructor(plan: TilePlan, runs: TileRun[] = []) {
+    this.#plan = plan
+    this.#runs = runs
+    this.#settledBelow = this.#nextDue()
+  }
+
+  get isEmpty(): boolean {
+    return this.#runs.length === 0
+  }
+
+  /** Begins of the tiles of a part, milliseconds, by its levels: the narrowest first. */
+  starts(part: number): number[][] {
+    const levels: number[][] = []
+    for (let slot = this.#plan.firstSlots[part]!; ; slot++) {
+      const { paneMs, hasWider } = this.#plan.slots[slot]!
+      const tiles = this.#runAt(slot)?.tiles() ?? []
+      levels.push(tiles.map(({ pane }) => pane * paneMs))
+      if (!hasWider) return levels
+    }
+  }
+
+  /** Adds the part of an event, which is taken over. false: no window of this part reaches the event any more. */
+  add(part: number, time: number, watermark: number, state: PartState): boolean {
+    return this.#addFrom(this.#plan.firstSlots[part]!, time, watermark, state)
+  }
+
+  /** TL2. To the tile of the first slot, from one of a part on, in which it is still needed. */
+  #addFrom(first: number, time: number, watermark: number, state: PartState): boolean {
+    for (let index = first; ; index++) {
+      const slot = this.#plan.slots[index]!
+      const pane = Math.floor(time / slot.paneMs)
+      const due = dueMs(slot, pane)
+      if (watermark < due) {
+        this.#addTo(index, slot.spec, pane, state)
+        if (due < this.#settledBelow) this.#settledBelow = due
+        return true
+      }
+      if (!slot.hasWider) return false
+    }
+  }
+
+  #addTo(slot: number, spec: PartSpec, pane: number, state: PartState): void {
+    let at = this.#runs.length
+    while (at > 0 && this.#runs[at - 1]!.slot > slot) at--
+    const run = this.#runs[at - 1]
+    if (run?.slot === slot) run.add(pane, state)
+    else this.#runs.splice(at, 0, TileRun.of(slot, spec, pane, state))
+  }
+
+  /** TL2. Joins and drops tiles as far as may be at a watermark. */
+  settle(watermark: number): void {
+    if (watermark < this.#settledBelow) return
+    // What goes on to a wider tile stands in a later run, which comes later here too.
+    for (let i = 0; i < this.#runs.length; i++) {
+      const run = this.#runs[i]!
+      const slot = this.#plan.slots[run.slot]!
+      while (!run.isEmpty && dueMs(slot, run.firstPane) <= watermark) {
+        const { pane, part } = run.takeFirst()
+        if (slot.hasWider) this.#addFrom(run.slot + 1, pane * slot.paneMs, watermark, part)
+      }
+      if (run.isEmpty) this.#runs.splice(i--, 1)
+    }
+    this.#settledBelow = this.#nextDue()
+  }
+
+  #nextDue(): number {
+    let due = Number.POSITIVE_INFINITY
+    for (const { slot, firstPane } of this.#runs) due = Math.min(due, dueMs(this.#plan.slots[slot]!, firstPane))
+    return due
+  }
+
+  #runAt(slot: number): TileRun | undefined {
+    return this.#runs.find((run) => run.slot === slot)
+  }
+
+  /** A part over a window that ends at T; undefined: no event. Nobody else has it. */
+  windowOf(part: number, { lengthMs, paneMs }: TileWindow, T: number): PartState | undefined {
+    const end = (Math.floor(T / paneMs) + 1) * paneMs
+    let sum: PartState | undefined
+    for (let slot = this.#plan.firstSlots[part]!; ; slot++) {
+      const { paneMs: own, hasWider } = this.#plan.slots[slot]!
+      // By the begins of tiles: one that is wider than the window's panes begins before the window or is not there.
+      sum = this.#runAt(slot)?.sum(Math.ceil((end - lengthMs) / own), Math.ceil(end / own), sum) ?? sum
+      if (!hasWider) return sum
+    }
+  }
+
+  /** These tiles in another plan, each in the narrowest panes of its part that can hold it. `places`: of each part there; -1: none. */
+  movedTo(plan: TilePlan, places: readonly number[]): Tiles {
+    const moved = new Tiles(plan)
+    for (const run of this.#runs) {
+      const { part, paneMs } = this.#plan.slots[run.slot]!
+      const slot = plan.slots.findIndex((other) => other.part === places[part] && other.paneMs % paneMs === 0)
+      // Without one no window is left that could end in such a tile.
+      if (slot === -1) continue
+      const to = plan.slots[slot]!
+      for (const tile of run.tiles())
+        moved.#addTo(slot, to.spec, Math.floor((tile.pane * paneMs) / to.paneMs), tile.part)
+    }
+    moved.#settledBelow = moved.#nextDue()
+    return moved
+  }
+
+  /** Bytes: how many runs, of each (distance in slots, its size, distance in panes back from `newestMs`, tiles). */
+  write(writer: ByteWriter, newestMs: number): void {
+    writer.varint(this.#runs.length)
+    let last = -1
+    for (const run of this.#runs) {
+      assert(!run.isEmpty, 'a run has a tile')
+      writer.varint(run.slot - last - 1)
+      last = run.slot
+      writer.sized(() => {
+        writer.varint(Math.floor(newestMs / this.#plan.slots[run.slot]!.paneMs) - run.firstPane)
+        run.write(writer)
+      })
+    }
+  }
+
+  /** What `write` wrote. Tiles are not looked at before somebody needs them. */
+  static read(reader: ByteReader, plan: TilePlan, newestMs: number): Tiles {
+    let last = -1
+    const runs = reader.list(() => {
+      last += reader.varint() + 1
+      const slot = plan.slots[last]
+      if (slot === undefined) throw corrupt('a tile has a place that the plan does not have')
+      const own = new ByteReader(reader.sized())
+      const firstPane = Math.floor(newestMs / slot.paneMs) - own.varint()
+      return TileRun.from(last, slot.spec, firstPane, own.rest())
+    })
+    return new Tiles(plan, runs)
+  }
 }

@@ -35,7 +35,7 @@ it.each(['user', 'page'])('page_views_1h of a %s is what contract.md, sections 3
   const { entity: of, group } = compiled.groups[how.group]!
   expect(of.key).toEqual([`${entity}_id`])
   expect(how.reading).toMatchObject({ fn: 'count', window: { lengthMs: 3_600_000, paneMs: 60_000 } })
-  expect(group.parts[how.reading.part]).toEqual({
+  expect(group.parts[how.reading.part]).toMatchObject({
     spec: { kind: 'count' },
     types: ['page_view'],
     where: null,

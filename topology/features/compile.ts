@@ -296,9 +296,8 @@ interface Owner {
 class GroupBuilder {
   readonly index: number
   readonly #rules: Rules
-  readonly #parts = new Map<string, Kept<GroupPart> & { readonly window: TileWindow }>()
+  readonly #parts = new Map<string, Kept<Omit<GroupPart, 'ladder'>> & { readonly windows: TileWindow[] }>()
   readonly #lists = new Map<string, Kept<GroupList>>()
-  readonly #windows: TileWindow[] = []
 
   constructor(index: number, rules: Rules) {
     this.index = index
@@ -306,7 +305,6 @@ class GroupBuilder {
   }
 
   windowed({ events, aggregate }: WindowedFeature, window: TileWindow, { id, own: alone }: Owner): Reading {
-    this.#windows.push(window)
     const { fn } = aggregate
     const of = 'of' in aggregate ? canonical(aggregate.of) : null
     const add = (spec: PartSpec, what: Expression | null, own = false): number =>
@@ -335,17 +333,18 @@ class GroupBuilder {
       : { fn: aggregate.fn, list, withinMs }
   }
 
-  #addPart(value: GroupPart, window: TileWindow, owner: string | null): number {
+  #addPart(value: Omit<GroupPart, 'ladder'>, window: TileWindow, owner: string | null): number {
     const shared = this.#rules.uses('share') ? owner : `${this.#parts.size}`
     const own = this.#rules.uses('windows') ? null : window
     const text = stringify([value, shared, own])
     const known = this.#parts.get(text)
     if (known !== undefined) {
-      this.#rules.fired(stringify(known.window) === stringify(window) ? 'share' : 'windows')
+      this.#rules.fired(stringify(known.windows[0]) === stringify(window) ? 'share' : 'windows')
+      known.windows.push(window)
       return known.index
     }
     const index = this.#parts.size
-    this.#parts.set(text, { value, text, index, window })
+    this.#parts.set(text, { value, text, index, windows: [window] })
     return index
   }
 
@@ -367,8 +366,8 @@ class GroupBuilder {
     const group = {
       entity: name,
       key: fields.length === 1 ? fields[0]! : { op: 'cross' as const, args: fields },
-      ladder: ladderOf(this.#windows, LOOKBACK_MS),
-      parts: parts.map(({ value }) => value),
+      lookbackMs: LOOKBACK_MS,
+      parts: parts.map(({ value, windows }) => ({ ...value, ladder: ladderOf(windows) })),
       lists: lists.map(({ value }) => value),
     }
     return { group, partPlaces: placesOf(parts), listPlaces: placesOf(lists) }

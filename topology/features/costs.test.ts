@@ -3,10 +3,10 @@
 import { describe, expect, it } from 'vitest'
 import { ID_BYTES_MAX } from '../../operators/event.ts'
 import type { FeatureGroup, KeyRecord } from '../../operators/feature-record.ts'
-import { type PartSpec, type PartState, TALLY_IDS_MAX } from '../../operators/parts.ts'
+import { copyOf, type PartSpec, type PartState, TALLY_IDS_MAX } from '../../operators/parts.ts'
 import { recordCodec } from '../../operators/record-forms.ts'
 import { EXACT_IDS_MAX, REGISTERS } from '../../operators/sketch.ts'
-import { addToTiles, ladderOf, placeOf, settled, type Tiles } from '../../operators/tiles.ts'
+import { ladderOf, Tiles, tilePlanOf } from '../../operators/tiles.ts'
 import { clicks, declared } from '../../test/features/declared.ts'
 import { APPLICATION } from './application.ts'
 import { compileFeatures } from './compile.ts'
@@ -33,23 +33,30 @@ const LARGEST: Readonly<Record<PartSpec['kind'], PartState>> = {
 }
 
 const selection = { types: ['click'], where: null, of: null } as const
+const LADDER = ladderOf([{ lengthMs: HOUR_MS, paneMs: MINUTE_MS }])
 const GROUP: FeatureGroup = {
   entity: 'user',
   key: { field: 'user_id', as: 'text' },
-  ladder: ladderOf([{ lengthMs: HOUR_MS, paneMs: MINUTE_MS }], HOUR_MS),
-  parts: SPECS.map((spec) => ({ ...selection, spec })),
-  lists: [{ ...selection, length: 10, keptMs: HOUR_MS }],
+  lookbackMs: HOUR_MS,
+  parts: SPECS.map((spec) => ({ ...selection, spec, ladder: LADDER })),
+  lists: [{ ...selection, types: ['page_view'], length: 10, keptMs: HOUR_MS }],
 }
 
-function largestRecord({ ladder, parts: kept, lists }: FeatureGroup, distinct = LARGEST.distinct): KeyRecord {
-  const parts = kept.map(({ spec: { kind } }) => (kind === 'distinct' ? distinct : LARGEST[kind]))
-  const tiles = Array.from({ length: tilesMax(ladder) }, (_, i) => ({
-    level: 0,
-    start: LATEST_MS + i * MINUTE_MS,
-    parts,
-  }))
-  const entry = { time: LATEST_MS, type: 'page_view', id: id(0), value: id(1) }
-  return { tiles, lists: lists.map(({ length }) => Array(length).fill(entry)) }
+/** Of an event in every pane, as long ago as may be, each as large as it may be. */
+function largestRecord(group: FeatureGroup, distinct = LARGEST.distinct): KeyRecord {
+  const record = recordCodec(group).empty()
+  group.parts.forEach(({ spec: { kind }, ladder }, part) => {
+    for (let i = 0; i < tilesMax(ladder, group.lookbackMs); i++) {
+      const state = kind === 'distinct' ? distinct : LARGEST[kind]
+      record.tiles.add(part, LATEST_MS - i * MINUTE_MS, 0, copyOf(state))
+    }
+  })
+  group.lists.forEach(({ length }, i) => {
+    for (let back = 0; back < length; back++)
+      record.lists[i]!.add({ time: LATEST_MS - 2 ** 41 + back, type: 'page_view', id: id(0), value: id(1) })
+  })
+  record.newestMs = LATEST_MS
+  return record
 }
 
 describe('bytes of a record', () => {
@@ -62,10 +69,10 @@ describe('bytes of a record', () => {
   })
 
   it.each(SPECS.filter(({ kind }) => kind !== 'distinct' && kind !== 'tally'))('of a number alone: %j', (spec) => {
-    const small: FeatureGroup = { ...GROUP, parts: [{ ...selection, spec }], lists: [] }
+    const small: FeatureGroup = { ...GROUP, parts: [{ ...selection, spec, ladder: LADDER }], lists: [] }
     const { length } = recordCodec(small).encode(largestRecord(small))
     expect(length).toBeLessThanOrEqual(recordBytesMax(small))
-    // Of all parts only the first has an index of one byte, and only the first tile a distance of four.
+    // Distances between tiles are of a byte each.
     expect(length).toBeGreaterThan(0.65 * recordBytesMax(small))
   })
 
@@ -80,17 +87,16 @@ it('a key that has an event in every pane has as many tiles as the bound says, b
     { lengthMs: HOUR_MS / 2, paneMs: MINUTE_MS },
     { lengthMs: 20 * HOUR_MS, paneMs: HOUR_MS },
   ]
-  const ladder = ladderOf(windows, HOUR_MS)
-  const specs: PartSpec[] = [{ kind: 'count' }]
-  let tiles: Tiles = []
+  const ladder = ladderOf(windows)
+  const tiles = new Tiles(tilePlanOf([{ spec: { kind: 'count' }, ladder }], HOUR_MS))
   let most = 0
   for (let watermark = LATEST_MS; watermark < LATEST_MS + 40 * HOUR_MS; watermark += MINUTE_MS) {
-    tiles = settled(tiles, specs, ladder, watermark)
-    addToTiles(tiles, specs, placeOf(ladder, watermark + HOUR_MS, watermark)!, [1])
-    most = Math.max(most, tiles.length)
+    tiles.settle(watermark)
+    tiles.add(0, watermark + HOUR_MS, watermark, 1)
+    most = Math.max(most, tiles.starts(0).flat().length)
   }
-  expect(most).toBeLessThanOrEqual(tilesMax(ladder))
-  expect(most).toBeGreaterThanOrEqual(tilesMax(ladder) - 2 * ladder.levels.length)
+  expect(most).toBeLessThanOrEqual(tilesMax(ladder, HOUR_MS))
+  expect(most).toBeGreaterThanOrEqual(tilesMax(ladder, HOUR_MS) - 2 * ladder.length)
 })
 
 it('what features cost adds up to what their records cost, by owner too', () => {

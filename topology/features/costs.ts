@@ -1,11 +1,11 @@
 // What features cost, as bounds that follow from the plan alone: tiles and bytes that one key can have at most.
 // CS1: the costs of the features of an entity add up to what its record costs: what several read is split between them evenly,
-//      what holds the tiles together evenly between the parts.
+//      what holds the record together evenly between parts and lists.
 // CS2: they are bounds: no record is larger, as long as no text in it is longer than an id may be and no event is further ahead of
 //      the watermark than the lookback. Most records are much smaller; the bound says what a feature may come to, not what it will.
 
 import { ID_BYTES_MAX } from '../../operators/event.ts'
-import type { FeatureGroup } from '../../operators/feature-record.ts'
+import type { FeatureGroup, GroupList, GroupPart } from '../../operators/feature-record.ts'
 import type { PartSpec } from '../../operators/parts.ts'
 import { TALLY_IDS_MAX } from '../../operators/parts.ts'
 import { EXACT_IDS_MAX, REGISTERS } from '../../operators/sketch.ts'
@@ -16,6 +16,8 @@ import type { CompiledFeature, CompiledFeatures } from './compile.ts'
 const TEXT_BYTES = ID_BYTES_MAX + 2
 /** A varint of a safe integer. */
 const WHOLE_BYTES = 8
+/** How long something is, below 2 MiB. */
+const SIZE_BYTES = 3
 
 /** Bytes of a part in one tile, at most. */
 export const PART_BYTES: Readonly<Record<PartSpec['kind'], number>> = {
@@ -27,26 +29,27 @@ export const PART_BYTES: Readonly<Record<PartSpec['kind'], number>> = {
   sum: 12,
   // Of as many with 2^106 each: 138 bits and a length.
   squares: 19,
-  // Ids as they are; as registers, at two bytes each, it is less.
-  distinct: Math.max(1 + EXACT_IDS_MAX * TEXT_BYTES, 3 + 2 * REGISTERS),
-  tally: 1 + TALLY_IDS_MAX * (TEXT_BYTES + WHOLE_BYTES),
+  // Ids as they are; as registers, at two bytes each, it is less. Then their size.
+  distinct: SIZE_BYTES + Math.max(1 + EXACT_IDS_MAX * TEXT_BYTES, 3 + 2 * REGISTERS),
+  tally: SIZE_BYTES + 1 + TALLY_IDS_MAX * (TEXT_BYTES + WHOLE_BYTES),
 }
-/** Which part it is: there are fewer than 2^14. */
-const PART_INDEX_BYTES = 2
-/** Of a tile without its parts: level, distance (in minutes since 1970 at most) and how many parts. */
-const TILE_BYTES = 1 + 4 + 2
-/** Of a record without its tiles: its form, and how many there are. */
-const RECORD_BYTES = 1 + 3
-/** One entry of a list: time, type, id, kind of value, value. */
-const ENTRY_BYTES = 6 + 13 + TEXT_BYTES + 1 + TEXT_BYTES
-/** How many entries a list has. */
-const LIST_BYTES = 1
+/** Of a tile without its part: the distance to the next, in panes of a minute as far as windows reach. */
+const TILE_BYTES = 3
+/** Of the tiles of one part and width: which they are, their size, how far before the newest event they begin. */
+const RUN_BYTES = 2 + 4 + 4
+/** Of a record without tiles and lists: its form, the time of the newest event, and how many runs. */
+const RECORD_BYTES = 1 + 6 + 2
+/** One entry of a list: distance in time, type, id, kind of value, value. */
+const ENTRY_BYTES = 6 + 1 + TEXT_BYTES + 1 + TEXT_BYTES
+/** How long a list is. */
+const LIST_BYTES = SIZE_BYTES
 
 /** Coefficients as people see them. */
 export const COST_COEFFICIENTS = {
   textBytes: TEXT_BYTES,
   partBytes: PART_BYTES,
   tileBytes: TILE_BYTES,
+  runBytes: RUN_BYTES,
   entryBytes: ENTRY_BYTES,
 } as const
 
@@ -83,22 +86,26 @@ export interface Costs {
   readonly owners: readonly OwnerCost[]
 }
 
-/** Tiles of one key at most: of each level those between what narrower panes hold and its own reach. */
-export function tilesMax({ levels, lookbackMs }: Ladder): number {
+/** Tiles of one part at most: of each width those between what narrower panes hold and its own reach. */
+export function tilesMax(ladder: Ladder, lookbackMs: number): number {
   // The first tile and the last may stick out on either side.
   const sticking = 2
-  return levels.reduce((sum, { paneMs, reachMs }, i) => {
-    const spanMs = i === 0 ? reachMs + 2 * lookbackMs : reachMs - levels[i - 1]!.reachMs
-    return sum + Math.ceil(spanMs / paneMs) + sticking
-  }, 0)
+  return sum(
+    ladder.map(({ paneMs, reachMs }, i) => {
+      const spanMs = i === 0 ? reachMs + 2 * lookbackMs : reachMs - ladder[i - 1]!.reachMs
+      return Math.ceil(spanMs / paneMs) + sticking
+    }),
+  )
 }
 
+const partBytesMax = ({ spec, ladder }: GroupPart, lookbackMs: number): number =>
+  ladder.length * RUN_BYTES + tilesMax(ladder, lookbackMs) * (TILE_BYTES + PART_BYTES[spec.kind])
+
+const listBytesMax = ({ length }: GroupList): number => LIST_BYTES + length * ENTRY_BYTES
+
 /** Bytes of one record at most. */
-export function recordBytesMax(group: FeatureGroup): number {
-  const tiles = tilesMax(group.ladder)
-  const parts = group.parts.map(({ spec }) => tiles * (PART_INDEX_BYTES + PART_BYTES[spec.kind]))
-  const lists = group.lists.map(({ length }) => LIST_BYTES + length * ENTRY_BYTES)
-  return RECORD_BYTES + tiles * TILE_BYTES + sum(parts) + sum(lists)
+export function recordBytesMax({ parts, lists, lookbackMs }: FeatureGroup): number {
+  return RECORD_BYTES + sum(parts.map((part) => partBytesMax(part, lookbackMs))) + sum(lists.map(listBytesMax))
 }
 
 /** What a plan costs by group, feature and owner. */
@@ -117,7 +124,7 @@ export function costsOf({ groups, features }: CompiledFeatures): Costs {
       parts: group.parts.length,
       lists: group.lists.length,
       windows: shares[i]!.windows,
-      tiles: tilesMax(group.ladder),
+      tiles: sum(group.parts.map(({ ladder }) => tilesMax(ladder, group.lookbackMs))),
       bytes: recordBytesMax(group),
     })),
     features: costs,
@@ -164,18 +171,10 @@ class Shares {
 
   of(reading: Reading): number {
     const { parts, lists } = readBy(reading)
-    const { ladder, parts: specs, lists: kept } = this.#group
-    const tiles = tilesMax(ladder)
-    const tileShare = (tiles * TILE_BYTES) / Math.max(1, specs.length)
-    const recordShare = RECORD_BYTES / (specs.length + kept.length)
-    const ofParts = parts.map((i) => {
-      const bytes = tiles * (PART_INDEX_BYTES + PART_BYTES[specs[i]!.spec.kind]) + tileShare + recordShare
-      return bytes / this.#partReaders[i]!
-    })
-    const ofLists = lists.map((i) => {
-      const bytes = LIST_BYTES + kept[i]!.length * ENTRY_BYTES + recordShare
-      return bytes / this.#listReaders[i]!
-    })
+    const { lookbackMs, parts: all, lists: kept } = this.#group
+    const recordShare = RECORD_BYTES / (all.length + kept.length)
+    const ofParts = parts.map((i) => (partBytesMax(all[i]!, lookbackMs) + recordShare) / this.#partReaders[i]!)
+    const ofLists = lists.map((i) => (listBytesMax(kept[i]!) + recordShare) / this.#listReaders[i]!)
     return sum(ofParts) + sum(ofLists)
   }
 }

@@ -2,7 +2,7 @@
 // the parts in them and who reads each, how often each rule applied, and what it would be without any rule.
 
 import type { Expression } from '../../operators/expression.ts'
-import type { Selection } from '../../operators/feature-record.ts'
+import type { FeatureGroup, Selection } from '../../operators/feature-record.ts'
 import type { Ladder } from '../../operators/tiles.ts'
 import {
   type CompiledFeatures,
@@ -29,7 +29,7 @@ export interface ExplainedGroup extends GroupCost {
   readonly key: string
   readonly partition: string
   /** How wide its tiles are, and how far back. */
-  readonly levels: Ladder['levels']
+  readonly levels: Ladder
   readonly partsRead: readonly ExplainedPart[]
   readonly listsRead: readonly ExplainedPart[]
 }
@@ -118,7 +118,7 @@ function explainedGroup(
     ...cost,
     key: entity.key.join(' x '),
     partition: entity.partition,
-    levels: group.ladder.levels,
+    levels: levelsOf(group),
     partsRead: group.parts.map((part, i) => ({
       what: `${part.spec.kind}${selectionText(part)}`,
       readBy: readersOf('parts', i),
@@ -128,6 +128,14 @@ function explainedGroup(
       readBy: readersOf('lists', i),
     })),
   }
+}
+
+/** Widths of the tiles of any part. */
+function levelsOf({ parts }: FeatureGroup): Ladder {
+  const reaches = new Map<number, number>()
+  for (const { paneMs, reachMs } of parts.flatMap(({ ladder }) => ladder))
+    reaches.set(paneMs, Math.max(reachMs, reaches.get(paneMs) ?? 0))
+  return [...reaches].map(([paneMs, reachMs]) => ({ paneMs, reachMs })).sort((a, b) => a.paneMs - b.paneMs)
 }
 
 function selectionText({ types, where, of }: Selection): string {

@@ -143,7 +143,7 @@ class Reader {
   /** Windows are whole for the time that a group looks back; what came last is known for now only. */
   earliestAt({ watermark, asOf }: View): number {
     if (this.#needed.some(({ how }) => how.kind === 'kept' && 'list' in how.reading)) return Math.max(0, asOf)
-    const looksBackMs = Math.min(...[...this.#groups.values()].map(({ group }) => group.ladder.lookbackMs))
+    const looksBackMs = Math.min(...[...this.#groups.values()].map(({ group }) => group.lookbackMs))
     return Math.max(0, watermark - looksBackMs)
   }
 
@@ -196,7 +196,7 @@ class Reader {
       const { id, how } = feature
       const value =
         how.kind === 'kept'
-          ? featureValue(this.#groups.get(how.group)!.group, how.reading, records.get(how.group), T)
+          ? featureValue(how.reading, records.get(how.group), T)
           : numberOrText(this.#derive.get(id)!(values))
       values[id] = asMaybe(value)
       return { feature, value }
