@@ -7,7 +7,7 @@
 import { assert } from '../log/errors.ts'
 import type { Event, Fields } from './event.ts'
 import type { Expression, ExpressionsRunner, Maybe } from './expression.ts'
-import type { FeatureGroup, KeyRecord } from './feature-record.ts'
+import type { KeyRecord } from './feature-record.ts'
 import { asMaybe, type FeatureValue, featureValue, type Reading } from './feature-values.ts'
 
 /** A place in a vector that is being filled: first those of the layout, then those of what is only derived from. */
@@ -43,14 +43,8 @@ export interface VectorEvent extends Event {
 export const isHeld = (T: number, watermark: number, lookbackMs: number): boolean => T >= watermark - lookbackMs
 
 /** Fills in what the record of a key says at T; `record`: undefined where the key has none. */
-export function fillKept(
-  slots: Slots,
-  group: FeatureGroup,
-  kept: readonly KeptSlot[],
-  record: KeyRecord | undefined,
-  T: number,
-): void {
-  for (const { slot, reading } of kept) slots[slot] = featureValue(group, reading, record, T)
+export function fillKept(slots: Slots, kept: readonly KeptSlot[], record: KeyRecord | undefined, T: number): void {
+  for (const { slot, reading } of kept) slots[slot] = featureValue(reading, record, T)
 }
 
 /** Fills in what is computed of a touch's fields. */

@@ -65,7 +65,7 @@ export class StageVectors {
   earliestAt({ watermark, asOf }: View): number {
     const hasLists = this.#groups.some(({ kept }) => kept.some(({ reading }) => 'list' in reading))
     if (hasLists) return Math.max(0, asOf)
-    const looksBackMs = Math.min(...this.#groups.map(({ group }) => group.ladder.lookbackMs))
+    const looksBackMs = Math.min(...this.#groups.map(({ group }) => group.lookbackMs))
     return Math.max(0, watermark - looksBackMs)
   }
 
@@ -79,7 +79,7 @@ export class StageVectors {
 
   async #readGroup(
     snapshot: ReadSnapshot,
-    { store, group, kept, keyOf }: StageGroup,
+    { store, kept, keyOf }: StageGroup,
     touches: readonly KeyFields[],
     all: readonly Slots[],
     T: number,
@@ -93,6 +93,6 @@ export class StageVectors {
     const wanted = keys.flatMap((key) => buckets.map((bucket) => [bucket, key] as const))
     const values = await snapshot.multiGet<KeyRecord>(store, wanted)
     const records = new Map(keys.map((key, place) => [key, firstOf(values, place * buckets.length, buckets.length)]))
-    for (const { key, i } of known) fillKept(all[i]!, group, kept, records.get(key), T)
+    for (const { key, i } of known) fillKept(all[i]!, kept, records.get(key), T)
   }
 }

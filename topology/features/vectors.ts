@@ -101,12 +101,12 @@ export function vectorPlan({ features, groups }: CompiledFeatures, ids: readonly
     ),
     derived: new Map(
       [...derived].map(([entity, own]) => {
-        const { key, ladder } = groups.find((group) => group.entity.name === entity)!.group
+        const { key, lookbackMs } = groups.find((group) => group.entity.name === entity)!.group
         // Declared after what they are derived of, and so computed.
         const slotsOfEntity = own.flatMap((one) =>
           one.how.kind === 'derived' ? [computed(one, one.how.expression, one.how.needs)] : [],
         )
-        return [entity, { key, lookbackMs: ladder.lookbackMs, slots: slotsOfEntity }]
+        return [entity, { key, lookbackMs, slots: slotsOfEntity }]
       }),
     ),
   }
