@@ -4,6 +4,7 @@
 // NC1: time passes through the log: where a source partition is quiet, a tick is appended, at most one a second.
 
 import { join } from 'node:path'
+import { type DirectoryLock, lockDirectory } from '../log/directory-lock.ts'
 import { HoldfastError } from '../log/errors.ts'
 import type { Log } from '../log/log.ts'
 import type { Runtime } from '../log/runtime.ts'
@@ -50,6 +51,8 @@ export interface NodeOptions {
   readonly http: FrontDoorOptions | null
   /** `kept`: trimmed as late as the room allows, so that what was computed can be computed again. Default: `trimmed`. */
   readonly input?: 'trimmed' | 'kept'
+  /** Called when nobody else uses the directory, before anything in it is. */
+  readonly onDirectory?: () => Promise<void>
   /** Called with the URL of the front door when it is open. */
   readonly onOpen?: (url: string) => void
   /** Ends the node as a signal does. */
@@ -87,8 +90,11 @@ export async function runNode(options: NodeOptions, runtime: Runtime, say: (line
   refuseTooSmall(livePlanOf(options), streamSettings(options))
   filterRoomFor(livePlanOf(options), options)
   const end = new EarlyEnd('stopped before the last commit was done; the same command goes on')
+  let directory: DirectoryLock | null = null
   try {
     const { features } = options
+    directory = await lockDirectory(dataDir)
+    await options.onDirectory?.()
     const own = await openNodeDirectory(dataDir, { namespace, partitions, config, features })
     const plan = livePlanOf({ namespace, partitions, config: own, features })
     const mappings = plainMapping(plan)
@@ -99,6 +105,7 @@ export async function runNode(options: NodeOptions, runtime: Runtime, say: (line
       await broker.close()
     }
   } finally {
+    directory?.release()
     end.close()
   }
 }

@@ -1,6 +1,7 @@
 // `npm start`: all of it at work on this machine, until Ctrl-C: a node with its front door and its page, generated traffic
 // that comes in through that door from a process of its own, and what becomes of it, live in this terminal.
-// ST1: it begins with nothing: what the last one left stays until then, so that it can be looked at afterwards.
+// ST1: it begins with nothing: what the last one left stays until then, so that it can be looked at afterwards. What somebody
+//      uses is not removed.
 // ST2: it ends in this order: the traffic, what is on its way, the last view (also as JSON), the node. So what was shown last
 //      is all that the log holds, and test/oracle/shown.ts computes it again from there.
 // ST3: everything that it shows it asks of the node's front door, as anybody could.
@@ -13,10 +14,11 @@ import { join, relative } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { Command } from 'commander'
 import { HoldfastClient } from '../client/holdfast.ts'
+import { lockDirectory } from '../log/directory-lock.ts'
 import { HoldfastError } from '../log/errors.ts'
 import { realRuntime } from '../log/runtime.ts'
 import { buildWeb } from '../scripts/build-web.ts'
-import { Interrupted } from './early-end.ts'
+import { sayWhy } from './exit-code.ts'
 import { countsOf, LiveView, lookAt, type Seen } from './live-view.ts'
 import { runNode } from './node-command.ts'
 import { LOG_BYTES_DEFAULT, NODE_CONFIG_DEFAULT, THREADS_DEFAULT, wholeNumber } from './settings.ts'
@@ -48,7 +50,6 @@ interface Options {
 const say = (line: string): void => console.log(line)
 
 async function start({ seconds, httpPort, dataDir }: Options): Promise<void> {
-  await clear(dataDir)
   await buildWeb({ say })
   const port = httpPort ?? (await freePort(HTTP_PORT_DEFAULT))
   if (httpPort === undefined && port !== HTTP_PORT_DEFAULT)
@@ -61,6 +62,7 @@ async function start({ seconds, httpPort, dataDir }: Options): Promise<void> {
         ...{ nats: undefined, port: undefined, logBytes: LOG_BYTES_DEFAULT.run, threads: THREADS_DEFAULT },
         http: { host: '127.0.0.1', port, tokenFile: undefined },
         input: 'kept',
+        onDirectory: () => clear(dataDir),
         onOpen: (url) => {
           show = new Show(url, dataDir)
         },
@@ -160,7 +162,13 @@ function numbersOf({ status, tops }: Seen): object {
 /** ST1. Of another directory only what is a node's is removed. */
 async function clear(dataDir: string): Promise<void> {
   if (dataDir !== DIRECTORY && !existsSync(join(dataDir, 'node.json'))) return
-  await rm(dataDir, { recursive: true, force: true })
+  // Who looks into its log has it without a node: `audit`, `explain`.
+  const log = await lockDirectory(join(dataDir, 'nats'))
+  try {
+    await rm(dataDir, { recursive: true, force: true })
+  } finally {
+    log.release()
+  }
 }
 
 /** The first port from `first` on that is free on loopback. */
@@ -180,6 +188,8 @@ function isFree(port: number): Promise<boolean> {
 
 async function main(): Promise<void> {
   const program = new Command('npm start --')
+    .exitOverride()
+    .configureOutput({ outputError: () => {} })
     .description('A node, generated traffic, a live view of both and a page, on this machine, until Ctrl-C.')
     .option('--seconds <n>', 'end after so many seconds', wholeNumber('--seconds', 1, 86_400))
     .option(
@@ -192,7 +202,6 @@ async function main(): Promise<void> {
   await start(program.opts<Options>())
 }
 
-await main().catch((error: Error) => {
-  console.error(`holdfast: ${error.message}`)
-  process.exit(error instanceof Interrupted ? 130 : error instanceof HoldfastError && error.code === 'USAGE' ? 2 : 1)
+await main().catch((error: unknown) => {
+  process.exit(sayWhy(error))
 })

@@ -100,6 +100,12 @@ describe('a server of our own', () => {
     await expect(start()).rejects.toThrow(/STATE_LOCKED/)
   })
 
+  it('is one for each store directory, also where two start at once', async () => {
+    const starts = await Promise.allSettled([start(), start()])
+    const refused = starts.flatMap((one) => (one.status === 'rejected' ? [String(one.reason)] : []))
+    expect(refused).toEqual([expect.stringMatching(/STATE_LOCKED/)])
+  })
+
   it('names a binary that is none', async () => {
     await expect(start({ binary: '/nowhere/nats-server' })).rejects.toThrow(/did not start: .*\/nowhere\/nats-server/)
   })

@@ -1,7 +1,8 @@
 // Runs a nats-server of our own on loopback: starts it, waits until it really answers, starts it again when it dies, stops it.
 // S1: ready means a connection to this very server (by name: a port may be taken by another) and an answer of JetStream.
 // S2: it comes back on the same port and store, so that clients reconnect and find what was acknowledged.
-// S3: one server per store directory: nats-server itself takes no lock, and two of them would ruin the store.
+// S3: one server per store directory: nats-server itself takes no lock, and two of them would ruin the store. The lock is ours
+//     (log/directory-lock.ts); a server that has lost its process, and so the lock, is waited for by its pid.
 // S4: it never outlives this process (log/guarded-child.ts).
 // Finding a binary is in log/nats-server.ts.
 
@@ -13,6 +14,7 @@ import { join, resolve } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { promisify } from 'node:util'
 import { connect, type NatsConnection } from 'nats'
+import { LOCK_WAIT_MS, lockDirectory } from './directory-lock.ts'
 import { HoldfastError } from './errors.ts'
 import { type Exit, type GuardedChild, startGuarded } from './guarded-child.ts'
 import { type ClusterConfig, LOOPBACK, type NatsConfig, natsConfigText } from './nats-config.ts'
@@ -71,8 +73,6 @@ const BACKOFF_MAX_MS = 10_000
 /** A server that ran this long is healthy: its next death starts the back-off anew. */
 const HEALTHY_AFTER_MS = 30_000
 const RELOAD_TIMEOUT_MS = 10_000
-/** How long a start waits for an orphan that is just being killed by its guard. */
-const LOCK_WAIT_MS = 2_000
 /** Another program may take a free port between our look and the server's bind. */
 const PORT_ATTEMPTS = 5
 /**
@@ -90,7 +90,19 @@ const run = promisify(execFile)
 export async function startNatsServer(options: NatsServerOptions): Promise<NatsServerHandle> {
   const storeDir = resolve(options.storeDir)
   await mkdir(storeDir, { recursive: true, mode: 0o700 })
-  await assertUnused(storeDir)
+  const lock = await lockDirectory(storeDir)
+  try {
+    await assertUnused(storeDir)
+    const server = await startIn(storeDir, options)
+    void server.exited.finally(lock.release)
+    return server
+  } catch (error) {
+    lock.release()
+    throw error
+  }
+}
+
+async function startIn(storeDir: string, options: NatsServerOptions): Promise<NatsServerHandle> {
   const binary = options.binary ?? (await findNatsServer())
   for (let attempt = 1; ; attempt++) {
     const { port: wanted = freeLoopbackPort } = options

@@ -121,12 +121,15 @@ describe('a node and a plain client', () => {
     expect(ids(await settled('accepted', 11))).toContain('good')
   })
 
-  it('SIGTERM ends it with exit 0 and nothing left; a restart goes on, and still knows what it has seen', async () => {
+  it('SIGTERM ends it with exit 0 and nothing left; a restart as another node is refused, its own goes on and knows what was', async () => {
     node.kill('SIGTERM')
     const { code, stderr } = await node.ended
     expect(stderr).toMatch(/stopping\n$/)
     expect(code).toBe(0)
     expect(await leftoversOf(work.path)).toEqual([])
+    const other = await holdfast(['node', '--data-dir', join(work.path, 'data'), '--partitions', '3'])
+    expect(other.stderr).toMatch(/^holdfast: [^\n]+ another number of partitions; use another --data-dir\n$/)
+    expect(other.code).toBe(2)
 
     node = start()
     await node.says(/send one JSON event/)
@@ -144,11 +147,8 @@ describe('a node and a plain client', () => {
     expect(ids(accepted).filter((id) => id === 'e1' || id === 'after')).toEqual(['after', 'e1'])
   })
 
-  it('refuses another number of partitions and a second node on its directory, in one line', async () => {
+  it('refuses a second node on its directory, in one line', async () => {
     const data = ['--data-dir', join(work.path, 'data')]
-    const other = await holdfast(['node', ...data, '--partitions', '3'])
-    expect(other.stderr).toMatch(/^holdfast: [^\n]+ another number of partitions; use another --data-dir\n$/)
-    expect(other.code).toBe(2)
     const second = await holdfast(['node', ...data, '--partitions', String(PARTITIONS)])
     expect(second.stderr).toMatch(/^holdfast: STATE_LOCKED: [^\n]+\n$/)
     expect(second.code).toBe(2)

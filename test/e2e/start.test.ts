@@ -22,6 +22,7 @@ let ended: Ended
 let acceptedEarly: number
 let acceptedLater: number
 let topEarly: string[]
+let second: Ended
 
 /** How many events the node has accepted, once they are as many as this. */
 async function acceptedFrom(client: HoldfastClient, min: number): Promise<number> {
@@ -42,6 +43,7 @@ beforeAll(async () => {
   const client = new HoldfastClient({ url })
   acceptedEarly = await acceptedFrom(client, 1)
   acceptedLater = await acceptedFrom(client, EVENTS_MIN)
+  second = await holdfast(['--http-port', '0', '--data-dir', dataDir], { program })
   topEarly = (await client.topFeatures('page_views_1h', 'page', { top: 3 })).values.map(({ key }) => key)
   running.kill('SIGINT')
   ended = await running.ended
@@ -72,6 +74,11 @@ describe('npm start', () => {
     expect(ended.stdout).not.toMatch(/not everything on its way/)
     expect(await leftoversOf(work.path)).toEqual([])
     expect(await leftoversOf(url)).toEqual([])
+  })
+
+  it('leaves the directory of one that runs alone, and says so', () => {
+    const line = /^holdfast: STATE_LOCKED: [^\n]+stop the other process, or use another --data-dir\n$/
+    expect([second.code, second.stderr]).toEqual([2, expect.stringMatching(line)])
   })
 
   it('its log adds up', async () => {
