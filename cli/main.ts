@@ -1,9 +1,6 @@
 // The `holdfast` command. Each subcommand is a file of its own; here are only names, options and exit codes.
-// Exit 0: done and accounted for. 1: halted or not accounted for. 2: wrong arguments or unreadable input, nothing written.
-// 130: interrupted.
 
-import { Command, CommanderError } from 'commander'
-import { ERRORS, HoldfastError } from '../log/errors.ts'
+import { Command } from 'commander'
 import { PARTITIONS_MAX } from '../topology/dsl.ts'
 import { runtimeOf } from '../topology/kill-point.ts'
 import { RELEASE } from '../topology/plan.ts'
@@ -11,7 +8,7 @@ import { DEFAULT_TUNING } from '../topology/task.ts'
 import { byteCount } from './byte-count.ts'
 import { capacityCommand } from './capacity-command.ts'
 import { configCommand } from './config-command.ts'
-import { Interrupted } from './early-end.ts'
+import { EXIT, sayWhy } from './exit-code.ts'
 import { chosenFeatures } from './features/declarations-file.ts'
 import { featuresCommand } from './features/features-command.ts'
 import { generateCommand } from './generate/generate-command.ts'
@@ -19,7 +16,15 @@ import { auditLog, auditText, explain } from './inspect-commands.ts'
 import { runNode } from './node-command.ts'
 import { queryCommand } from './query-command.ts'
 import { freshNamespace, isAccountedFor, run, type Summary } from './run-command.ts'
-import { LOG_BYTES_DEFAULT, readConfig, readNodeConfig, THREADS_DEFAULT, THREADS_MAX, wholeNumber } from './settings.ts'
+import {
+  LOG_BYTES_DEFAULT,
+  readConfig,
+  readNodeConfig,
+  refuseGiven,
+  THREADS_DEFAULT,
+  THREADS_MAX,
+  wholeNumber,
+} from './settings.ts'
 import { tokenCommand } from './token-command.ts'
 import { topCommand } from './top-command.ts'
 
@@ -30,7 +35,6 @@ const LOG_BYTES = wholeNumber('--log-bytes', 1 << 20, 2 ** 50)
 const THREADS = wholeNumber('--threads', 1, THREADS_MAX)
 /** Of the HTTP door, where nothing else is said. */
 const HTTP_PORT = 8080
-const EXIT = { ok: 0, failed: 1, usage: 2, interrupted: 130 } as const
 
 const program = new Command('holdfast')
   .description('Exactly-once stream processor for ads conversion data, on NATS JetStream and RocksDB.')
@@ -123,8 +127,9 @@ program
   .option('--http-host <address>', 'where it listens; others than loopback need --token-file', '127.0.0.1')
   .option('--token-file <file>', 'who may come in through it, made by `token` (default: everybody, on loopback)')
   .option('--no-http', 'no HTTP door')
-  .action(async (o) => {
+  .action(async (o, command: Command) => {
     const { dataDir, namespace, partitions, nats, port, replicas, logBytes, threads } = o
+    if (!o.http) refuseGiven(command, ['httpPort', 'httpHost', 'tokenFile'], '--no-http')
     const config = readNodeConfig(o.config)
     const http = o.http ? { host: o.httpHost, port: o.httpPort, tokenFile: o.tokenFile } : null
     const { memory, expectIdsPerDay } = o
@@ -160,11 +165,18 @@ const planOptions = (command: Command): Command =>
     .option('--config <file>', 'without --data-dir: settings as JSON, see run')
     .option('--features <file>', `without --data-dir: ${FEATURES_HELP}`)
 
+/** Of a directory the plan is known: another one that is asked for would not be shown. */
+const refuseAnotherPlan = (dataDir: string | undefined, command: Command): void => {
+  if (dataDir !== undefined)
+    refuseGiven(command, ['live', 'namespace', 'partitions', 'config', 'features'], '--data-dir')
+}
+
 planOptions(program.command('explain'))
   .description('Print the plan: stages, operators, tasks, streams; with --data-dir also what each task has done.')
   .option('--log-bytes <n>', 'room for all streams together (default: that of the command)', LOG_BYTES)
   .option('--json', 'as JSON')
-  .action(async (o) => {
+  .action(async (o, command: Command) => {
+    refuseAnotherPlan(o.dataDir, command)
     process.stdout.write(await explain({ ...o, live: o.live === true }, o.logBytes, o.json === true))
   })
 
@@ -172,7 +184,8 @@ planOptions(program.command('audit'))
   .description("Walk every writer's frames in the log: numbers, chains, positions. Exit 1 if anything does not add up.")
   .option('--nats <url>', 'the server whose log to walk (default: the one of --data-dir)')
   .option('--json', 'as JSON')
-  .action(async (o) => {
+  .action(async (o, command: Command) => {
+    refuseAnotherPlan(o.dataDir, command)
     const report = await auditLog({ ...o, live: o.live === true }, o.nats, (line) => process.stderr.write(`${line}\n`))
     process.stdout.write(o.json === true ? `${JSON.stringify(report, null, 2)}\n` : auditText(report))
     if (report.faults.length > 0) process.exitCode = EXIT.failed
@@ -189,36 +202,11 @@ function describe(summary: Summary, out: string): string {
   ].join('\n')
 }
 
-/** One line on stderr, and the exit code. */
-function fail(error: unknown): number {
-  if (error instanceof CommanderError) {
-    if (error.exitCode === 0) return EXIT.ok
-    // No command at all: the help has been shown.
-    if (error.code === 'commander.help') return EXIT.usage
-    process.stderr.write(
-      `holdfast: ${error.message.replace(/^error: /, '').replaceAll('\n', ' ')} (--help lists the options)\n`,
-    )
-    return EXIT.usage
-  }
-  if (error instanceof Interrupted) {
-    process.stderr.write(`holdfast: ${error.message}\n`)
-    return EXIT.interrupted
-  }
-  if (error instanceof HoldfastError) {
-    const { decision, todo } = ERRORS[error.code]
-    const advice = error.code === 'USAGE' ? '' : `; ${todo}`
-    process.stderr.write(`holdfast: ${error.message.replace(/^USAGE: /, '')}${advice}\n`)
-    return decision === 'usage' ? EXIT.usage : EXIT.failed
-  }
-  process.stderr.write(`holdfast: ${error instanceof Error ? error.message : error}\n`)
-  return EXIT.failed
-}
-
 try {
   await program.parseAsync()
 } catch (error) {
   // Not only an exit code: what was given up may still wait in the background (cli/early-end.ts).
-  const code = fail(error)
+  const code = sayWhy(error)
   if (code === EXIT.ok) process.exitCode = code
   else process.exit(code)
 }

@@ -2,6 +2,7 @@
 
 import { readFileSync } from 'node:fs'
 import { availableParallelism } from 'node:os'
+import type { Command } from 'commander'
 import stringify from 'fast-json-stable-stringify'
 import { type Static, Type } from 'typebox'
 import { Compile } from 'typebox/compile'
@@ -141,6 +142,15 @@ export function parseJson(path: string): unknown {
   } catch (error) {
     throw new HoldfastError('USAGE', `cannot read ${path}: ${error instanceof Error ? error.message : error}`)
   }
+}
+
+/** Throws USAGE where one of these options, by their names in `opts()`, was given: with another it would have no effect. */
+export function refuseGiven(command: Command, names: readonly string[], other: string): void {
+  const given = command.options.find(
+    (option) =>
+      names.includes(option.attributeName()) && command.getOptionValueSource(option.attributeName()) === 'cli',
+  )
+  if (given !== undefined) throw new HoldfastError('USAGE', `${given.long} has no effect with ${other}: leave one out`)
 }
 
 /** A commander parser for whole numbers in a range. */

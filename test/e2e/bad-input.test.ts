@@ -84,6 +84,17 @@ describe('refused with one line and exit code 2, before anything is written', ()
     ['--data-dir with other things in it', good('--data-dir', '.'), /is not empty and holds no run of Holdfast/],
     ['explain of nothing', ['explain', '--data-dir', 'directory'], /directory holds no run or node of Holdfast/],
     ['audit of nothing', ['audit', '--data-dir', 'missing'], /cannot use missing: ENOENT/],
+    [
+      'a plan of its own',
+      ['explain', '--data-dir', 'x', '--partitions', '7'],
+      /--partitions has no effect with --data-dir/,
+    ],
+    ['another audit', ['audit', '--data-dir', 'x', '--live'], /--live has no effect with --data-dir/],
+    [
+      'a door and none',
+      ['node', '--data-dir', 'x', '--no-http', '--token-file', 'y'],
+      /--token-file has no effect with --no-http/,
+    ],
     ['audit of what', ['audit'], /audit needs --data-dir or --nats/],
     ['--port of another server', ['node', '--data-dir', 'n', '--nats', 'x', '--port', '1'], /--port .* --nats/],
     ['generate into nowhere', ['generate', '--out', 'missing/f', '--events', '1'], /cannot write missing\/f: ENOENT/],
