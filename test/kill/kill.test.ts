@@ -8,6 +8,7 @@ import { tmpdir } from 'node:os'
 import { join, resolve } from 'node:path'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { runtimeOf } from '../../topology/kill-point.ts'
+import { compareApplication, recomputeApplication } from '../oracle/features.ts'
 import { compare, DEFAULTS, readInput, recompute } from '../oracle/oracle.ts'
 import { writeInput } from './input.ts'
 import { killLiveNode } from './live.ts'
@@ -37,8 +38,8 @@ let broker: OutsideBroker
 beforeAll(async () => {
   workDir = await mkdtemp(join(tmpdir(), 'holdfast-kill-test-'))
   const input = join(workDir, 'input.ndjson')
-  await writeInput(input, { lines: 1_200, seed: 5 })
-  const place = { repo: REPO, input, partitions: 2 }
+  await writeInput(input, { lines: 1_200, seed: 5, features: null })
+  const place = { repo: REPO, input, partitions: 2, features: null }
   const { traces, ms, out } = await undisturbed(place, TUNINGS[1]!, join(workDir, 'twin'))
   expect(compare(recompute(readInput(input), DEFAULTS), out)).toEqual([])
   arena = { ...place, twin: traces, wholeRun: { ms } }
@@ -61,6 +62,21 @@ describe('holdfast run, killed and started again', () => {
       expect(landed).toHaveLength(scenario.blows.length)
     },
   )
+})
+
+describe('holdfast run --features application, killed and started again', () => {
+  it('equal to the undisturbed run, which the oracle of features has judged', async () => {
+    const input = join(workDir, 'features.ndjson')
+    await writeInput(input, { lines: 400, seed: 5, features: 'application' })
+    const place = { repo: REPO, input, partitions: 2, features: 'application' } as const
+    const { traces, ms, out } = await undisturbed(place, TUNINGS[1]!, join(workDir, 'features-twin'))
+    expect(compareApplication(recomputeApplication(readInput(input)), out)).toEqual([])
+    const scenario: Scenario = { number: 0, broker: 'own', blows: [at('K5:6'), at('K2:2')], tuning: TUNINGS[1]! }
+    const featuresArena = { ...place, twin: traces, wholeRun: { ms } }
+    const { landed, findings } = await tryOut(featuresArena, scenario, join(workDir, 'features-case'), broker)
+    expect(findings).toEqual([])
+    expect(landed.map(({ hit }) => hit)).toEqual([true, true])
+  })
 })
 
 describe('holdfast node, killed under plain clients', () => {

@@ -1,5 +1,6 @@
 // npm run test:kill -- [--kills N] [--seed N] [--lines N] [--partitions P] [--only PART] [--case I] [--lanes N] [--reads N]
-// PART: points or random (kills of `run`), live (kills of `node`), reads (kills of `node` under readers, who read N keys),
+// PART: points or random (kills of `run`), features (of `run --features application`, whose results the oracle of
+// test/oracle/features.ts has judged), live (kills of `node`), reads (kills of `node` under readers, who read N keys),
 // broker (kills of the broker), bugs (deliberate ones, those that need it in the simulation) or all-bugs (all of them by kills
 // of `run`). Without it `run` and `node` are killed.
 //
@@ -11,7 +12,8 @@ import { tmpdir } from 'node:os'
 import { join, resolve } from 'node:path'
 import { parseArgs } from 'node:util'
 import { findNatsServer } from '../../log/nats-server.ts'
-import { compare, DEFAULTS, readInput, recompute } from '../oracle/oracle.ts'
+import { compareApplication, recomputeApplication } from '../oracle/features.ts'
+import { compare, readInput, recompute } from '../oracle/oracle.ts'
 import { killBroker, restoreOlderCopies } from './broker.ts'
 import { catchBugs } from './bugs.ts'
 import { type CampaignReport, campaign, failureText } from './campaign.ts'
@@ -24,7 +26,7 @@ import { type Arena, undisturbed, type Verdict } from './trial.ts'
 import { differences, type Traces } from './twin.ts'
 
 const REPO = resolve(import.meta.dirname, '../..')
-const PARTS = ['points', 'random', 'live', 'reads', 'broker', 'bugs', 'all-bugs']
+const PARTS = ['points', 'random', 'features', 'live', 'reads', 'broker', 'bugs', 'all-bugs']
 
 interface Options {
   readonly kills: number
@@ -187,13 +189,15 @@ async function deliberateBugs(options: Options, workDir: string): Promise<boolea
 async function prepare(options: Options, workDir: string): Promise<{ arena: Arena; hits: Hits[] }> {
   const { partitions } = options
   const input = join(workDir, 'input.ndjson')
-  await writeInput(input, options)
+  const features = options.only === 'features' ? 'application' : null
+  const place = { repo: REPO, input, partitions, features } as const
+  await writeInput(input, { ...options, features })
   const hits: Hits[] = []
   let twin: Traces = new Map()
   let ms = 0
   for (const [i, tuning] of TUNINGS.entries()) {
-    const run = await undisturbed({ repo: REPO, input, partitions }, tuning, join(workDir, `twin-${i}`))
-    const wrong = i === 0 ? compare(recompute(readInput(input), DEFAULTS), run.out) : differences(twin, run.traces)
+    const run = await undisturbed(place, tuning, join(workDir, `twin-${i}`))
+    const wrong = i === 0 ? judged(place, run.out) : differences(twin, run.traces)
     if (wrong.length > 0) throw new Error(`an undisturbed run is wrong already: ${wrong.join('; ')}`)
     if (i === 0) twin = run.traces
     hits.push(run.hits)
@@ -202,7 +206,13 @@ async function prepare(options: Options, workDir: string): Promise<{ arena: Aren
       `undisturbed, commits of ${tuning.commitRecords}: ${Math.round(run.ms)} ms, passes ${JSON.stringify(run.hits)}`,
     )
   }
-  return { arena: { repo: REPO, input, partitions, twin, wholeRun: { ms } }, hits }
+  return { arena: { ...place, twin, wholeRun: { ms } }, hits }
+}
+
+/** What the independent oracle finds. */
+function judged({ input, features }: Pick<Arena, 'input' | 'features'>, out: string): string[] {
+  const file = readInput(input)
+  return features === null ? compare(recompute(file), out) : compareApplication(recomputeApplication(file), out)
 }
 
 function replayCommand({ seed, lines, partitions, only }: Options, { scenario }: Verdict): string {

@@ -12,12 +12,16 @@ import { type Ended, HoldfastProcess, killServerOf, leftoversOf } from './proces
 import type { Blow, Hits, Kind, Scenario, Tuning } from './scenario.ts'
 import { differences, type Traces, tracesOf } from './twin.ts'
 
+/** What the run keeps: null: page views of the last hour. */
+export type FeaturesName = 'application' | null
+
 /** What stays the same over a campaign. */
 export interface Arena {
   /** The directory of the project whose code runs. */
   readonly repo: string
   readonly input: string
   readonly partitions: number
+  readonly features: FeaturesName
   readonly twin: Traces
   /** Milliseconds of an undisturbed run under the load of this campaign: a guess that gets better. */
   readonly wholeRun: { ms: number }
@@ -66,13 +70,13 @@ export async function tryOut(arena: Arena, scenario: Scenario, dir: string, brok
 
 /** An undisturbed run: what it leaves, how long it takes, and how often it passes each kill point. */
 export async function undisturbed(
-  { repo, input, partitions }: Omit<Arena, 'twin' | 'wholeRun'>,
+  { repo, input, partitions, features }: Omit<Arena, 'twin' | 'wholeRun'>,
   tuning: Tuning,
   dir: string,
 ): Promise<{ traces: Traces; ms: number; hits: Hits; out: string; summary: Summary }> {
   await mkdir(dir, { recursive: true })
   const paths = pathsIn(dir)
-  const args = runArguments({ input, partitions, tuning, ...paths, nats: null })
+  const args = runArguments({ input, partitions, features, tuning, ...paths, nats: null })
   const env = { HOLDFAST_KILL: 'count', HOLDFAST_KILL_LOG: paths.killLog }
   const { code, stderr, tookMs } = await new HoldfastProcess({ repo, args, env, timeoutMs: RUN_TIMEOUT_MS }).ended
   if (code !== 0) throw new Error(`an undisturbed run ended with code ${code}: ${stderr}`)
@@ -193,9 +197,9 @@ class Trial {
 
   #start(env: Readonly<Record<string, string>>): HoldfastProcess {
     this.#starts++
-    const { repo, input, partitions } = this.#arena
+    const { repo, input, partitions, features } = this.#arena
     const nats = this.#broker?.url ?? null
-    const args = runArguments({ input, partitions, tuning: this.#scenario.tuning, ...this.#paths, nats })
+    const args = runArguments({ input, partitions, features, tuning: this.#scenario.tuning, ...this.#paths, nats })
     return new HoldfastProcess({ repo, args, env, timeoutMs: RUN_TIMEOUT_MS })
   }
 
@@ -232,17 +236,19 @@ async function summaryIn(out: string): Promise<Summary> {
 interface RunArguments {
   readonly input: string
   readonly partitions: number
+  readonly features: FeaturesName
   readonly tuning: Tuning
   readonly dataDir: string
   readonly out: string
   readonly nats: string | null
 }
 
-function runArguments({ input, partitions, tuning, dataDir, out, nats }: RunArguments): string[] {
+function runArguments({ input, partitions, features, tuning, dataDir, out, nats }: RunArguments): string[] {
   return [
     ...['run', '--json', '--drain', '--input', input, '--out', out, '--data-dir', dataDir],
     ...['--partitions', String(partitions), '--log-bytes', String(LOG_BYTES)],
     ...['--commit-records', String(tuning.commitRecords), '--slice-records', String(tuning.sliceRecords)],
+    ...(features === null ? [] : ['--features', features]),
     ...(nats === null ? [] : ['--nats', nats]),
   ]
 }
