@@ -48,6 +48,20 @@ describe('query', () => {
     expect(stdout).toMatch(/^at 2026-01-01T00:00:00.000Z · complete through .* · applied through doors_pages_0:\d+/m)
   })
 
+  it('prints what a value is made of, of one key', async () => {
+    const wait = await world.views('eve', ['made-of', 'made-of'])
+    const { code, stdout } = await ask([...FEATURE, 'page', 'made-of', '--explain', '--wait', wait])
+    expect(code).toBe(0)
+    expect(stdout.split('\n').slice(0, 5)).toEqual([
+      'page.page_views_1h of made-of = 2',
+      '  count',
+      '  from 2025-12-31T23:01:00.000Z to before 2026-01-01T00:01:00.000Z',
+      '  PANE FROM                 WIDTH  WHAT IS IN IT',
+      '  2026-01-01T00:00:00.000Z  1 min  count 2',
+    ])
+    expect(stdout).toMatch(/^at 2026-01-01T00:00:00.000Z · complete through/m)
+  })
+
   it('prints the JSON of the node, for a time in either spelling', async () => {
     const later = new Date(WORLD_START_MS + 7_200_000)
     for (const at of [later.toISOString(), String(later.getTime())]) {
@@ -65,6 +79,7 @@ describe('query', () => {
     ['a time in seconds', /at must be a whole number: milliseconds/, [...FEATURE, 'page', 'x', '--at', '1767225600']],
     ['a position that is none', /wait must be <stream>/, [...FEATURE, 'page', 'x', '--wait', 'here']],
     ['too many keys', /at most 1000 keys at once, not 1001/, [...FEATURE, 'page', ...Array<string>(1_001).fill('x')]],
+    ['to explain two keys', /--explain takes one key/, [...FEATURE, 'page', 'x', 'y', '--explain']],
     ['another feature', /this node has: page_views_1h user, page_views_1h page/, ['query', 'other', 'page', 'x']],
     ['no address', /--url must be an address like http:/, [...FEATURE, 'page', 'x', '--url', 'localhost:8080']],
     ['no token file', /cannot read .*nowhere/, [...FEATURE, 'page', 'x', '--token-file', '/nowhere/token']],

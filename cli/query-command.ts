@@ -1,7 +1,8 @@
-// `holdfast query`: values of a feature, read from a running node, as a small table or as the node's JSON.
+// `holdfast query`: values of a feature, read from a running node, as a small table or as the node's JSON; and what a value is
+// made of (--explain).
 
 import type { Command } from 'commander'
-import type { HoldfastClient, ReadFeaturesAnswer } from '../client/holdfast.ts'
+import type { ExplainFeatureAnswer, HoldfastClient, ReadFeaturesAnswer } from '../client/holdfast.ts'
 import { ApiError } from '../client/transport.ts'
 import { HoldfastError } from '../log/errors.ts'
 import { KEYS_MAX } from '../sinks/read-schemas.ts'
@@ -13,6 +14,7 @@ interface QueryOptions extends NodeChoice {
   /** Milliseconds. */
   readonly at?: number
   readonly wait?: string
+  readonly explain?: true
   readonly json?: boolean
 }
 
@@ -29,6 +31,7 @@ export function queryCommand(program: Command): void {
       timeMs('--at', text),
     )
     .option('--wait <position>', 'answer only when <stream>:<seq>.<index> is applied')
+    .option('--explain', 'what the value of one key is made of: panes, events of lists, values that it is computed of')
     .option('--json', 'print the answer of the node as JSON')
     .action(async (feature: string, entity: string, keys: string[], options: QueryOptions) => {
       process.stdout.write(await query(feature, entity, keys, options))
@@ -37,9 +40,14 @@ export function queryCommand(program: Command): void {
 
 async function query(feature: string, entity: string, keys: readonly string[], options: QueryOptions): Promise<string> {
   if (keys.length > KEYS_MAX) throw new HoldfastError('USAGE', `at most ${KEYS_MAX} keys at once, not ${keys.length}`)
+  if (options.explain === true && keys.length !== 1) throw new HoldfastError('USAGE', '--explain takes one key')
   const client = clientOf(options, process.env)
   const { at, wait } = options
   try {
+    if (options.explain === true) {
+      const answer = await client.explainFeature(feature, entity, keys[0]!, { at, wait })
+      return options.json === true ? `${JSON.stringify(answer)}\n` : explanationText(answer)
+    }
     const answer = await client.readFeatures(feature, entity, { keys, at, wait })
     return options.json === true ? `${JSON.stringify(answer)}\n` : queryText(answer)
   } catch (error) {
@@ -85,11 +93,48 @@ export function queryText({
       ['KEY', 'VALUE'],
       values.map(({ key, value }) => [key, valueText(value)]),
     ),
-    ...snapshots.map(
-      ({ at, complete_through, applied_through, epoch }) =>
-        `at ${timeText(at)} · complete through ${timeText(complete_through)} · applied through ${applied_through} · commit ${epoch}`,
-    ),
+    ...snapshots.map(snapshotText),
   ].join('\n')}\n`
+}
+
+/** What a person sees of how a value came about. */
+export function explanationText(answer: ExplainFeatureAnswer): string {
+  const { key, values } = answer
+  const lines = values.flatMap((one) => [
+    `${one.feature} of ${key} = ${valueText(one.value)}${one.value === null && one.default !== null ? `, by default ${one.default}` : ''}`,
+    `  ${one.how}`,
+    ...(one.from === null ? [] : [`  from ${timeText(one.from)} to before ${timeText(one.to)}`]),
+    ...(one.panes.length === 0 ? [] : tableLines(['  PANE FROM', 'WIDTH', 'WHAT IS IN IT'], one.panes.map(paneCells))),
+    ...(one.entries.length === 0
+      ? []
+      : tableLines(['  EVENT AT', 'TYPE', 'EVENT_ID', 'VALUE'], one.entries.map(entryCells))),
+    ...(one.complete ? [] : ['  and older panes, which are not shown']),
+    '',
+  ])
+  return `${[...lines, snapshotText(answer)].join('\n')}\n`
+}
+
+type Explained = ExplainFeatureAnswer['values'][number]
+
+function paneCells({ start, width_ms, parts }: Explained['panes'][number]): string[] {
+  const what = parts.map(({ what, value, ids }) => {
+    const named = ids.map(({ id, times }) => (times === null ? id : `${id} x ${times}`))
+    return `${what} ${value}${named.length === 0 ? '' : ` (${named.join(', ')})`}`
+  })
+  return [`  ${timeText(start)}`, `${width_ms / 60_000} min`, what.join(', ')]
+}
+
+function entryCells({ event_time, type, event_id, value }: Explained['entries'][number]): string[] {
+  return [`  ${timeText(event_time)}`, type, event_id, String(value)]
+}
+
+function snapshotText({
+  at,
+  complete_through,
+  applied_through,
+  epoch,
+}: ReadFeaturesAnswer['snapshots'][number]): string {
+  return `at ${timeText(at)} · complete through ${timeText(complete_through)} · applied through ${applied_through} · commit ${epoch}`
 }
 
 function valueText(value: ReadFeaturesAnswer['values'][number]['value']): string | number {

@@ -40,6 +40,83 @@ export interface ReadFeatureAnswer {
   readonly config: string
 }
 
+export interface ExplainFeatureQuery {
+  /** Event time to answer for, milliseconds since 1970. Without it: as_of. */
+  readonly at?: number | undefined
+  /** A pinned snapshot. Without it: the newest. */
+  readonly snapshot?: string | undefined
+  /** Answer only when this position is applied: <stream>:<seq>.<index>. Not together with snapshot. */
+  readonly wait?: string | undefined
+  /** How long to wait at most, milliseconds; 2000 where it is not said. Only with wait. */
+  readonly timeout_ms?: number | undefined
+}
+
+export interface ExplainFeatureAnswer {
+  readonly feature: string
+  readonly entity: string
+  readonly type: 'float' | 'id' | 'id_list' | 'weighted_id_list'
+  /** Length of the window, milliseconds; null where there is none. */
+  readonly window_ms: number | null
+  readonly mode: 'panes' | 'exact' | null
+  /** Length of a pane, milliseconds. */
+  readonly pane_ms: number | null
+  readonly key: string
+  /** Each after what it is computed of; the last is the one asked for. */
+  readonly values: readonly {
+    /** <entity>.<feature> */
+    readonly feature: string
+    /** What it is, in words. */
+    readonly how: string
+    /** As type says; null: absent. A count is 0 for a key that nobody has seen. */
+    readonly value: readonly (readonly (number | string)[] | string)[] | number | string | null
+    /** What a model gets where the value is absent; null: nothing. */
+    readonly default: string | number | null
+    /** Events from here on count, milliseconds; null: it is computed of the values before it. */
+    readonly from: number | null
+    /** Events before this count. */
+    readonly to: number | null
+    /** Those in which something was, the newest first. */
+    readonly panes: readonly {
+      /** Milliseconds of event time. */
+      readonly start: number
+      readonly width_ms: number
+      readonly parts: readonly {
+        /** count, sum, values, squares, least, greatest, distinct, tally. */
+        readonly what: string
+        /** As a number; of ids how many different ones. */
+        readonly value: number
+        /** Some of them. */
+        readonly ids: readonly {
+          readonly id: string
+          /** How often it came; null: that is not counted. */
+          readonly times: number | null
+        }[]
+      }[]
+    }[]
+    /** The events of a list, the newest first. */
+    readonly entries: readonly {
+      readonly event_time: number
+      readonly type: string
+      readonly event_id: string
+      readonly value: string | number
+    }[]
+    /** false: there are older panes that are not shown. */
+    readonly complete: boolean
+  }[]
+  /** The event time that the value is for; null where nothing has been applied yet. */
+  readonly at: number | null
+  /** Highest event time or tick that has been applied. */
+  readonly as_of: number | null
+  /** The watermark: nothing at or before it is expected any more. */
+  readonly complete_through: number | null
+  /** <stream>:<seq>.<index> of the last record in the snapshot. */
+  readonly applied_through: string
+  /** Number of the commit that the snapshot shows. */
+  readonly epoch: number
+  /** Hash of the configuration that the snapshot was computed under. */
+  readonly config: string
+}
+
 export interface ReadFeaturesBody {
   readonly keys: readonly string[]
   /** Event time to answer for, milliseconds since 1970. Without it: as_of. */
@@ -262,6 +339,20 @@ export class HoldfastClient {
       path: `/v1/features/${segment(feature)}/${segment(entity)}/${segment(key)}`,
       query,
     })) as ReadFeatureAnswer
+  }
+
+  /** What the value of a feature for one key is made of. Throws ApiError, NoAnswer. */
+  async explainFeature(
+    feature: string,
+    entity: string,
+    key: string,
+    query: ExplainFeatureQuery = {},
+  ): Promise<ExplainFeatureAnswer> {
+    return (await this.#transport.ask({
+      method: 'GET',
+      path: `/v1/features/${segment(feature)}/${segment(entity)}/${segment(key)}/explain`,
+      query,
+    })) as ExplainFeatureAnswer
   }
 
   /** The values of a feature for up to 1,000 keys, in their order. Throws ApiError, NoAnswer. */

@@ -82,6 +82,20 @@ export function tilePlanOf(
 /** The watermark at which a tile is not needed any more. */
 const dueMs = ({ paneMs, keptMs: kept }: Slot, pane: number): number => (pane + 1) * paneMs + kept
 
+/** When events are that are in a window which ends at T: from, inclusive, to, exclusive; milliseconds. */
+export function spanOf({ lengthMs, paneMs }: TileWindow, T: number): { readonly from: number; readonly to: number } {
+  const to = (Math.floor(T / paneMs) + 1) * paneMs
+  return { from: to - lengthMs, to }
+}
+
+/** A tile as it is, for people who ask what is kept. */
+export interface SeenTile {
+  /** Milliseconds. */
+  readonly start: number
+  readonly widthMs: number
+  readonly state: PartState
+}
+
 /** The tiles of one key. */
 export class Tiles {
   readonly #plan: TilePlan
@@ -166,14 +180,28 @@ export class Tiles {
   }
 
   /** A part over a window that ends at T; undefined: no event. Nobody else has it. */
-  windowOf(part: number, { lengthMs, paneMs }: TileWindow, T: number): PartState | undefined {
-    const end = (Math.floor(T / paneMs) + 1) * paneMs
+  windowOf(part: number, window: TileWindow, T: number): PartState | undefined {
+    const { from, to } = spanOf(window, T)
     let sum: PartState | undefined
     for (let slot = this.#plan.firstSlots[part]!; ; slot++) {
       const { paneMs: own, hasWider } = this.#plan.slots[slot]!
       // By the begins of tiles: one that is wider than the window's panes begins before the window or is not there.
-      sum = this.#runAt(slot)?.sum(Math.ceil((end - lengthMs) / own), Math.ceil(end / own), sum) ?? sum
+      sum = this.#runAt(slot)?.sum(Math.ceil(from / own), Math.ceil(to / own), sum) ?? sum
       if (!hasWider) return sum
+    }
+  }
+
+  /** The tiles of which windowOf makes a part, those that begin last first. */
+  tilesIn(part: number, window: TileWindow, T: number): SeenTile[] {
+    const { from, to } = spanOf(window, T)
+    const seen: SeenTile[] = []
+    for (let slot = this.#plan.firstSlots[part]!; ; slot++) {
+      const { paneMs: widthMs, hasWider } = this.#plan.slots[slot]!
+      for (const { pane, part: state } of this.#runAt(slot)?.tiles() ?? []) {
+        const start = pane * widthMs
+        if (start >= from && start < to) seen.push({ start, widthMs, state })
+      }
+      if (!hasWider) return seen.sort((a, b) => b.start - a.start || a.widthMs - b.widthMs)
     }
   }
 

@@ -128,6 +128,24 @@ export function bucketsFor(layout: PaneLayout, T: number, windowMs: number): num
   return Array.from({ length: to - from + 1 }, (_, i) => from + i)
 }
 
+/** Those panes of a window ending at T that are not zero, the oldest first; their begin in milliseconds. `panesOf` as in countAt. */
+export function panesAt(
+  layout: PaneLayout,
+  panesOf: (bucket: number) => Panes | undefined,
+  T: number,
+  windowMs: number,
+): { readonly start: number; readonly count: number }[] {
+  const panesPerBucket = layout.bucketMs / layout.paneMs
+  const { first, last } = panesFor(layout, T, windowMs)
+  return bucketsFor(layout, T, windowMs).flatMap((bucket) => {
+    const panes = panesOf(bucket) ?? []
+    const places = Array.from({ length: panes.length / 2 }, (_, i) => bucket * panesPerBucket + panes[2 * i]!)
+    return places.flatMap((pane, i) =>
+      pane >= first && pane <= last ? [{ start: pane * layout.paneMs, count: panes[2 * i + 1]! }] : [],
+    )
+  })
+}
+
 /** The count of a window ending at T, milliseconds. `panesOf` gives the panes of one key in a bucket, if it has any. */
 export function countAt(
   layout: PaneLayout,

@@ -76,7 +76,15 @@ export function clientRoutes(): Routes[] {
   const unused = (): never => {
     throw new Error('nobody asks: only the document is wanted')
   }
-  const reads = { features: [], read: unused, vectors: unused, top: unused, pin: unused, unpin: unused }
+  const reads = {
+    features: [],
+    read: unused,
+    explain: unused,
+    vectors: unused,
+    top: unused,
+    pin: unused,
+    unpin: unused,
+  }
   return [(app) => readRoutes(app, { reads }), (app) => statusRoutes(app, { status: unused })]
 }
 

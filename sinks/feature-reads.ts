@@ -149,12 +149,72 @@ export type TopOutcome =
     }
   | Extract<ReadOutcome, { kind: 'unknown_feature' | 'snapshot_gone' | 'unavailable' | 'over_quota' }>
 
+/** What is kept of the events of a key in one stretch of time. */
+export interface ExplainedPane {
+  /** Milliseconds of event time. */
+  readonly start: number
+  readonly widthMs: number
+  readonly parts: readonly ExplainedPart[]
+}
+
+export interface ExplainedPart {
+  /** `count`, `sum`, `distinct`, … */
+  readonly what: string
+  /** As a number; of ids how many different ones. */
+  readonly value: number
+  /** Of ids that are kept as they are, some: the most frequent, or the first of their order. */
+  readonly ids: readonly { readonly id: string /** null: not counted. */; readonly times: number | null }[]
+}
+
+/** An event of which a list has kept something. */
+export interface ExplainedEntry {
+  readonly time: number
+  readonly type: string
+  readonly id: string
+  readonly value: string | number
+}
+
+/** One value on the way to another, and what it is made of. */
+export interface ExplainedValue {
+  /** `<entity>.<feature>`. */
+  readonly feature: string
+  /** What it is, in words. */
+  readonly how: string
+  readonly value: ReadValue
+  /** What a model gets where the value is absent; null: nothing. */
+  readonly default: number | string | null
+  /** Which events count: from, inclusive, to, exclusive, milliseconds; null: it is computed of other values. */
+  readonly from: number | null
+  readonly to: number | null
+  /** Those in which something was, the newest first. */
+  readonly panes: readonly ExplainedPane[]
+  /** The newest first. */
+  readonly entries: readonly ExplainedEntry[]
+  /** false: there are more panes than are shown here, older ones. */
+  readonly complete: boolean
+}
+
+/** What one value of a key is made of. */
+export interface ExplainedRead {
+  readonly key: string
+  readonly at: number | null
+  readonly facts: SnapshotFacts
+  /** Each after what it is computed of, so the value that was asked for is the last. None before anything was applied. */
+  readonly values: readonly ExplainedValue[]
+}
+
+export type ExplainOutcome =
+  | { readonly kind: 'explained'; readonly info: FeatureInfo; readonly read: ExplainedRead }
+  | Exclude<ReadOutcome, { kind: 'read' }>
+
 export interface FeatureReads {
   readonly features: readonly FeatureInfo[]
   /** Values in the order of the keys. */
   read(ask: ReadAsk): Promise<ReadOutcome>
   /** The vectors of touches, each part from one snapshot. */
   vectors(ask: VectorsAsk): Promise<VectorsOutcome>
+  /** What the value of the first key is made of, from the same snapshot as a read. */
+  explain(ask: ReadAsk): Promise<ExplainOutcome>
   /** The k keys with the largest values, now; as it was asked for before, for a moment. */
   top(feature: string, entity: string, k: number): Promise<TopOutcome>
   /** Keeps the newest snapshot of every task for a bounded time; its name and how long, milliseconds. null: too many. */

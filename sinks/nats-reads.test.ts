@@ -101,6 +101,7 @@ class HeldReads implements FeatureReads {
   readonly features = []
   readonly vectors = async () => ({ kind: 'unknown_feature' }) as const
   readonly top = async () => ({ kind: 'unknown_feature' }) as const
+  readonly explain = this.top
   readonly pin = async () => null
   readonly unpin = async () => false
   readonly #gate = Promise.withResolvers<ReadOutcome>()

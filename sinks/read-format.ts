@@ -5,6 +5,8 @@
 
 import { SNAPSHOT_PIN_MS_MAX } from '../state/read-snapshot.ts'
 import {
+  type ExplainedPart,
+  type ExplainOutcome,
   type FeatureInfo,
   type KeyRead,
   positionText,
@@ -15,7 +17,7 @@ import {
   type VectorsOutcome,
 } from './feature-reads.ts'
 import type { Refusal } from './read-ask.ts'
-import type { BatchAnswer, ErrorBody, PointAnswer, SnapshotOfAnswer, TopAnswer } from './read-schemas.ts'
+import type { BatchAnswer, ErrorBody, ExplainAnswer, PointAnswer, SnapshotOfAnswer, TopAnswer } from './read-schemas.ts'
 import type { VectorsAnswer } from './vector-schemas.ts'
 
 export interface Failure {
@@ -44,6 +46,23 @@ export function pointAnswer(outcome: ReadOutcome): Answer<PointAnswer> {
   }
   return { status: 200, body }
 }
+
+/** What one value is made of. */
+export function explainAnswer(outcome: ExplainOutcome): Answer<ExplainAnswer> {
+  if (outcome.kind !== 'explained') return failureOf(outcome)
+  const { key, values } = outcome.read
+  const explained = values.map((value) => ({
+    ...value,
+    panes: value.panes.map(({ start, widthMs, parts }) => ({ start, width_ms: widthMs, parts: parts.map(partOf) })),
+    entries: value.entries.map(({ time, type, id, value }) => ({ event_time: time, type, event_id: id, value })),
+  }))
+  return {
+    status: 200,
+    body: { ...describeFeature(outcome.info), key, values: explained, ...snapshotOf(outcome.read) },
+  }
+}
+
+const partOf = ({ what, value, ids }: ExplainedPart) => ({ what, value, ids: [...ids] })
 
 /** For several keys, in their order. */
 export function batchAnswer(outcome: ReadOutcome): Answer<BatchAnswer> {

@@ -106,6 +106,53 @@ const Count = Type.Number({ description: 'The count in the window.' })
 export const PointAnswer = Type.Object({ ...INFO, key: Type.String(), value: Value, ...FACTS })
 export type PointAnswer = Static<typeof PointAnswer>
 
+const ExplainedPart = Type.Object({
+  what: Type.String({ description: 'count, sum, values, squares, least, greatest, distinct, tally.' }),
+  value: Type.Number({ description: 'As a number; of ids how many different ones.' }),
+  ids: Type.Array(
+    Type.Object({ id: Type.String(), times: IntegerOrNull('How often it came; null: that is not counted.') }),
+    { description: 'Some of them.' },
+  ),
+})
+
+const ExplainedPane = Type.Object({
+  start: Type.Integer({ description: 'Milliseconds of event time.' }),
+  width_ms: Type.Integer(),
+  parts: Type.Array(ExplainedPart),
+})
+
+const ExplainedEntry = Type.Object({
+  event_time: Type.Integer(),
+  type: Type.String(),
+  event_id: Type.String(),
+  value: Type.Unsafe<string | number>({ type: ['string', 'number'] }),
+})
+
+const ExplainedValue = Type.Object({
+  feature: Type.String({ description: '<entity>.<feature>' }),
+  how: Type.String({ description: 'What it is, in words.' }),
+  value: Value,
+  default: Type.Unsafe<string | number | null>({
+    type: ['string', 'number', 'null'],
+    description: 'What a model gets where the value is absent; null: nothing.',
+  }),
+  from: IntegerOrNull('Events from here on count, milliseconds; null: it is computed of the values before it.'),
+  to: IntegerOrNull('Events before this count.'),
+  panes: Type.Array(ExplainedPane, { description: 'Those in which something was, the newest first.' }),
+  entries: Type.Array(ExplainedEntry, { description: 'The events of a list, the newest first.' }),
+  complete: Type.Boolean({ description: 'false: there are older panes that are not shown.' }),
+})
+
+export const ExplainAnswer = Type.Object({
+  ...INFO,
+  key: Type.String(),
+  values: Type.Array(ExplainedValue, {
+    description: 'Each after what it is computed of; the last is the one asked for.',
+  }),
+  ...FACTS,
+})
+export type ExplainAnswer = Static<typeof ExplainAnswer>
+
 export const SnapshotOfAnswer = Type.Object(FACTS)
 export type SnapshotOfAnswer = Static<typeof SnapshotOfAnswer>
 

@@ -10,6 +10,8 @@ import type { GraphOptions } from './graph.ts'
 import type {
   CommitWait,
   CommitWaited,
+  TaskExplain,
+  TaskExplainOutcome,
   TaskRead,
   TaskReadOutcome,
   TaskTop,
@@ -48,6 +50,7 @@ export interface Questions {
   /** One answer for each, in their order. */
   read: { ask: readonly TaskRead[]; answer: readonly BatchResult<TaskReadOutcome>[] }
   readVectors: { ask: readonly TaskVectors[]; answer: readonly BatchResult<TaskVectorsOutcome>[] }
+  explain: { ask: TaskExplain; answer: TaskExplainOutcome }
   top: { ask: TaskTop; answer: TaskTopOutcome }
   pin: { ask: string; answer: null }
   unpin: { ask: string; answer: boolean }

@@ -12,6 +12,8 @@ import { assert } from '../log/errors.ts'
 import { partitionOf } from '../log/frame.ts'
 import type { Runtime } from '../log/runtime.ts'
 import {
+  type ExplainOutcome,
+  type FeatureInfo,
   type FeatureReads,
   type KeyRead,
   keysIn,
@@ -28,7 +30,7 @@ import { SNAPSHOT_PIN_MS_MAX } from '../state/read-snapshot.ts'
 import type { CommitRecord } from './commit-record.ts'
 import { type FeaturePlan, isFeature, saysSomething } from './features/feature-plan.ts'
 import { featuresOf } from './features/plans.ts'
-import type { CommitMark, TaskHost, TaskReadOutcome } from './host.ts'
+import type { CommitMark, TaskExplainOutcome, TaskHost, TaskReadOutcome } from './host.ts'
 import { HostVectors } from './host-vectors.ts'
 import { type Plan, stageStream, stageSubject, taskName } from './plan.ts'
 
@@ -60,6 +62,15 @@ type Obstacle = Extract<
 >
 
 const GOING_DOWN: Obstacle = { kind: 'unavailable', why: 'the node is going down' }
+
+type NotAdmitted = Obstacle | Extract<ReadOutcome, { kind: 'unknown_feature' | 'too_many_reads' }>
+
+/** What is asked for: the feature, what readers know of it, and the keys by the partitions that may have them. */
+type AskedFeature = readonly [
+  feature: FeaturePlan,
+  info: FeatureInfo,
+  byPartition: ReadonlyMap<number, readonly string[]>,
+]
 
 export interface HostReadsOptions {
   readonly plan: Plan
@@ -96,16 +107,33 @@ export class HostReads implements FeatureReads {
     })
   }
 
-  async read(ask: ReadAsk): Promise<ReadOutcome> {
-    const index = this.#plans.findIndex(isFeature(ask))
-    if (index === -1) return { kind: 'unknown_feature' }
-    return this.#counted(ask.keys.length, () => this.#read(ask, index))
+  read(ask: ReadAsk): Promise<ReadOutcome> {
+    return this.#admitted(ask, (...of) => this.#read(ask, ...of))
+  }
+
+  explain(ask: ReadAsk): Promise<ExplainOutcome> {
+    return this.#admitted(ask, (...of) => this.#explain(ask, ...of))
   }
 
   vectors(ask: VectorsAsk): Promise<VectorsOutcome> {
     return this.#counted(keysIn(ask.touches), () =>
       this.#vectors.read(ask, ({ wait, waitMs }, stage, partitions) => this.#wait(wait!, waitMs, stage, partitions)),
     )
+  }
+
+  /** Answers, once what the ask waits for is there. */
+  async #admitted<T>(ask: ReadAsk, answer: (...of: AskedFeature) => Promise<T>): Promise<T | NotAdmitted> {
+    const index = this.#plans.findIndex(isFeature(ask))
+    if (index === -1) return { kind: 'unknown_feature' }
+    return this.#counted(ask.keys.length, async (): Promise<T | NotAdmitted> => {
+      const feature = this.#plans[index]!
+      const byPartition = this.#partitions(feature, ask.keys)
+      if (ask.wait !== null) {
+        const obstacle = await this.#wait(ask.wait, ask.waitMs, feature.stage, [...byPartition.keys()])
+        if (obstacle !== null) return obstacle
+      }
+      return answer(feature, this.features[index]!, byPartition)
+    })
   }
 
   /** HR4. */
@@ -119,13 +147,26 @@ export class HostReads implements FeatureReads {
     }
   }
 
-  async #read(ask: ReadAsk, index: number): Promise<ReadOutcome> {
-    const feature = this.#plans[index]!
-    const byPartition = this.#partitions(feature, ask.keys)
-    if (ask.wait !== null) {
-      const obstacle = await this.#wait(ask.wait, ask.waitMs, feature.stage, [...byPartition.keys()])
-      if (obstacle !== null) return obstacle
-    }
+  async #explain(
+    { keys, at, snapshot }: ReadAsk,
+    ...[feature, info, byPartition]: AskedFeature
+  ): Promise<ExplainOutcome> {
+    const name = { feature: feature.feature, entity: feature.entity }
+    const outcomes = await Promise.all(
+      [...byPartition.keys()].map((partition) => {
+        const task = taskName(feature.stage, partition)
+        return this.#o.host.explain({ task, feature: name, key: keys[0]!, at, snapshot })
+      }),
+    )
+    const bad = outcomes.find((outcome) => outcome.kind !== 'explained')
+    if (bad !== undefined) return bad as Exclude<TaskExplainOutcome, { kind: 'explained' }>
+    const reads = outcomes.map((outcome) => (outcome as Extract<TaskExplainOutcome, { kind: 'explained' }>).read)
+    // Where several tasks were asked, one at most has the key.
+    const read = reads.find(({ values }) => values.some(({ value }) => saysSomething(value))) ?? reads[0]!
+    return { kind: 'explained', info, read }
+  }
+
+  async #read(ask: ReadAsk, ...[feature, info, byPartition]: AskedFeature): Promise<ReadOutcome> {
     const reads = await Promise.all(
       [...byPartition].map(async ([partition, keys]) => {
         const { at, snapshot } = ask
@@ -138,7 +179,7 @@ export class HostReads implements FeatureReads {
     if (bad !== undefined) return bad.outcome as Exclude<TaskReadOutcome, { kind: 'read' }>
     const values = new Map<string, KeyRead>()
     for (const { keys, outcome } of reads) for (const read of keyReads(keys, outcome)) keep(values, read)
-    return { kind: 'read', info: this.features[index]!, values: ask.keys.map((key) => values.get(key)!) }
+    return { kind: 'read', info, values: ask.keys.map((key) => values.get(key)!) }
   }
 
   async top(feature: string, entity: string, k: number): Promise<TopOutcome> {

@@ -66,6 +66,7 @@ class HostThread {
     commitWith: (wait) => this.#running.commitWith(wait),
     read: (asks) => this.#running.readAll(asks),
     readVectors: (asks) => this.#running.readAllVectors(asks),
+    explain: (ask) => this.#running.explain(ask),
     top: (ask) => this.#running.top(ask),
     pin: async (name) => {
       await this.#running.pin(name)

@@ -9,7 +9,7 @@ import { NO_WATERMARK } from '../log/frame.ts'
 import type { Log } from '../log/log.ts'
 import type { Runtime } from '../log/runtime.ts'
 import type { Vector } from '../operators/vector.ts'
-import type { SnapshotFacts } from '../sinks/feature-reads.ts'
+import type { ExplainedRead, SnapshotFacts } from '../sinks/feature-reads.ts'
 import type { Backend } from '../state/backend.ts'
 import type { FilterRoom } from '../state/filter-room.ts'
 import { type ReadSnapshot, SNAPSHOT_PIN_MS_MAX, SnapshotGone } from '../state/read-snapshot.ts'
@@ -60,6 +60,15 @@ export type TaskReadOutcome =
     }
   | { readonly kind: 'not_held'; readonly heldFrom: number }
   | NoRead
+
+/** What a value is made of, asked as one read. */
+export interface TaskExplain extends Pick<TaskRead, 'task' | 'feature' | 'at' | 'snapshot'> {
+  readonly key: string
+}
+
+export type TaskExplainOutcome =
+  | { readonly kind: 'explained'; readonly read: ExplainedRead }
+  | Exclude<TaskReadOutcome, { kind: 'read' }>
 
 /** A read of the keys of one task that have the largest values, at the highest time that its newest snapshot knows. */
 export interface TaskTop {
@@ -140,6 +149,8 @@ export interface TaskHost {
   read(ask: TaskRead): Promise<TaskReadOutcome>
   /** What one task knows of vectors, all from one snapshot. */
   readVectors(ask: TaskVectors): Promise<TaskVectorsOutcome>
+  /** What the value of a key is made of. */
+  explain(ask: TaskExplain): Promise<TaskExplainOutcome>
   /** The keys of one task with the largest values, from one snapshot. */
   top(ask: TaskTop): Promise<TaskTopOutcome>
   /** Keeps the newest snapshot of every task under a name, for SNAPSHOT_PIN_MS_MAX at most. */
@@ -401,6 +412,19 @@ export class Host implements TaskHost {
       new StageVectors(this.#o.plan.stages.find((other) => other.name === stage)!, features)
     remember(this.#stageVectors, name, vectors)
     return vectors
+  }
+
+  explain({ task: name, feature, key, at: wanted, snapshot: pin }: TaskExplain): Promise<TaskExplainOutcome> {
+    const plan = this.#planOf(feature)
+    return this.#reading(name, pin, async (snapshot, task): Promise<TaskExplainOutcome> => {
+      const facts = factsOf(commitIn(snapshot), task.stream, this.#o.plan.configHash)
+      const view = viewOf(snapshot)
+      const at = wanted ?? facts.asOf
+      if (at === null) return { kind: 'explained', read: { key, at, facts, values: [] } }
+      const heldFrom = plan.earliestAt(view)
+      if (at < heldFrom) return { kind: 'not_held', heldFrom }
+      return { kind: 'explained', read: { key, at, facts, values: await plan.explain(view, key, at) } }
+    })
   }
 
   top({ task: name, feature, k, entriesMax }: TaskTop): Promise<TaskTopOutcome> {

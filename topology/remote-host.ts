@@ -10,6 +10,8 @@ import type {
   CommitWait,
   CommitWaited,
   HaltedTask,
+  TaskExplain,
+  TaskExplainOutcome,
   TaskHost,
   TaskRead,
   TaskReadOutcome,
@@ -141,6 +143,10 @@ export class RemoteHost implements TaskHost {
 
   readVectors(ask: TaskVectors): Promise<TaskVectorsOutcome> {
     return this.#vectors.read(ask)
+  }
+
+  explain(ask: TaskExplain): Promise<TaskExplainOutcome> {
+    return this.#ask('explain', ask)
   }
 
   top(ask: TaskTop): Promise<TaskTopOutcome> {

@@ -16,6 +16,8 @@ import {
   type CommitWaited,
   type HaltedTask,
   Host,
+  type TaskExplain,
+  type TaskExplainOutcome,
   type TaskHost,
   type TaskRead,
   type TaskReadOutcome,
@@ -144,6 +146,10 @@ export class ThreadedHost implements TaskHost {
 
   readVectors(ask: TaskVectors): Promise<TaskVectorsOutcome> {
     return this.#hostOf(ask.task).readVectors(ask)
+  }
+
+  explain(ask: TaskExplain): Promise<TaskExplainOutcome> {
+    return this.#hostOf(ask.task).explain(ask)
   }
 
   top(ask: TaskTop): Promise<TaskTopOutcome> {

@@ -80,6 +80,7 @@ export class Quotas {
       unpin: (snapshot) => reads.unpin(snapshot),
       read: async (ask) => this.#overQuota(ask.keys.length) ?? reads.read(ask),
       vectors: async (ask) => this.#overQuota(keysIn(ask.touches)) ?? reads.vectors(ask),
+      explain: async (ask) => this.#overQuota(ask.keys.length) ?? reads.explain(ask),
       // As many keys as it is asked to name.
       top: async (feature, entity, k) => this.#overQuota(k) ?? reads.top(feature, entity, k),
     }

@@ -13,6 +13,7 @@ import {
   type Answer,
   batchAnswer,
   describeFeature,
+  explainAnswer,
   type Failure,
   pointAnswer,
   refusalAnswer,
@@ -25,6 +26,7 @@ import {
   BatchAnswer,
   BatchBody,
   ErrorAnswer,
+  ExplainAnswer,
   FeatureList,
   FeatureParams,
   PinAnswer,
@@ -64,6 +66,7 @@ export function readRoutes(app: App, deps: ReadDeps): void {
   const asBytes = { parseAs: 'buffer', bodyLimit: READ_BODY_BYTES_MAX } as const
   app.addContentTypeParser<Buffer>('application/json', asBytes, (_, bytes, done) => done(null, parseBody(bytes)))
   pointRoute(app, deps)
+  explainRoute(app, deps)
   batchRoute(app, deps)
   topRoute(app, deps)
   vectorsRoute(app, deps)
@@ -84,6 +87,24 @@ function pointRoute(app: App, { reads }: ReadDeps): void {
     { schema, config: READ, validatorCompiler: checkedInHandler },
     async ({ params: { feature, entity, key }, query }, reply) => {
       return answer(reply, reads, askOfQuery(feature, entity, key, query), pointAnswer)
+    },
+  )
+}
+
+function explainRoute(app: App, { reads }: ReadDeps): void {
+  const schema = {
+    operationId: 'explainFeature',
+    summary: 'What the value of a feature for one key is made of',
+    params: PointParams,
+    querystring: ReadOptions,
+    response: { 200: ExplainAnswer, ...failures(400, 404, 410, 422, 429, 503, 504) },
+  }
+  app.get<{ Params: { feature: string; entity: string; key: string }; Querystring: Record<string, unknown> }>(
+    '/v1/features/:feature/:entity/:key/explain',
+    { schema, config: READ, validatorCompiler: checkedInHandler },
+    async ({ params: { feature, entity, key }, query }, reply) => {
+      const ask = askOfQuery(feature, entity, key, query)
+      return isRefusal(ask) ? fail(reply, refusalAnswer(ask)) : tell(reply, explainAnswer(await reads.explain(ask)))
     },
   )
 }

@@ -76,6 +76,7 @@ export class PageNode {
         }))
         return { kind: 'read', info, values }
       },
+      explain: async () => ({ kind: 'unknown_feature' }),
       top: async (feature, entity, k) => {
         const info = features.find((one) => one.feature === feature && one.entity === entity)
         if (info === undefined) return { kind: 'unknown_feature' }

@@ -1,16 +1,20 @@
 // Counts of windowedCount operators as features: their values at a time, read from snapshots (contract.md, section 3).
 
+import { spanOf } from '../../operators/tiles.ts'
 import {
   bucketsFor,
   countAt,
   heldFrom,
   PANES_STORE,
   type Panes,
+  panesAt,
   type WindowedCount,
 } from '../../operators/windowed-count.ts'
+import type { ExplainedValue } from '../../sinks/feature-reads.ts'
 import type { ReadSnapshot } from '../../state/read-snapshot.ts'
 import type { NodePlan } from '../plan.ts'
 import { type FeaturePlan, type KeyValue, largest, type TopCounts, type ValuesAsk } from './feature-plan.ts'
+import { EXPLAINED_PANES_MAX } from './value-explanation.ts'
 
 /** Where the panes of a count are. */
 interface Place {
@@ -34,6 +38,7 @@ export function countedFeature(stage: string, node: NodePlan): FeaturePlan | nul
     routeOf: (key) => key,
     earliestAt: ({ snapshot }) => heldFrom(layout, snapshot.lowestBucket(store), windowMs),
     valuesOf: ({ snapshot }, asks) => valuesOf(snapshot, place, asks),
+    explain: ({ snapshot }, key, T) => explain(snapshot, place, { name: `${entity}.${feature}`, key }, T),
     valuesAt: ({ snapshot }, T) => valuesAt(snapshot, place, T),
     topAt: ({ snapshot }, T, bounds) => topAt(snapshot, place, T, bounds),
   }
@@ -60,6 +65,28 @@ async function valuesOf(
       return countAt(layout, (bucket) => panes[ofKey + bucket], T, windowMs)
     })
   })
+}
+
+/** What the count of a key is made of. Throws SnapshotGone. */
+async function explain(
+  snapshot: ReadSnapshot,
+  { store, windowMs, layout }: Place,
+  { name, key }: { readonly name: string; readonly key: string },
+  T: number,
+): Promise<ExplainedValue[]> {
+  const buckets = bucketsFor(layout, T, windowMs)
+  const found = await snapshot.multiGet<Panes>(
+    store,
+    buckets.map((bucket) => [bucket, key]),
+  )
+  const newest = panesAt(layout, (bucket) => found[bucket - buckets[0]!], T, windowMs).reverse()
+  const { from, to } = spanOf({ lengthMs: windowMs, paneMs: layout.paneMs }, T)
+  const panes = newest.slice(0, EXPLAINED_PANES_MAX).map(({ start, count }) => ({
+    ...{ start, widthMs: layout.paneMs, parts: [{ what: 'count', value: count, ids: [] }] },
+  }))
+  const value = newest.reduce((sum, { count }) => sum + count, 0)
+  const complete = panes.length === newest.length
+  return [{ feature: name, how: 'count', value, default: null, from, to, panes, entries: [], complete }]
 }
 
 /** The k keys with the largest values at T. Looks at entriesMax entries at most, the newest bucket first. Throws SnapshotGone. */

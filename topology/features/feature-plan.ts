@@ -2,6 +2,7 @@
 // A read answers for T (contract.md, section 3).
 
 import type { FeatureValue } from '../../operators/feature-values.ts'
+import type { ExplainedValue } from '../../sinks/feature-reads.ts'
 import { compareUtf8 } from '../../state/key-layout.ts'
 import type { ReadSnapshot } from '../../state/read-snapshot.ts'
 import type { FeatureType } from './declaration.ts'
@@ -68,6 +69,8 @@ export interface FeaturePlan extends FeatureName {
   earliestAt(view: View): number
   /** For each ask the values of its keys in their order, all by one read. */
   valuesOf(view: View, asks: readonly ValuesAsk[]): Promise<ReadValue[][]>
+  /** What the value of a key at T is made of: each value after what it is computed of. */
+  explain(view: View, key: string, T: number): Promise<readonly ExplainedValue[]>
   /** Every key with a value at T that says something: not absent, not 0, no empty list. */
   valuesAt(view: View, T: number): AsyncIterable<KeyValue>
   /** The k keys with the largest counts at T, of entriesMax entries at most; null: its values are no counts. */

@@ -10,6 +10,7 @@ import { type FeatureGroup, generationsOf, type KeyRecord, RECORDS_STORE } from 
 import { asMaybe, type FeatureValue, featureValue } from '../../operators/feature-values.ts'
 import { interpretExpressions } from '../../operators/interpreter.ts'
 import type { Operator } from '../../operators/operator.ts'
+import type { ExplainedValue } from '../../sinks/feature-reads.ts'
 import type { StagePlan } from '../plan.ts'
 import type { CompiledFeature, CompiledFeatures, CompiledGroup } from './compile.ts'
 import type { EntityDeclaration } from './declaration.ts'
@@ -21,6 +22,8 @@ import {
   type ValuesAsk,
   type View,
 } from './feature-plan.ts'
+import { madeOfRecord, OF_OTHERS } from './value-explanation.ts'
+import { valueText } from './wording.ts'
 
 /** How expressions of a plan are computed. */
 export function runnerOf({ uses }: Pick<CompiledFeatures, 'uses'>): ExpressionsRunner {
@@ -53,6 +56,8 @@ interface Kept {
   readonly byId: ReadonlyMap<string, CompiledFeature>
   readonly kept: ReadonlyMap<number, KeptGroup>
   readonly expressions: ExpressionsRunner
+  /** Those of all groups of the plan. */
+  readonly entities: readonly EntityDeclaration[]
 }
 
 /** The groups that a stage keeps, by their places among the compiled ones; null where it keeps none. */
@@ -80,15 +85,16 @@ export function keptFeatures(stage: StagePlan): FeaturePlan[] {
   const { features, groups } = keeps.compiled
   const own = features.filter(({ entity }) => [...kept.keys()].some((index) => groups[index]!.entity.name === entity))
   const byId = new Map(own.map((feature) => [feature.id, feature]))
-  const all: Kept = { byId, kept, expressions: runnerOf(keeps.compiled) }
-  return own.filter(({ copyFor }) => copyFor === null).map((feature) => planOf(feature, all, groups, stage.name))
+  const entities = groups.map(({ entity }) => entity)
+  const all: Kept = { byId, kept, expressions: runnerOf(keeps.compiled), entities }
+  return own.filter(({ copyFor }) => copyFor === null).map((feature) => planOf(feature, all, stage.name))
 }
 
-function planOf(feature: CompiledFeature, all: Kept, groups: readonly CompiledGroup[], stage: string): FeaturePlan {
+function planOf(feature: CompiledFeature, all: Kept, stage: string): FeaturePlan {
   const reader = new Reader(feature, all)
   const { name, entity, type, how } = feature
   const window = how.kind === 'kept' && 'window' in how.reading ? how.reading.window : null
-  const declared = groups.find((group) => group.entity.name === entity)!.entity
+  const declared = all.entities.find((other) => other.name === entity)!
   return {
     ...{ feature: name, entity, stage, type },
     windowMs: window?.lengthMs ?? null,
@@ -98,6 +104,7 @@ function planOf(feature: CompiledFeature, all: Kept, groups: readonly CompiledGr
     routeOf: (key) => routeOf(declared, key),
     earliestAt: (view) => reader.earliestAt(view),
     valuesOf: (view, asks) => reader.valuesOf(view, asks),
+    explain: (view, key, T) => reader.explain(view, key, T),
     valuesAt: (view, T) => reader.valuesAt(view, T),
     topAt: null,
   }
@@ -127,7 +134,10 @@ class Reader {
   readonly #groups: ReadonlyMap<number, KeptGroup>
   readonly #derive: ReadonlyMap<string, (features: Readonly<Record<string, Maybe>>) => Maybe>
 
-  constructor(feature: CompiledFeature, { byId, kept, expressions }: Kept) {
+  readonly #entities: readonly EntityDeclaration[]
+
+  constructor(feature: CompiledFeature, { byId, kept, expressions, entities }: Kept) {
+    this.#entities = entities
     this.#needed = neededFor(feature, byId)
     const indexes = new Set(this.#needed.flatMap(({ how }) => (how.kind === 'kept' ? [how.group] : [])))
     this.#groups = new Map([...indexes].map((index) => [index, kept.get(index)!]))
@@ -147,25 +157,42 @@ class Reader {
     return Math.max(0, watermark - looksBackMs)
   }
 
-  async valuesOf({ snapshot }: View, asks: readonly ValuesAsk[]): Promise<ReadValue[][]> {
+  async valuesOf(view: View, asks: readonly ValuesAsk[]): Promise<ReadValue[][]> {
+    const records = await this.#recordsOf(
+      view,
+      asks.flatMap(({ keys }) => keys),
+    )
+    let place = 0
+    return asks.map(({ keys, T }) => keys.map(() => this.#valuesAt(records(place++), T).at(-1)?.value ?? null))
+  }
+
+  async explain(view: View, key: string, T: number): Promise<ExplainedValue[]> {
+    const records = (await this.#recordsOf(view, [key]))(0)
+    return this.#valuesAt(records, T).map(({ feature, value = null }) => {
+      const { id, how, declaration } = feature
+      return {
+        feature: id,
+        how: valueText(feature, { entities: this.#entities }),
+        value,
+        default: declaration.default ?? null,
+        ...(how.kind === 'kept'
+          ? madeOfRecord(this.#groups.get(how.group)!.group, how.reading, records.get(how.group), T)
+          : OF_OTHERS),
+      }
+    })
+  }
+
+  /** The records of keys, by the places of those, all by one read. */
+  async #recordsOf({ snapshot }: View, keys: readonly string[]): Promise<(place: number) => Records> {
     const found = await Promise.all(
       [...this.#groups].map(async ([index, { store }]) => {
         const buckets = generationsOf(snapshot.lowestBucket(store))
-        const wanted = asks.flatMap(({ keys }) =>
-          keys.flatMap((key) => buckets.map((bucket) => [bucket, key] as const)),
-        )
+        const wanted = keys.flatMap((key) => buckets.map((bucket) => [bucket, key] as const))
         const values = await snapshot.multiGet<KeyRecord>(store, wanted)
         return [index, (place: number) => firstOf(values, place * buckets.length, buckets.length)] as const
       }),
     )
-    let place = 0
-    return asks.map(({ keys, T }) =>
-      keys.map(() => {
-        const records = new Map(found.map(([index, recordAt]) => [index, recordAt(place)]))
-        place++
-        return this.#valuesAt(records, T).at(-1)?.value ?? null
-      }),
-    )
+    return (place) => new Map(found.map(([index, recordAt]) => [index, recordAt(place)]))
   }
 
   async *valuesAt({ snapshot }: View, T: number): AsyncIterable<KeyValue> {

@@ -99,7 +99,7 @@ export function sourcesBehind(lineage: Lineage, id: string): string[] {
 }
 
 /** Words for where a feature is kept. */
-export function keyText({ entities }: Declarations, entity: string): string {
+export function keyText({ entities }: Pick<Declarations, 'entities'>, entity: string): string {
   if (entity === CONTEXT) return 'the touch itself'
   return entities.find(({ name }) => name === entity)?.key.join(' x ') ?? entity
 }

@@ -1,6 +1,7 @@
 // Declarations in words, for people who look for a feature or ask what one is.
 
 import type { Expression } from '../../operators/expression.ts'
+import type { CompiledFeature } from './compile.ts'
 import {
   type Declarations,
   derivationOf,
@@ -9,6 +10,7 @@ import {
   isDerived,
   isWindowed,
   type LatestAggregate,
+  namesOf,
   type WindowedAggregate,
 } from './declaration.ts'
 import { keyText } from './lineage.ts'
@@ -22,7 +24,7 @@ export function expressionText(expression: Expression): string {
 }
 
 /** `sum of value over conversion where …, in 7d, 28d, by user_id`. */
-export function featureText(feature: FeatureDeclaration, declarations: Declarations): string {
+export function featureText(feature: FeatureDeclaration, declarations: Pick<Declarations, 'entities'>): string {
   if (isContext(feature)) return expressionText(feature.context)
   if (isDerived(feature)) return expressionText(derivationOf(feature))
   const { events, aggregate } = feature
@@ -30,6 +32,16 @@ export function featureText(feature: FeatureDeclaration, declarations: Declarati
   const when = isWindowed(feature) ? `in ${feature.windows.join(', ')}` : `within ${feature.within}`
   const by = keyText(declarations, feature.entity)
   return `${aggregateText(aggregate)} over ${events.types.join(', ')}${where}, ${when}, by ${by}`
+}
+
+/** One value of a feature: that of its own window only. */
+export function valueText(
+  { name, declaration }: Pick<CompiledFeature, 'name' | 'declaration'>,
+  declarations: Pick<Declarations, 'entities'>,
+): string {
+  if (!isWindowed(declaration)) return featureText(declaration, declarations)
+  const window = declaration.windows[namesOf(declaration).indexOf(name)]!
+  return featureText({ ...declaration, windows: [window] }, declarations)
 }
 
 function aggregateText(aggregate: WindowedAggregate | LatestAggregate): string {
