@@ -289,6 +289,20 @@ describe('FG2: how long a record is kept', () => {
     expect(outcome.counts).toEqual({ features_expired: 1 })
   })
 
+  test('a text that is too long is in no set, tally or list, and is counted', () => {
+    // Three bytes each, so that units and bytes differ.
+    const texts = [42, 43].map((count) => '€'.repeat(count))
+    const steps = texts.map((channel) => at(0, { type: 'page_view', channel }))
+    const group = { ...GROUP, lists: [{ ...LIST, types: ['page_view' as const], where: null, of: channel }] }
+    const outcome = runOperator(featureGroup(group), recordsOf({ steps, first: 0 }), { sliceRecords: 7 })
+    const record = recordOfKey(outcome, 'a')!
+    expect(record.tiles.windowOf(0, WINDOWS[0], T0)).toBe(2)
+    expect(countIds(record.tiles.windowOf(2, WINDOWS[0], T0) as IdSet)).toBe(1)
+    expect([...(record.tiles.windowOf(3, WINDOWS[0], T0) as Tally).keys()]).toEqual([texts[0]])
+    expect(record.lists[0]!.newestFirst().map((entry) => entry.value)).toEqual([texts[0]])
+    expect(outcome.counts).toEqual({ features_text_too_long: 3 })
+  })
+
   test('an event without the key goes on and is not kept', () => {
     const [record] = recordsOf({ steps: [at(0)], first: 0 })
     const fields = { ...record!.value.fields, user_id: undefined } as unknown as Fields

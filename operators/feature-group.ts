@@ -10,11 +10,11 @@
 import type { Codec, KeyedStore } from '../state/store.ts'
 import { ByteReader, ByteWriter, corrupt } from './bytes.ts'
 import type { Event } from './event.ts'
-import { compileExpressions, type ExpressionsRunner } from './expression.ts'
+import { compileExpressions, type ExpressionsRunner, type Maybe } from './expression.ts'
 import { type FeatureGroup, generationMs, generationsOf, type KeyRecord, RECORDS_STORE } from './feature-record.ts'
 import { type RoutedEvent, routerOf, type Taken } from './feature-routing.ts'
 import type { Operator, OperatorContext } from './operator.ts'
-import { partOf } from './parts.ts'
+import { isTooLong, partOf } from './parts.ts'
 import { recordCodec } from './record-forms.ts'
 
 const GENERATIONS_STORE = 'generations'
@@ -79,7 +79,10 @@ interface AtHand {
   isSet: boolean
 }
 
-/** Counts `features_expired`: events that no window and no list of their entity can show any more. */
+/**
+ * Counts `features_expired`: events that no window of their entity can show any more; and `features_text_too_long`: values that no
+ * set, tally or list has, because they are longer than KEPT_TEXT_BYTES_MAX.
+ */
 function keepGroup<In>(group: FeatureGroup, joins: boolean, input: GroupInput<In>): Operator<In, In> {
   const { eventOf, keyOf, takenOf } = input
   const { lookbackMs, parts } = group
@@ -89,16 +92,21 @@ function keepGroup<In>(group: FeatureGroup, joins: boolean, input: GroupInput<In
   function apply(record: KeyRecord, { inputs }: Taken, event: Event, watermark: number, ctx: OperatorContext): void {
     const { time, type, id } = event
     let [selected, isKept] = [false, false]
+    const kept = (input: Maybe): Maybe => {
+      if (!isTooLong(input)) return input
+      ctx.count('features_text_too_long')
+      return undefined
+    }
     record.tiles.settle(watermark)
     for (let i = 0; i < parts.length; i++) {
-      const state = partOf(parts[i]!.spec, inputs[i])
+      const state = partOf(parts[i]!.spec, kept(inputs[i]))
       if (state === undefined) continue
       selected = true
       if (record.tiles.add(i, time, watermark, state)) isKept = true
     }
     if (selected && !isKept) ctx.count('features_expired')
     record.lists.forEach((list, i) => {
-      const value = inputs[parts.length + i]
+      const value = kept(inputs[parts.length + i])
       if (typeof value === 'string' || typeof value === 'number') {
         list.add({ time, type, id, value })
         isKept = true

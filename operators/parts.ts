@@ -5,6 +5,7 @@
 
 import { assert } from '../log/errors.ts'
 import { addExact, ByteReader, type ByteWriter, corrupt, type Exact, multiplyExact } from './bytes.ts'
+import { ID_BYTES_MAX } from './event.ts'
 import type { Maybe } from './expression.ts'
 import { addId, type IdSet, joinIds, newIdSet, readIds, writeIds } from './sketch.ts'
 
@@ -21,6 +22,20 @@ export type PartSpec =
 /** How often each of some ids came: of those of a part the TALLY_IDS_MAX with the lowest hashes, and those exactly. */
 export type Tally = Map<string, number>
 export type PartState = Exact | IdSet | Tally
+
+/**
+ * Bytes of a text that is kept, in a set, a tally or a list: as long as an id may be. A longer one adds nothing: cut or hashed it would
+ * be another text, and 64 of them would make every commit of a key write kilobytes.
+ */
+export const KEPT_TEXT_BYTES_MAX = ID_BYTES_MAX
+/** UTF-16 units have at most three bytes of UTF-8. */
+const UTF8_BYTES_MAX = 3
+
+/** Whether a value is a text that is longer than any that is kept. */
+export function isTooLong(value: Maybe): boolean {
+  if (typeof value !== 'string' || value.length * UTF8_BYTES_MAX <= KEPT_TEXT_BYTES_MAX) return false
+  return Buffer.byteLength(value, 'utf8') > KEPT_TEXT_BYTES_MAX
+}
 
 /** Ids of one tally: a list of interests is a few dozen long. */
 export const TALLY_IDS_MAX = 64

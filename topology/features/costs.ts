@@ -1,19 +1,17 @@
 // What features cost, as bounds that follow from the plan alone: tiles and bytes that one key can have at most.
 // CS1: the costs of the features of an entity add up to what its record costs: what several read is split between them evenly,
 //      what holds the record together evenly between parts and lists.
-// CS2: they are bounds: no record is larger, as long as no text in it is longer than an id may be and no event is further ahead of
-//      the watermark than the lookback. Most records are much smaller; the bound says what a feature may come to, not what it will.
+// CS2: they are bounds: no record is larger, as long as no event is further ahead of the watermark than the lookback. Most records are much smaller; the bound says what a feature may come to, not what it will.
 
-import { ID_BYTES_MAX } from '../../operators/event.ts'
 import type { FeatureGroup, GroupList, GroupPart } from '../../operators/feature-record.ts'
 import type { PartSpec } from '../../operators/parts.ts'
-import { TALLY_IDS_MAX } from '../../operators/parts.ts'
+import { KEPT_TEXT_BYTES_MAX, TALLY_IDS_MAX } from '../../operators/parts.ts'
 import { EXACT_IDS_MAX, REGISTERS } from '../../operators/sketch.ts'
 import type { Ladder } from '../../operators/tiles.ts'
 import type { CompiledFeature, CompiledFeatures } from './compile.ts'
 
 /** A text and its length. */
-const TEXT_BYTES = ID_BYTES_MAX + 2
+const TEXT_BYTES = KEPT_TEXT_BYTES_MAX + 2
 /** A varint of a safe integer. */
 const WHOLE_BYTES = 8
 /** How long something is, below 2 MiB. */

@@ -11,6 +11,7 @@ import { asMaybe, type FeatureValue, featureValue } from '../../operators/featur
 import { interpretExpressions } from '../../operators/interpreter.ts'
 import type { Operator } from '../../operators/operator.ts'
 import type { ExplainedValue } from '../../sinks/feature-reads.ts'
+import type { ReadSnapshot } from '../../state/read-snapshot.ts'
 import type { StagePlan } from '../plan.ts'
 import type { CompiledFeature, CompiledFeatures, CompiledGroup } from './compile.ts'
 import type { EntityDeclaration } from './declaration.ts'
@@ -196,21 +197,26 @@ class Reader {
   }
 
   async *valuesAt({ snapshot }: View, T: number): AsyncIterable<KeyValue> {
-    const byKey = new Map<string, Map<number, KeyRecord>>()
-    for (const [index, { store }] of this.#groups) {
-      const [highest, lowest] = generationsOf(snapshot.lowestBucket(store))
-      for await (const [, key, record] of snapshot.scan<KeyRecord>(store, lowest, highest + 1)) {
-        const records = byKey.get(key) ?? new Map<number, KeyRecord>()
-        byKey.set(key, records.set(index, record))
-      }
-    }
-    for (const [key, records] of byKey) {
+    for await (const [key, records] of this.#records(snapshot)) {
       const values = this.#valuesAt(records, T)
       const value = values.at(-1)?.value
       // KF2.
       const isKnown = values.some((one) => one.feature.how.kind === 'kept' && saysSomething(one.value))
       if (isKnown && saysSomething(value)) yield { key, value }
     }
+  }
+
+  /** All keys with what each group has of them: of one group as they come, of several only when all are there. */
+  async *#records(snapshot: ReadSnapshot): AsyncIterable<readonly [key: string, records: Records]> {
+    const byKey = new Map<string, Map<number, KeyRecord>>()
+    for (const [index, { store }] of this.#groups) {
+      const [highest, lowest] = generationsOf(snapshot.lowestBucket(store))
+      for await (const [, key, record] of snapshot.scan<KeyRecord>(store, lowest, highest + 1)) {
+        if (this.#groups.size === 1) yield [key, new Map([[index, record]])]
+        else byKey.set(key, (byKey.get(key) ?? new Map<number, KeyRecord>()).set(index, record))
+      }
+    }
+    yield* byKey
   }
 
   /** KF1. Of all that is needed for the feature, and last its own. */
