@@ -2,7 +2,7 @@
 
 import { describe, expect, it } from 'vitest'
 import type { HttpError } from './errors.ts'
-import { FailureLimit, HTTP_LIMITS, RequestLimit } from './limits.ts'
+import { ConnectionLimit, FailureLimit, HTTP_LIMITS, RequestLimit } from './limits.ts'
 
 /** Seconds to wait, or null where it was let in. */
 function refusal(ask: () => unknown): number | null {
@@ -46,6 +46,16 @@ describe('requests of a client', () => {
   })
 })
 
+describe('connections of an address', () => {
+  it('are bounded, each by itself, and one that ends makes room', () => {
+    const limit = new ConnectionLimit({ connectionsOfAddress: 2 })
+    const leave = limit.enter('a')!
+    expect([limit.enter('a'), limit.enter('a'), limit.enter('b')]).toEqual([expect.anything(), null, expect.anything()])
+    leave()
+    expect([limit.enter('a'), limit.enter('a')]).toEqual([expect.anything(), null])
+  })
+})
+
 describe('failures of an address', () => {
   it('some are a person, more are not; the wait is until the next one is allowed', () => {
     const limit = new FailureLimit({ failuresPerMinute: 3, clients: 10 })
@@ -58,6 +68,8 @@ describe('failures of an address', () => {
 
 it('limits stand in relation to one another', () => {
   const { headersMs, requestMs, silenceMs, connections, clients, concurrent, closeMs } = HTTP_LIMITS
+  expect(HTTP_LIMITS.connectionsOfAddress).toBeLessThan(connections)
+  expect(concurrent).toBeLessThan(HTTP_LIMITS.connectionsOfAddress)
   expect(headersMs).toBeLessThanOrEqual(requestMs)
   expect(requestMs).toBeLessThan(silenceMs)
   expect(connections).toBeLessThan(clients)

@@ -19,6 +19,8 @@ export interface HttpLimits {
   readonly silenceMs: number
   /** Connections at once: each may hold a body, so this many hold 1 GiB at the very worst. */
   readonly connections: number
+  /** Of these those of one address: half, so that nobody alone keeps all others out. */
+  readonly connectionsOfAddress: number
   /** Requests of one client under way. */
   readonly concurrent: number
   /** Requests of one client a second, also the burst: above what one core serves, so that only floods meet it. */
@@ -39,6 +41,7 @@ export const HTTP_LIMITS: HttpLimits = {
   keepAliveMs: 30_000,
   silenceMs: 60_000,
   connections: 1_024,
+  connectionsOfAddress: 512,
   concurrent: 256,
   perSecond: 20_000,
   failuresPerMinute: 20,
@@ -96,6 +99,29 @@ class Buckets {
       if (underWay > 0) continue
       this.#clients.delete(key)
       return
+    }
+  }
+}
+
+/** Connections of each address. */
+export class ConnectionLimit {
+  readonly #max: number
+  /** By address, of those that have any: bounded as connections are. */
+  readonly #open = new Map<string, number>()
+
+  constructor({ connectionsOfAddress }: Pick<HttpLimits, 'connectionsOfAddress'>) {
+    this.#max = connectionsOfAddress
+  }
+
+  /** Lets a connection in: returns what must be called once when it is over. null: the address has as many as it may. */
+  enter(address: string): (() => void) | null {
+    const count = this.#open.get(address) ?? 0
+    if (count >= this.#max) return null
+    this.#open.set(address, count + 1)
+    return () => {
+      const left = this.#open.get(address)! - 1
+      if (left === 0) this.#open.delete(address)
+      else this.#open.set(address, left)
     }
   }
 }

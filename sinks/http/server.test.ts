@@ -219,6 +219,28 @@ describe('limits', () => {
     expect(await rawExchange(url, 'GET /v1/slow HTTP/1.1\r\nHost: a\r\n\r\n')).toBe('')
   })
 
+  it('of connections of one address: others come in, and so do all clients of a proxy', async () => {
+    const taken = async (trustedProxies: string[]) => {
+      const { url } = await open({
+        limits: { connections: 10, connectionsOfAddress: 3 },
+        trustedProxies: () => trustedProxies,
+      })
+      const { hostname, port } = new URL(url)
+      const sockets = Array.from({ length: 6 }, () => connect(Number(port), hostname).on('error', () => undefined))
+      const closed = sockets.map((socket) => new Promise<number>((settle) => socket.once('close', () => settle(1))))
+      await sleep(150)
+      const count = await Promise.all(closed.map((one) => Promise.race([one, 0])))
+      const other = connect({ port: Number(port), host: hostname, localAddress: '127.0.0.2' })
+      other.write('GET /healthz HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n')
+      let answer = ''
+      for await (const part of other) answer += part
+      for (const socket of sockets) socket.destroy()
+      return [count.filter((one) => one === 1).length, statusIn(answer)]
+    }
+    expect(await taken([])).toEqual([3, 200])
+    expect(await taken(['127.0.0.0/8'])).toEqual([0, 200])
+  })
+
   it('of connections', async () => {
     const { url } = await open({ limits: { connections: 3 } })
     const { hostname, port } = new URL(url)

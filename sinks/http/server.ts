@@ -17,7 +17,7 @@ import type { App, RouteScope, Routes } from './app.ts'
 import type { TokenHolders } from './auth.ts'
 import { allowedOrigins, Cors, isPreflight } from './cors.ts'
 import { answerSocketError, errorAnswers, factsOf, HttpError, onError, sendError } from './errors.ts'
-import { HTTP_LIMITS, type HttpLimits, RequestLimit, TIMEOUT_LOOK_MS } from './limits.ts'
+import { ConnectionLimit, HTTP_LIMITS, type HttpLimits, RequestLimit, TIMEOUT_LOOK_MS } from './limits.ts'
 import { httpLogger, type LoggerOptions } from './logger.ts'
 import { madeOf } from './made-of.ts'
 import type { HttpMetrics } from './metrics.ts'
@@ -123,6 +123,16 @@ async function buildApp(options: HttpServerOptions): Promise<Built> {
   app.register(async (own) => documentRoute(own))
   await app.ready()
   app.server.maxConnections = limits.connections
+  const connections = new ConnectionLimit(limits)
+  const isProxy = madeOf(options.trustedProxies ?? none, networkList)
+  app.server.on('connection', (socket) => {
+    const address = socket.remoteAddress ?? ''
+    // A proxy is many clients.
+    if (isProxy()(address)) return
+    const leave = connections.enter(address)
+    if (leave === null) socket.destroy()
+    else socket.once('close', leave)
+  })
   // Node would answer with an empty 417; this way the door does.
   app.server.on('checkExpectation', (request, response) => app.server.emit('request', request, response))
   return { app, door, closeMs: limits.closeMs }
