@@ -82,15 +82,24 @@ export class Tokens implements TokenHolders {
 
   /** Reads a token file: one JSON object a line, or an array of them. Throws USAGE, without a word of what is in it. */
   static load(path: string): Tokens {
-    return Tokens.parse(readTokenFile(path))
+    return Tokens.parse(readTokenFile(path)).some()
   }
 
-  /** The tokens in the text of a token file. */
+  /** The tokens in the text of a token file; there may be none. */
   static parse(text: string): Tokens {
     const lines = linesOf(text).map(knownFrom)
-    if (lines.length === 0) throw usage('the token file has no token')
     if (lines.length > TOKENS_MAX) throw usage(`the token file has more than ${TOKENS_MAX} tokens`)
     return new Tokens(lines)
+  }
+
+  get isEmpty(): boolean {
+    return this.#known.length === 0
+  }
+
+  /** Throws USAGE where there are none: nobody means to open a door with them. */
+  some(): this {
+    if (this.isEmpty) throw usage('the token file has no token')
+    return this
   }
 
   holderOf(authorization: string | undefined, nowMs: number): Holder | null {

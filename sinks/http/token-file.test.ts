@@ -17,7 +17,7 @@ const REFUSED_WITHIN_MS = 2_000
 const dir = mkdtempSync(join(tmpdir(), 'holdfast-token-file-'))
 afterAll(() => rmSync(dir, { recursive: true }))
 
-it('a removed token is refused within two seconds, a new one is known; a broken file keeps what was', async () => {
+it('a removed token is refused within two seconds, a new one is known; a broken file keeps what was, an empty one nobody', async () => {
   const path = join(dir, 'tokens')
   const [old, next] = [newToken(['metrics'], 'hf'), newToken(['metrics'], 'hf')]
   const write = (text: string) => {
@@ -59,6 +59,13 @@ it('a removed token is refused within two seconds, a new one is known; a broken 
     write(next.line)
     await becomes(old.token, 401)
     expect(await statusOf(next.token)).toBe(200)
+    write('')
+    await becomes(next.token, 401)
+    expect(said.at(-1)).toMatch(/nobody comes in/)
+    write(`[${next.line}]`)
+    await becomes(next.token, 200)
+    write('[]')
+    await becomes(next.token, 401)
     expect(said.join('\n')).not.toContain(JSON.parse(next.line).sha256)
   } finally {
     tokens.close()
