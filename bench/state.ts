@@ -1,4 +1,5 @@
-// What state/ costs, printed: microseconds per operation of each store on real RocksDB, and how long a restart takes.
+// What state/ costs, printed: microseconds per operation of each store on real RocksDB, how long a restart takes, and what an event
+// costs the record of one key with a short window and with a long one.
 //   node bench/state.ts [--seen 10000000] [--keys 1000000]
 // The figures of a machine, not a test: nothing here fails.
 
@@ -6,6 +7,10 @@ import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { parseArgs } from 'node:util'
+import type { FeatureGroup } from '../operators/feature-record.ts'
+import { partOf } from '../operators/parts.ts'
+import { recordCodec } from '../operators/record-forms.ts'
+import { ladderOf, type TileWindow } from '../operators/tiles.ts'
 import { openRocksBackend } from '../state/rocks-backend.ts'
 import type { Codec, KeyedStore, OrderQueue, StoreSpec } from '../state/store.ts'
 import { TaskState } from '../state/task-state.ts'
@@ -200,9 +205,47 @@ async function popUpTo(queue: OrderQueue, watermark: number): Promise<void> {
   }
 }
 
+const MINUTE_MS = 60_000
+/** Weeks of an event a minute before the first that is measured, so that the longest window is full. */
+const WEEKS_BEFORE = 5
+
+/** Of one key, an event a minute: adds it to a part, and encodes the record, as a commit for each event would. */
+function benchWindow(kind: 'count' | 'distinct', name: string, window: TileWindow): void {
+  const group: FeatureGroup = {
+    entity: 'user',
+    key: { field: 'user_id', as: 'text' },
+    lookbackMs: 60 * MINUTE_MS,
+    parts: [{ types: ['click'], where: null, of: null, ladder: ladderOf([window]), spec: { kind } }],
+    lists: [],
+  }
+  const codec = recordCodec(group)
+  const record = codec.empty()
+  const event = (minute: number): void => {
+    const time = START_MS + minute * MINUTE_MS
+    record.tiles.settle(time)
+    record.tiles.add(0, time, time, partOf({ kind }, kind === 'count' ? true : `advertiser-${minute % 7}`)!)
+    record.newestMs = time
+  }
+  const before = (WEEKS_BEFORE * 7 * DAY_MS) / MINUTE_MS
+  for (let minute = 0; minute < before; minute++) event(minute)
+  const count = 20_000
+  let bytes = 0
+  const begin = threadUs()
+  for (let minute = before; minute < before + count; minute++) {
+    event(minute)
+    bytes = codec.encode(record).length
+  }
+  const us = (threadUs() - begin) / count
+  report(`features: event and commit of one key, ${kind} over ${name}, ${bytes} bytes`, us, 'us')
+}
+
 async function main(): Promise<void> {
   const path = mkdtempSync(join(tmpdir(), 'holdfast-bench-'))
   try {
+    for (const kind of ['count', 'distinct'] as const) {
+      benchWindow(kind, '5 min', { lengthMs: 5 * MINUTE_MS, paneMs: MINUTE_MS })
+      benchWindow(kind, '28 days', { lengthMs: 28 * DAY_MS, paneMs: 60 * MINUTE_MS })
+    }
     let state = await TaskState.open(await openRocksBackend(path), SPECS)
     await benchKeyed(state, keyCount)
     await benchQueue(state, 50_000)

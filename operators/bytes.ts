@@ -34,14 +34,25 @@ const SMALL_MAX = 2 ** 50
 /** Of a safe integer. */
 const VARINT_BYTES_MAX = 8
 
-/** Bytes to begin with: most records are shorter. */
-const FIRST_BYTES = 128
+/** Room to begin with: most records are shorter. */
+const FIRST_BYTES = 4_096
+/** Larger room than this is not kept for the next writer: few records are as large, and each thread keeps one. */
+const KEPT_ROOM_BYTES_MAX = 1_048_576
+/** Room of a writer that is done, for the next one: to make room costs more than most records. */
+let room: Buffer | null = null
 /** Up to here a text is written unit by unit, which is faster than to ask for its bytes. */
 const SHORT_TEXT = 48
 
+const NO_ROOM = Buffer.alloc(0)
+
 export class ByteWriter {
-  #bytes = Buffer.allocUnsafe(FIRST_BYTES)
+  #bytes: Buffer
   #length = 0
+
+  constructor() {
+    this.#bytes = room ?? Buffer.allocUnsafeSlow(FIRST_BYTES)
+    room = null
+  }
 
   /** A whole number of at least 0, LEB128. */
   varint(value: number): void {
@@ -104,23 +115,38 @@ export class ByteWriter {
       this.#bytes[at - 1] = size
       return
     }
-    const body = Uint8Array.from(this.#bytes.subarray(at, this.#length))
+    const more = varintBytes(size) - 1
+    // Also what varint() reserves: it must not move bytes that are behind the end for a moment.
+    this.#reserve(more + VARINT_BYTES_MAX)
+    this.#bytes.copyWithin(at + more, at, this.#length)
     this.#length = at - 1
     this.varint(size)
-    this.bytes(body)
+    this.#length += size
   }
 
   /** What was written. The writer is not used after it. */
   done(): Uint8Array {
-    return new Uint8Array(this.#bytes.buffer, this.#bytes.byteOffset, this.#length)
+    const whole = new Uint8Array(this.#length)
+    whole.set(this.#length === this.#bytes.length ? this.#bytes : this.#bytes.subarray(0, this.#length))
+    if (this.#bytes.length <= KEPT_ROOM_BYTES_MAX) room = this.#bytes
+    this.#bytes = NO_ROOM
+    this.#length = 0
+    return whole
   }
 
   #reserve(count: number): void {
     if (this.#length + count <= this.#bytes.length) return
-    const larger = Buffer.allocUnsafe(Math.max(2 * this.#bytes.length, this.#length + count))
+    const larger = Buffer.allocUnsafeSlow(Math.max(2 * this.#bytes.length, this.#length + count))
     larger.set(this.#bytes.subarray(0, this.#length))
     this.#bytes = larger
   }
+}
+
+/** How long a varint is. */
+function varintBytes(value: number): number {
+  let count = 1
+  for (let rest = value; rest >= 0x80; rest = Math.floor(rest / 0x80)) count++
+  return count
 }
 
 export class ByteReader {
