@@ -8,7 +8,7 @@ import { world } from '../cli/generate/world.ts'
 import { pipelines } from '../test/features/pipelines.ts'
 import { APPLICATION } from '../topology/features/application.ts'
 import { compileFeatures, RULE_NAMES, type RuleName } from '../topology/features/compile.ts'
-import { type Declarations, namesOf } from '../topology/features/declaration.ts'
+import { CONTEXT, type Declarations, featureId, namesOf } from '../topology/features/declaration.ts'
 import { type GraphOptions, pageViewGraph } from '../topology/graph.ts'
 import { type ChildOptions, runChild } from './child.ts'
 import type { Sample } from './meter.ts'
@@ -16,7 +16,10 @@ import { benchGraph } from './plan.ts'
 import { openBroker, publishLines } from './stream.ts'
 
 export interface FeatureTask {
-  readonly graph: GraphOptions
+  /** One graph, or several that each read the whole input by themselves, one after the other; what they cost is added up. */
+  readonly graphs: readonly GraphOptions[]
+  /** With all features: what the streams were made for. */
+  readonly whole: GraphOptions
   readonly events: number
   /** Of the streams, in events: as many as when they were made. */
   readonly roomEvents: number
@@ -41,7 +44,8 @@ export interface FeatureResult {
 export interface FeatureCell extends FeatureResult {
   readonly features: number
   readonly events: number
-  readonly without: readonly RuleName[]
+  /** What is measured. */
+  readonly plan: string
   /** Records that a key of each entity has, together. */
   readonly groups: number
 }
@@ -55,8 +59,8 @@ export interface FeatureOptions extends ChildOptions {
   readonly directory: string
   readonly events: number
   readonly samples: number
-  /** The rules that each plan is without; not given: none, each in turn, all. */
-  readonly plans?: readonly (readonly RuleName[])[]
+  /** Not given: all that there are. */
+  readonly plans?: readonly MeasuredPlan[]
   /** Not given: 30 features, then all. */
   readonly sets?: readonly Declarations[]
 }
@@ -98,8 +102,12 @@ export const FEATURE_SETS: readonly Declarations[] = [
   APPLICATION,
 ]
 
-/** All rules, each one off, all off. */
-const PLANS: readonly (readonly RuleName[])[] = [[], ...RULE_NAMES.map((rule) => [rule]), RULE_NAMES]
+/** Compiled without these rules, or a graph of its own for each feature, without any. */
+export type MeasuredPlan = readonly RuleName[] | 'apart'
+/** All rules, each one off, all off, and then not even the source is shared. */
+const PLANS: readonly MeasuredPlan[] = [[], ...RULE_NAMES.map((rule) => [rule]), RULE_NAMES, 'apart']
+/** It decides which one feature a graph has. */
+const APART = RULE_NAMES.filter((rule) => rule !== 'prune')
 
 /** Runs every plan of every set, and compiles many pipelines. */
 export async function featureCells(o: FeatureOptions): Promise<FeatureFigures> {
@@ -113,42 +121,46 @@ async function cellsOf(features: Declarations, o: FeatureOptions): Promise<Featu
   const natsDir = join(directory, 'nats')
   const graph: GraphOptions = { ...benchGraph(1), features }
   const events = await fill(graph, natsDir, o)
-  const count = features.features.flatMap(namesOf).length
+  const ids = features.features.flatMap((one) => namesOf(one).map((name) => featureId(one.entity, name)))
   const cells: FeatureCell[] = []
-  for (const without of o.plans ?? PLANS) {
+  for (const plan of o.plans ?? PLANS) {
+    const graphs = graphsOf(graph, plan, ids)
     const task: FeatureTask = {
-      ...{ graph: { ...graph, without }, events, roomEvents: ROOM * o.events, samples: o.samples },
+      ...{ graphs, whole: graph, events, roomEvents: ROOM * o.events, samples: o.samples },
       ...{ natsDir, stateDir: join(directory, 'state') },
     }
     const result = await runChild<FeatureResult>(PROGRAM, task, o)
-    refuseOtherValues(cells[0] ?? result, result, without)
-    cells.push({
-      ...result,
-      features: count,
-      events,
-      without,
-      groups: compileFeatures(features, { without }).groups.length,
-    })
+    refuseOtherValues(cells[0] ?? result, result, plan)
+    const groups = graphs.flatMap((one) => compileFeatures(features, one).groups).length
+    cells.push({ ...result, features: ids.length, events, plan: planText(plan), groups })
     o.say(
-      `${count} features, ${planText(without)}: ${result.samples.map(({ seconds }) => seconds.toFixed(1)).join(' ')} s`,
+      `${ids.length} features, ${planText(plan)}: ${result.samples.map(({ seconds }) => seconds.toFixed(1)).join(' ')} s`,
     )
   }
   await rm(directory, { recursive: true, force: true })
   return cells
 }
 
+function graphsOf(graph: GraphOptions, plan: MeasuredPlan, ids: readonly string[]): GraphOptions[] {
+  if (plan !== 'apart') return [{ ...graph, without: plan }]
+  // What is of the touch itself is kept by nobody.
+  const kept = ids.filter((id) => !id.startsWith(`${CONTEXT}.`))
+  return kept.map((id) => ({ ...graph, served: [id], without: APART }))
+}
+
 /** FC1. */
 export function refuseOtherValues(
   first: Pick<FeatureResult, 'values'>,
   other: Pick<FeatureResult, 'values'>,
-  without: readonly RuleName[],
+  plan: MeasuredPlan,
 ): void {
-  if (first.values !== other.values) throw new Error(`${planText(without)}: features have other values`)
+  if (first.values !== other.values) throw new Error(`${planText(plan)}: features have other values`)
 }
 
-export function planText(without: readonly RuleName[]): string {
-  if (without.length === 0) return 'all rules'
-  return without.length === RULE_NAMES.length ? 'no rules' : `without ${without.join(', ')}`
+function planText(plan: MeasuredPlan): string {
+  if (plan === 'apart') return 'a graph for each'
+  if (plan.length === 0) return 'all rules'
+  return plan.length === RULE_NAMES.length ? 'no rules' : `without ${plan.join(', ')}`
 }
 
 /** Gives the number of events, which is about that of the option. */

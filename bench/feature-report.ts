@@ -1,6 +1,6 @@
 // The figures of the compiled features as text for people.
 
-import { type FeatureCell, type FeatureFigures, planText } from './feature-cells.ts'
+import type { FeatureCell, FeatureFigures } from './feature-cells.ts'
 import { best, table } from './report.ts'
 
 const HEADS = [
@@ -24,10 +24,10 @@ export function featureText({ cells, compile }: FeatureFigures): string {
 }
 
 function row(cell: FeatureCell, whole: FeatureCell): string[] {
-  const { features, without, groups, events, reads, writes, recordBytes, fileBytes } = cell
+  const { features, plan, groups, events, reads, writes, recordBytes, fileBytes } = cell
   const { seconds } = best(cell.samples)
   return [
-    ...[String(features), planText(without), String(groups)],
+    ...[String(features), plan, String(groups)],
     Math.round(events / seconds).toLocaleString('en-US'),
     (best(whole.samples).seconds / seconds).toFixed(2),
     ((leastCpu(cell) * 1e6) / events).toFixed(1),

@@ -10,7 +10,7 @@ import { allBuckets, KIND } from '../state/key-layout.ts'
 import { openRocksBackend } from '../state/rocks-backend.ts'
 import { RocksDB } from '../state/rocksdb.ts'
 import { featuresOf } from '../topology/features/plans.ts'
-import { pageViewGraph } from '../topology/graph.ts'
+import { type GraphOptions, pageViewGraph } from '../topology/graph.ts'
 import { Host, tasksOf } from '../topology/host.ts'
 import type { Plan } from '../topology/plan.ts'
 import { DEFAULT_TUNING } from '../topology/task.ts'
@@ -27,20 +27,50 @@ const COMPACTION = { createIfMissing: false, tableBlockSize: 4_096, enableBlobFi
 const TUNING = { ...DEFAULT_TUNING, trimBytes: Number.POSITIVE_INFINITY }
 
 async function features(task: FeatureTask): Promise<FeatureResult> {
-  const plan = pageViewGraph(task.graph)
-  const broker = await openBroker(task.natsDir, plan, { events: task.roomEvents, durable: true })
+  const [first, ...more] = task.graphs
+  const broker = await openBroker(task.natsDir, pageViewGraph(task.whole), { events: task.roomEvents, durable: true })
+  const digests: string[] = []
   try {
-    const counts: StateCounts = { reads: 0, writes: 0 }
-    let values = ''
-    await runPlan(task, countedPlan(plan, counts), broker, async (host) => {
-      values = await valuesDigest(host, plan)
-    })
-    const samples: Sample[] = []
-    for (let i = 0; i < task.samples; i++) samples.push(await runPlan(task, plan, broker, async () => {}))
-    const { recordBytes, fileBytes } = await weighed(task, plan)
-    return { samples, ...counts, recordBytes, fileBytes, values }
+    let sum = await resultOf(task, first!, broker, digests)
+    for (const graph of more) sum = added(sum, await resultOf(task, graph, broker, digests))
+    return { ...sum, values: createHash('sha256').update(digests.sort().join('\n')).digest('hex') }
   } finally {
     await broker.close()
+  }
+}
+
+type Costs = Omit<FeatureResult, 'values'>
+
+async function resultOf(task: FeatureTask, graph: GraphOptions, broker: Broker, digests: string[]): Promise<Costs> {
+  const plan = pageViewGraph(graph)
+  const counts: StateCounts = { reads: 0, writes: 0 }
+  await runPlan(task, countedPlan(plan, counts), broker, async (host) => {
+    digests.push(...(await valueDigests(host, plan)))
+  })
+  const samples: Sample[] = []
+  for (let i = 0; i < task.samples; i++) samples.push(await runPlan(task, plan, broker, async () => {}))
+  return { samples, ...counts, ...(await weighed(task, plan)) }
+}
+
+/** What two graphs cost together. */
+function added(a: Costs, b: Costs): Costs {
+  return {
+    samples: a.samples.map((sample, i) => together(sample, b.samples[i]!)),
+    reads: a.reads + b.reads,
+    writes: a.writes + b.writes,
+    recordBytes: a.recordBytes + b.recordBytes,
+    fileBytes: a.fileBytes + b.fileBytes,
+  }
+}
+
+/** Of one after the other. */
+function together(a: Sample, b: Sample): Sample {
+  return {
+    seconds: a.seconds + b.seconds,
+    nodeCpuSeconds: a.nodeCpuSeconds + b.nodeCpuSeconds,
+    mainCpuSeconds: a.mainCpuSeconds + b.mainCpuSeconds,
+    serverCpuSeconds: a.serverCpuSeconds + b.serverCpuSeconds,
+    loopDelayP99Ms: Math.max(a.loopDelayP99Ms, b.loopDelayP99Ms),
   }
 }
 
@@ -64,16 +94,17 @@ async function runPlan(
   }
 }
 
-/** In an order of its own: where a record stands among others is the plan's affair. */
-async function valuesDigest(host: Host, plan: Plan): Promise<string> {
+/** Of each feature. In an order of its own: where a record stands among others is the plan's affair. */
+async function valueDigests(host: Host, plan: Plan): Promise<string[]> {
   const asOf = await asOfRun(host, plan)
-  const hash = createHash('sha256')
-  for (const feature of featuresOf(plan)) {
+  const digests: string[] = []
+  for (const { feature, entity } of featuresOf(plan)) {
     const lines: string[] = []
-    for await (const line of host.values(feature, asOf)) lines.push(JSON.stringify(line))
-    for (const line of lines.sort()) hash.update(line).update('\n')
+    for await (const line of host.values({ feature, entity }, asOf)) lines.push(JSON.stringify(line))
+    const digest = createHash('sha256').update(lines.sort().join('\n')).digest('hex')
+    digests.push(`${entity}.${feature} ${digest}`)
   }
-  return hash.digest('hex')
+  return digests
 }
 
 async function compact(path: string): Promise<void> {

@@ -4,10 +4,21 @@ import { mkdtemp, readdir, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { expect, it } from 'vitest'
+import { APPLICATION } from '../topology/features/application.ts'
 import { RULE_NAMES } from '../topology/features/compile.ts'
-import { namesOf } from '../topology/features/declaration.ts'
+import { type Declarations, type FeatureDeclaration, namesOf } from '../topology/features/declaration.ts'
 import { FEATURE_SETS, featureCells, refuseOtherValues } from './feature-cells.ts'
 import { featureText } from './feature-report.ts'
+
+/** Of two entities in two stages, one of them derived. */
+const FEW: Declarations = {
+  ...APPLICATION,
+  features: APPLICATION.features.flatMap((one) => {
+    const id = `${one.entity}.${one.name}`
+    if (['ad.impressions', 'ad.clicks'].includes(id)) return [{ ...one, windows: ['7d'] } as FeatureDeclaration]
+    return ['ad.click_rate_7d', 'user.since_click', 'user.last_pages'].includes(id) ? [one] : []
+  }),
+}
 
 it('measures 30 features and all of the application', () => {
   expect(FEATURE_SETS.map(({ features }) => features.flatMap(namesOf).length)).toEqual([30, 75])
@@ -17,15 +28,16 @@ it('runs plans with rules and without, which say the same and cost something els
   const directory = await mkdtemp(join(tmpdir(), 'holdfast-features-bench-'))
   try {
     const said: string[] = []
-    const options = { directory, events: 600, samples: 1, plans: [[], RULE_NAMES], sets: [FEATURE_SETS[0]!] } as const
+    const options = { directory, events: 600, samples: 1, plans: [[], RULE_NAMES, 'apart'], sets: [FEW] } as const
     const signal = new AbortController().signal
     const figures = await featureCells({ ...options, signal, say: (line) => said.push(line) })
-    const [all, none] = figures.cells
+    const [all, none, apart] = figures.cells
     expect(all!.values).toMatch(/^[0-9a-f]{64}$/)
     expect(none!.values).toBe(all!.values)
-    expect([all!.groups, none!.groups]).toEqual([4, 30])
+    expect(apart!.values).toBe(all!.values)
+    expect([all, none, apart].map((cell) => cell!.groups)).toEqual([2, 5, 5])
     // Without rules each feature looks for a record of its own, and keeps it.
-    expect(none!.reads).toBeGreaterThan(2 * all!.reads)
+    expect(none!.reads).toBeGreaterThan(all!.reads)
     expect(none!.writes).toBeGreaterThan(all!.writes)
     expect(none!.recordBytes).toBeGreaterThan(all!.recordBytes)
     for (const { samples, fileBytes } of figures.cells) {
@@ -33,8 +45,11 @@ it('runs plans with rules and without, which say the same and cost something els
       expect(fileBytes).toBeGreaterThan(0)
     }
     expect(figures.compile).toMatchObject({ features: 2_000, pipelines: 200 })
-    expect(said).toHaveLength(2)
-    expect(featureText(figures)).toMatch(/^30 +no rules +30 /m)
+    // Each graph looks for its own record, as without rules, and sees duplicates for itself.
+    expect(apart!.reads).toBeGreaterThan(all!.reads)
+    expect(apart!.fileBytes).toBeGreaterThan(none!.fileBytes)
+    expect(said).toHaveLength(3)
+    expect(featureText(figures)).toMatch(/^5 +a graph for each +5 /m)
     expect(await readdir(directory)).toEqual([])
   } finally {
     await rm(directory, { recursive: true, force: true })

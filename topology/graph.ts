@@ -26,6 +26,8 @@ export interface GraphOptions extends TopologyOptions {
   readonly bots?: BotsSetting
   /** Not given: page views of the last hour, and nothing else. */
   readonly features?: Declarations
+  /** Ids of the features that somebody reads; what nobody reads is not kept. Not given: all. */
+  readonly served?: readonly string[]
   /** Rules that the compiler leaves out, to see what they bring. Not given: none. */
   readonly without?: readonly RuleName[]
   /** Whether accepted events are published to an output stream as well, and how. */
@@ -55,14 +57,14 @@ const COUNTED = { mode: 'panes', paneMs: PANE_MS_DEFAULT, windowsMs: [HOUR_MS] }
 
 /** The plan of the page-view graph. */
 export function pageViewGraph(options: GraphOptions): Plan {
-  const { anonymous, bots = 'count', accepted, features, without = [], ...rest } = options
+  const { anonymous, bots = 'count', accepted, features, served, without = [], ...rest } = options
   const outputs: OutputPlan[] = [{ name: DEAD_LETTERS, mode: 'records' }]
   if (accepted !== 'off') outputs.push({ name: ACCEPTED, mode: accepted })
   return topology(rest, (t) => {
     const events = t.source('user-1', validation({ anonymous, bots }), outputs).through(duplicates())
     if (accepted !== 'off') events.through(eventStream(ACCEPTED))
     if (features === undefined) countPageViews(events)
-    else keepFeatures(events, compileFeatures(features, { without }), FEATURE_STAGES)
+    else keepFeatures(events, compileFeatures(features, { without, ...(served && { served }) }), FEATURE_STAGES)
   })
 }
 
