@@ -4,6 +4,7 @@
 import { NO_WATERMARK } from '../log/frame.ts'
 import type { NatsLog } from '../log/nats-log.ts'
 import type { Runtime } from '../log/runtime.ts'
+import { featureMetrics } from '../sinks/http/feature-metrics.ts'
 import { healthRoutes, type NodeStatus } from '../sinks/http/health-routes.ts'
 import { ingestRoutes } from '../sinks/http/ingest-routes.ts'
 import { HttpMetrics } from '../sinks/http/metrics.ts'
@@ -62,6 +63,7 @@ export async function openFrontDoor(options: FrontDoorOptions, parts: NodeParts)
   const reads = quotas.reads(hostReads)
   const rows = (): readonly StatusRow[] => rowsOf(plan, host)
   taskMetrics(metrics, rows)
+  featureMetrics(metrics, reads.features, rows)
   const settings = () => configuration.pixels
   const pixels = { intake, metrics, settings, now: () => Date.now() }
   const server = await openHttpServer({
@@ -103,17 +105,20 @@ export async function openFrontDoor(options: FrontDoorOptions, parts: NodeParts)
 export function rowsOf(plan: Plan, host: TaskHost): StatusRow[] {
   const all = host.status()
   return plan.stages.flatMap((stage, i) =>
-    statusOf(host, stage.name).map(({ watermark, waiting, tally, lagMs, readableMs, ...task }, partition) => ({
-      ...{ name: task.name, stage: stage.name, partition, phase: task.phase, config: task.config },
-      ...{ epoch: task.epoch, seq: task.seq, pending: task.pending, lag_ms: lagMs, readable_ms: readableMs },
-      lag_records: i === 0 ? null : lagRecords(all, stage.name, partition, task.taken),
-      watermark: watermark === NO_WATERMARK ? null : watermark,
-      waiting:
-        waiting === null
-          ? null
-          : { cause: waiting.cause, on: waiting.on, detail: waiting.detail, since_ms: waiting.sinceMs },
-      counts: tally.counts,
-    })),
+    statusOf(host, stage.name).map(
+      ({ watermark, lastEvent, waiting, tally, lagMs, readableMs, ...task }, partition) => ({
+        ...{ name: task.name, stage: stage.name, partition, phase: task.phase, config: task.config },
+        ...{ epoch: task.epoch, seq: task.seq, pending: task.pending, lag_ms: lagMs, readable_ms: readableMs },
+        lag_records: i === 0 ? null : lagRecords(all, stage.name, partition, task.taken),
+        watermark: watermark === NO_WATERMARK ? null : watermark,
+        last_event: lastEvent === NO_WATERMARK ? null : lastEvent,
+        waiting:
+          waiting === null
+            ? null
+            : { cause: waiting.cause, on: waiting.on, detail: waiting.detail, since_ms: waiting.sinceMs },
+        counts: tally.counts,
+      }),
+    ),
   )
 }
 

@@ -171,7 +171,18 @@ describe('what top computes', () => {
   ) => ({
     ...{ now_ms },
     tasks: [
-      { name: 't-0', stage: 't', partition: 0, phase: 'running', epoch: 1, seq, pending, watermark, waiting: null },
+      {
+        name: 't-0',
+        stage: 't',
+        partition: 0,
+        phase: 'running',
+        epoch: 1,
+        seq,
+        pending,
+        watermark,
+        last_event: null,
+        waiting: null,
+      },
     ].map((task) => ({ ...task, lag_ms, lag_records: 40, config: 'c0', readable_ms: READABLE, counts: { records } })),
   })
 

@@ -265,6 +265,15 @@ export interface ListFeaturesAnswer {
     readonly mode: 'panes' | 'exact' | null
     /** Length of a pane, milliseconds. */
     readonly pane_ms: number | null
+    readonly description: string
+    /** null: it is none that was declared. */
+    readonly owner: string | null
+    /** What it is, in words. */
+    readonly how: string
+    /** Where what it is made of is kept: it is as fresh as the tasks of this stage in /v1/status. */
+    readonly stage: string
+    /** Bytes of a record kept for it, at most; 0: computed of others; null: not known. */
+    readonly bytes_max: number | null
   }[]
 }
 
@@ -303,6 +312,8 @@ export interface StatusAnswer {
     } | null
     /** Milliseconds of event time. */
     readonly watermark: number | null
+    /** Highest event time that it has applied, milliseconds: what is read of its state is as fresh as this. */
+    readonly last_event: number | null
     readonly waiting: {
       /** broker: it does not answer. room: a stream is full. */
       readonly cause: string

@@ -33,6 +33,19 @@ export interface FeatureInfo {
   readonly paneMs: number | null
 }
 
+/** A feature with what people ask about it. */
+export interface ListedFeature extends FeatureInfo {
+  readonly description: string
+  /** null: it is none that was declared. */
+  readonly owner: string | null
+  /** What it is, in words. */
+  readonly how: string
+  /** Where what it is made of is kept: as fresh as the tasks of this stage. */
+  readonly stage: string
+  /** Bytes of a key's record that are kept for it, at most; 0: it is computed of others; null: not known. */
+  readonly bytesMax: number | null
+}
+
 /** What the snapshot knows that answered. Times in milliseconds of event time; null: none yet. */
 export interface SnapshotFacts {
   /** Highest event time or tick that the task has applied. */
@@ -208,7 +221,7 @@ export type ExplainOutcome =
   | Exclude<ReadOutcome, { kind: 'read' }>
 
 export interface FeatureReads {
-  readonly features: readonly FeatureInfo[]
+  readonly features: readonly ListedFeature[]
   /** Values in the order of the keys. */
   read(ask: ReadAsk): Promise<ReadOutcome>
   /** The vectors of touches, each part from one snapshot. */

@@ -9,6 +9,7 @@ import {
   type ExplainOutcome,
   type FeatureInfo,
   type KeyRead,
+  type ListedFeature,
   positionText,
   type ReadOutcome,
   type SnapshotFacts,
@@ -91,6 +92,11 @@ export function topAnswer(outcome: TopOutcome): Answer<TopAnswer> {
 /** A feature as JSON says it. */
 export function describeFeature({ feature, entity, type, windowMs, mode, paneMs }: FeatureInfo) {
   return { feature, entity, type, window_ms: windowMs, mode, pane_ms: paneMs }
+}
+
+/** A feature as the list says it. */
+export function listedFeature({ description, owner, how, stage, bytesMax, ...info }: ListedFeature) {
+  return { ...describeFeature(info), description, owner, how, stage, bytes_max: bytesMax }
 }
 
 export function refusalAnswer({ code, message, field }: Refusal): Failure {

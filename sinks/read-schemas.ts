@@ -84,7 +84,23 @@ const INFO = {
 }
 
 export const FeatureDescription = Type.Object(INFO)
-export const FeatureList = Type.Object({ features: Type.Array(FeatureDescription) })
+export const FeatureList = Type.Object({
+  features: Type.Array(
+    Type.Object({
+      ...INFO,
+      description: Type.String(),
+      owner: Type.Unsafe<string | null>({
+        type: ['string', 'null'],
+        description: 'null: it is none that was declared.',
+      }),
+      how: Type.String({ description: 'What it is, in words.' }),
+      stage: Type.String({
+        description: 'Where what it is made of is kept: it is as fresh as the tasks of this stage in /v1/status.',
+      }),
+      bytes_max: IntegerOrNull('Bytes of a record kept for it, at most; 0: computed of others; null: not known.'),
+    }),
+  ),
+})
 
 export const FACTS = {
   at: IntegerOrNull('The event time that the value is for; null where nothing has been applied yet.'),

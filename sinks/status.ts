@@ -39,6 +39,8 @@ export interface StatusRow {
   readonly readable_ms: StatusReadable | null
   /** Milliseconds of event time; null: none yet. */
   readonly watermark: number | null
+  /** Highest event time that it has applied, milliseconds; null: none yet. What is read of its state is as fresh as this. */
+  readonly last_event: number | null
   readonly waiting: StatusWaiting | null
   /** Hash of the configuration that holds for the latest order time it has applied. */
   readonly config: string

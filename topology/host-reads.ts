@@ -102,8 +102,9 @@ export class HostReads implements FeatureReads {
     this.#entriesMax = options.topEntriesMax ?? TOP_ENTRIES_MAX
     this.#plans = featuresOf(options.plan)
     this.#vectors = new HostVectors(options.plan, options.host)
-    this.features = this.#plans.map(({ feature, entity, type, windowMs, mode, paneMs }) => {
-      return { feature, entity, type, windowMs, mode, paneMs }
+    this.features = this.#plans.map(({ feature, entity, type, windowMs, mode, paneMs, ...about }) => {
+      const { stage, description, owner, how, bytesMax } = about
+      return { feature, entity, type, windowMs, mode, paneMs, stage, description, owner, how, bytesMax }
     })
   }
 

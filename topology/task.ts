@@ -141,6 +141,8 @@ export interface TaskStatus {
   /** From a message's place in the log to a snapshot that has it, lately; null: nothing, or a plan without a wall clock. */
   readonly readableMs: ReadableMs | null
   readonly watermark: number
+  /** Highest event time that it has applied, milliseconds; NO_WATERMARK: none yet. */
+  readonly lastEvent: number
   readonly waiting: Waiting | null
   readonly tally: TallyJson
   /** Hash of the configuration that holds for the latest order time applied. */
@@ -288,6 +290,7 @@ export class Task {
       lagMs: this.#freshness?.waitingMs(now) ?? 0,
       readableMs: this.#freshness?.readableMs(now) ?? null,
       watermark: this.#watermark,
+      lastEvent: this.#highestTime,
       waiting: this.#waiting,
       tally: this.#tally?.toJSON() ?? { counts: {}, highs: {} },
       config: this.#configHash,

@@ -48,14 +48,17 @@ const explain = async (feature: string, entity: string, key: string, query = '')
 }
 
 it('says the value of a read, for every feature of a user, and what the snapshot knows', async () => {
-  const { features } = await new HoldfastClient({ url: server.url }).listFeatures()
+  const client = new HoldfastClient({ url: server.url })
+  const { features } = await client.listFeatures()
   const own = features.filter(({ entity }) => entity === 'user')
   expect(own.length).toBeGreaterThan(20)
+  await explain('page_views_1h', 'user', 'ann')
+  const { snapshot } = await client.pinSnapshot()
   for (const { feature } of own) {
-    const explained = await explain(feature, 'user', 'ann')
-    const read = await get(`${feature}/user/ann`)
-    const { values, ...rest } = explained
-    expect({ ...rest, value: values.at(-1)!.value }).toEqual(read.body)
+    const { values, ...rest } = await client.explainFeature(feature, 'user', 'ann', { snapshot })
+    expect({ ...rest, value: values.at(-1)!.value }).toEqual(
+      await client.readFeature(feature, 'user', 'ann', { snapshot }),
+    )
     expect(values.at(-1)!.feature).toBe(`user.${feature}`)
   }
 })

@@ -12,9 +12,9 @@ import { askOfBatch, askOfQuery, askOfVectors, isRefusal, parseBody, type Refusa
 import {
   type Answer,
   batchAnswer,
-  describeFeature,
   explainAnswer,
   type Failure,
+  listedFeature,
   pointAnswer,
   refusalAnswer,
   TOO_MANY_PINS,
@@ -165,7 +165,7 @@ function vectorsRoute(app: App, { reads }: ReadDeps): void {
 
 function listRoute(app: App, { reads }: ReadDeps): void {
   const schema = { operationId: 'listFeatures', summary: 'The features of the node', response: { 200: FeatureList } }
-  const list = { features: reads.features.map(describeFeature) }
+  const list = { features: reads.features.map(listedFeature) }
   app.get('/v1/features', { schema, config: READ }, async () => list)
 }
 

@@ -10,13 +10,27 @@ import { statusRoutes } from './status-routes.ts'
 const ROWS: readonly StatusRow[] = [
   {
     ...{ name: 'user-1-0', stage: 'user-1', partition: 0, phase: 'running', epoch: 7, seq: 12, pending: 3 },
-    ...{ watermark: 1_767_225_600_000, config: '1a2b', counts: { records: 90, accepted: 88, late: 0 } },
+    ...{
+      watermark: 1_767_225_600_000,
+      last_event: 1_767_225_660_000,
+      config: '1a2b',
+      counts: { records: 90, accepted: 88, late: 0 },
+    },
     ...{ lag_records: null, lag_ms: 75_000, readable_ms: { p50: 4, p99: 12, max: 40, count: 900 } },
     waiting: { cause: 'room', on: 'holdfast_pages_0', detail: 'maximum bytes exceeded', since_ms: 1_234.5 },
   },
   {
     ...{ name: 'pages-0', stage: 'pages', partition: 0, phase: 'opening', epoch: 0, seq: 0, pending: 0 },
-    ...{ lag_records: 17, lag_ms: 0, readable_ms: null, watermark: null, config: '1a2b', counts: {}, waiting: null },
+    ...{
+      lag_records: 17,
+      lag_ms: 0,
+      readable_ms: null,
+      watermark: null,
+      last_event: null,
+      config: '1a2b',
+      counts: {},
+      waiting: null,
+    },
   },
 ]
 

@@ -44,6 +44,10 @@ const Row = Type.Object({
     description: 'Milliseconds from the stream to being readable, over the last 30 to 60 seconds; null: nothing came.',
   }),
   watermark: Type.Unsafe<number | null>({ type: ['integer', 'null'], description: 'Milliseconds of event time.' }),
+  last_event: Type.Unsafe<number | null>({
+    type: ['integer', 'null'],
+    description: 'Highest event time that it has applied, milliseconds: what is read of its state is as fresh as this.',
+  }),
   waiting: Type.Unsafe<StatusRow['waiting']>({ ...Waiting, type: ['object', 'null'] }),
   config: Type.String({ description: 'Hash of the configuration that holds for what it applied last.' }),
   counts: Type.Record(Type.String(), Type.Integer(), { description: 'Counters since the state of the task began.' }),

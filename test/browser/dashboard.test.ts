@@ -66,7 +66,7 @@ function tasksAfter(looks: number): StatusRow[] {
   const since_ms = performance.timeOrigin + performance.now() - 75_000
   const waiting = { cause: 'room', on: 'hf_page_0', detail: 'the stream is full', since_ms }
   return [
-    taskRow('user', 0, { seq: looks, watermark: Date.now() - 603_000, counts }),
+    taskRow('user', 0, { seq: looks, watermark: Date.now() - 603_000, last_event: Date.now() - 123_000, counts }),
     taskRow('page', 0, { pending: 7, lag_ms: 75_000, readable_ms: { p50: 4, p99: 12, max: 80, count: 90 }, waiting }),
     taskRow('page', 1, { phase: 'halted', pending: 1 }),
   ]
@@ -195,7 +195,7 @@ describe.runIf(typeof browser !== 'string')('the live page', { concurrent: true 
 
     const highestRate = await watchRates(page)
     stage.node.values.set('user/a/b,c', 41)
-    await page.getByLabel('Feature').selectOption('page_views_1h by user')
+    await page.getByLabel('Feature', { exact: true }).selectOption('page_views_1h by user')
     await page.getByLabel('Key').fill('a/b,c')
     await page.getByRole('button', { name: 'Watch', exact: true }).click()
     await page.getByRole('button', { name: 'Stop watching page x' }).click()
@@ -225,6 +225,24 @@ describe.runIf(typeof browser !== 'string')('the live page', { concurrent: true 
     await page.getByRole('button', { name: 'Watch', exact: true }).click()
     await page.getByRole('button', { name: `At most ${WATCHED_MAX}`, disabled: true }).waitFor()
     expect(await page.locator('[data-watched]').count()).toBe(WATCHED_MAX)
+  })
+
+  it('lists the features with owner, cost, place and freshness, and finds what is looked for', async () => {
+    const stage = await openStage()
+    const page = await openPage(stage, '')
+    await live(page)
+    const row = page.locator('[data-feature="user.page_views_1h"]')
+    await row.getByText('2 min').first().waitFor()
+    expect(await row.innerText()).toMatch(
+      /user\.page_views_1h\s+count\s+–\s+–\s+user\s+2 min \d+ s old\s+10 min \d+ s old/,
+    )
+    expect(await page.locator('[data-feature]').count()).toBe(2)
+    await page.getByLabel('Find in names').fill('PAGES page.')
+    await page.getByRole('heading', { name: 'Features: 1 of 2' }).waitFor()
+    expect(await page.locator('[data-feature]').first().getAttribute('data-feature')).toBe('page.page_views_1h')
+    // Of its tasks one has halted before it promised anything.
+    expect(await page.locator('[data-feature] td').allInnerTexts()).toEqual(['–', '–', 'page', '–', '–'])
+    expect(stage.complaints).toEqual([])
   })
 
   it('says that it cannot reach the node, keeps what it saw, and goes on when the node is back', async () => {

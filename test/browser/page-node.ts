@@ -57,7 +57,10 @@ export class PageNode {
   }
 
   #reads(): FeatureReads {
-    const features = ['page', 'user'].map((entity) => ({ feature: 'page_views_1h', entity, ...WINDOW }))
+    const features = ['page', 'user'].map((entity) => ({
+      ...{ feature: 'page_views_1h', entity, ...WINDOW, stage: entity, owner: null },
+      ...{ description: 'Pages seen', how: 'count', bytesMax: null },
+    }))
     return {
       features,
       read: async ({ feature, entity, keys }: ReadAsk) => {
@@ -106,7 +109,7 @@ export function taskRow(stage: string, partition: number, more: Partial<StatusRo
   return {
     ...{ name: `${stage}-${partition}`, stage, partition, phase: 'running', epoch: 1, seq: 0, pending: 0 },
     ...{ lag_records: null, lag_ms: 0, readable_ms: null, config: 'c0' },
-    ...{ watermark: null, waiting: null, counts: {} },
+    ...{ watermark: null, last_event: null, waiting: null, counts: {} },
     ...more,
   }
 }

@@ -34,6 +34,7 @@ export function countedFeature(stage: string, node: NodePlan): FeaturePlan | nul
   const place: Place = { store, windowMs, layout }
   return {
     ...{ feature, entity, stage, type: 'float', windowMs, mode, paneMs: layout.paneMs },
+    ...{ description: feature, owner: null, how: 'count', bytesMax: null },
     nothing: 0,
     routeOf: (key) => key,
     earliestAt: ({ snapshot }) => heldFrom(layout, snapshot.lowestBucket(store), windowMs),

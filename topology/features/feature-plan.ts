@@ -2,7 +2,7 @@
 // A read answers for T (contract.md, section 3).
 
 import type { FeatureValue } from '../../operators/feature-values.ts'
-import type { ExplainedValue } from '../../sinks/feature-reads.ts'
+import type { ExplainedValue, ListedFeature } from '../../sinks/feature-reads.ts'
 import { compareUtf8 } from '../../state/key-layout.ts'
 import type { ReadSnapshot } from '../../state/read-snapshot.ts'
 import type { FeatureType } from './declaration.ts'
@@ -54,7 +54,7 @@ export interface TopCounts {
 }
 
 /** A feature, and how a task of its stage answers for it. Reads throw SnapshotGone. */
-export interface FeaturePlan extends FeatureName {
+export interface FeaturePlan extends FeatureName, Pick<ListedFeature, 'description' | 'owner' | 'how' | 'bytesMax'> {
   readonly stage: string
   readonly type: FeatureType
   /** null: it has no window. */

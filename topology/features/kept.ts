@@ -14,6 +14,7 @@ import type { ExplainedValue } from '../../sinks/feature-reads.ts'
 import type { ReadSnapshot } from '../../state/read-snapshot.ts'
 import type { StagePlan } from '../plan.ts'
 import type { CompiledFeature, CompiledFeatures, CompiledGroup } from './compile.ts'
+import { costsOf } from './costs.ts'
 import type { EntityDeclaration } from './declaration.ts'
 import {
   type FeaturePlan,
@@ -59,6 +60,8 @@ interface Kept {
   readonly expressions: ExpressionsRunner
   /** Those of all groups of the plan. */
   readonly entities: readonly EntityDeclaration[]
+  /** Of a key's record that is kept for a feature, at most, by its id. */
+  readonly bytes: ReadonlyMap<string, number>
 }
 
 /** The groups that a stage keeps, by their places among the compiled ones; null where it keeps none. */
@@ -87,7 +90,8 @@ export function keptFeatures(stage: StagePlan): FeaturePlan[] {
   const own = features.filter(({ entity }) => [...kept.keys()].some((index) => groups[index]!.entity.name === entity))
   const byId = new Map(own.map((feature) => [feature.id, feature]))
   const entities = groups.map(({ entity }) => entity)
-  const all: Kept = { byId, kept, expressions: runnerOf(keeps.compiled), entities }
+  const bytes = new Map(costsOf(keeps.compiled).features.map((cost) => [cost.feature, Math.ceil(cost.bytes)]))
+  const all: Kept = { byId, kept, expressions: runnerOf(keeps.compiled), entities, bytes }
   return own.filter(({ copyFor }) => copyFor === null).map((feature) => planOf(feature, all, stage.name))
 }
 
@@ -101,6 +105,9 @@ function planOf(feature: CompiledFeature, all: Kept, stage: string): FeaturePlan
     windowMs: window?.lengthMs ?? null,
     mode: window === null ? null : 'panes',
     paneMs: window?.paneMs ?? null,
+    ...{ description: feature.declaration.description, owner: feature.declaration.owner },
+    how: valueText(feature, { entities: all.entities }),
+    bytesMax: all.bytes.get(feature.id)!,
     nothing: how.kind === 'kept' && ['count', 'distinct', 'sum'].includes(how.reading.fn) ? 0 : null,
     routeOf: (key) => routeOf(declared, key),
     earliestAt: (view) => reader.earliestAt(view),

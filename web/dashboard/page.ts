@@ -1,6 +1,7 @@
 // The whole page, from one state: who answers, totals, charts, the largest and the watched values, the graph and its tasks.
 
 import { type ComponentChild, Fragment, h } from 'preact'
+import { FeatureTable } from './feature-table.ts'
 import { LineChart, type Series } from './line-chart.ts'
 import type { Values } from './look.ts'
 import { TaskGraph } from './task-graph.ts'
@@ -72,6 +73,8 @@ function Seen({ state, values, watcher }: PageProps & { readonly values: Values 
     'answer' in status
       ? h(TaskTable, { status: status.answer, rates: rates?.tasks ?? null })
       : h('p', { class: 'card note' }, `Tasks and totals cannot be shown: ${status.refusal}.`),
+    'answer' in features &&
+      h(FeatureTable, { features: features.answer, status: 'answer' in status ? status.answer : null }),
   )
 }
 

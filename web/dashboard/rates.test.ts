@@ -14,6 +14,7 @@ function task(name: string, more: Partial<Task> = {}): Task {
     lag_records: null,
     readable_ms: null,
     watermark: null,
+    last_event: null,
     config: 'c0',
     waiting: null,
     counts: {},

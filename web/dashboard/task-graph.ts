@@ -1,4 +1,5 @@
-// The graph as a picture: a column for each stage, a box for each task, a line for each stream between them.
+// The graph as a picture: the tasks that take events in on the left, those of all stages that they send to on the right, a line for
+// each stream between them: no record takes more than one hop.
 // TG1: it says nothing that the table of tasks does not say in words; who cannot see it is sent there.
 
 import { type ComponentChild, h } from 'preact'
@@ -21,9 +22,10 @@ interface Placed {
 
 export function TaskGraph({ status }: { readonly status: StatusAnswer }): ComponentChild {
   const stages = [...Map.groupBy(status.tasks, ({ stage }) => stage)]
-  const placed = stages.flatMap(([, tasks], column) => tasks.map((task, row) => placeOf(task, column, row)))
-  const rows = Math.max(0, ...stages.map(([, tasks]) => tasks.length))
-  const width = stages.length * (BOX.width + BOX.between) - BOX.between + 2
+  const columns = columnsOf(stages)
+  const placed = columns.flatMap(({ tasks }, column) => tasks.map((task, row) => placeOf(task, column, row)))
+  const rows = Math.max(0, ...columns.map(({ tasks }) => tasks.length))
+  const width = columns.length * (BOX.width + BOX.between) - BOX.between + 2
   const height = HEAD_HEIGHT + rows * (BOX.height + BOX.gap)
   return h('section', { class: 'card', 'aria-labelledby': 'graph-title' }, [
     h('h2', { id: 'graph-title' }, 'Graph'),
@@ -31,7 +33,7 @@ export function TaskGraph({ status }: { readonly status: StatusAnswer }): Compon
       'div',
       { class: 'graph-scroll', tabIndex: 0, role: 'group', 'aria-labelledby': 'graph-title' },
       h('svg', { viewBox: `0 0 ${Math.max(1, width)} ${height}`, role: 'img', 'aria-label': summaryOf(stages) }, [
-        stages.map(([stage], i) => h('text', { class: 'small', x: leftOf(i), y: 14 }, `stage ${stage}`)),
+        columns.map(({ title }, i) => h('text', { class: 'small', x: leftOf(i), y: 14 }, title)),
         placed.flatMap((from) =>
           placed.filter(({ column }) => column === from.column + 1).map((to) => h('path', { d: lineOf(from, to) })),
         ),
@@ -39,6 +41,26 @@ export function TaskGraph({ status }: { readonly status: StatusAnswer }): Compon
       ]),
     ),
   ])
+}
+
+type Stage = readonly [name: string, tasks: readonly Task[]]
+
+interface Column {
+  readonly title: string
+  readonly tasks: readonly Task[]
+}
+
+function columnsOf([source, ...others]: readonly Stage[]): Column[] {
+  return [source === undefined ? [] : [source], others].flatMap((stages) =>
+    stages.length === 0
+      ? []
+      : [
+          {
+            title: `stage${stages.length > 1 ? 's' : ''} ${stages.map(([name]) => name).join(', ')}`,
+            tasks: stages.flatMap(([, tasks]) => tasks),
+          },
+        ],
+  )
 }
 
 const leftOf = (column: number): number => 1 + column * (BOX.width + BOX.between)
@@ -67,7 +89,7 @@ function boxOf({ task, x, y }: Placed, nodeMs: number): ComponentChild {
   ])
 }
 
-function summaryOf(stages: readonly (readonly [string, readonly Task[]])[]): string {
-  const columns = stages.map(([stage, tasks]) => `stage ${stage} with ${tasks.length} tasks`)
-  return `Streams lead from ${columns.join(' to ')}. The table of tasks says the same in words.`
+function summaryOf(stages: readonly Stage[]): string {
+  const [source, ...others] = stages.map(([stage, tasks]) => `stage ${stage} with ${tasks.length} tasks`)
+  return `Streams lead from ${source} to ${others.join(' and ')}. The table of tasks says the same in words.`
 }
