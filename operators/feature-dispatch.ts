@@ -6,10 +6,11 @@ import type { FeatureGroup } from './feature-record.ts'
 import { type RoutedEvent, routerOf } from './feature-routing.ts'
 import type { Operator, Rec } from './operator.ts'
 
-/** Routes each event once for all groups of a stage. Events that none of them takes end here. */
+/** Routes each event once for all groups of a stage. `others`: what becomes of events that none of them takes. */
 export function featureDispatch(
   groups: readonly FeatureGroup[],
   expressions: ExpressionsRunner,
+  others: 'end' | 'pass' = 'end',
 ): Operator<Event, RoutedEvent> {
   const route = routerOf(groups, expressions)
   return {
@@ -22,7 +23,8 @@ export function featureDispatch(
       const routed: Rec<RoutedEvent>[] = []
       for (const rec of batch) {
         const taken = route(rec.value)
-        if (taken !== null) routed.push({ ...rec, value: { event: rec.value, taken } })
+        if (taken !== null || others === 'pass')
+          routed.push({ ...rec, value: { event: rec.value, taken: taken ?? [] } })
       }
       return routed
     },

@@ -13,9 +13,12 @@ import type { Event } from './event.ts'
 import { compileExpressions, type ExpressionsRunner, type Maybe } from './expression.ts'
 import { type FeatureGroup, generationMs, generationsOf, type KeyRecord, RECORDS_STORE } from './feature-record.ts'
 import { type RoutedEvent, routerOf, type Taken } from './feature-routing.ts'
-import type { Operator, OperatorContext } from './operator.ts'
+
+import type { Operator, OperatorContext, Rec } from './operator.ts'
 import { isTooLong, partOf } from './parts.ts'
+
 import { recordCodec } from './record-forms.ts'
+import { fillKept, isHeld, type KeptSlot, type Slots, type VectorEvent } from './vector-values.ts'
 
 const GENERATIONS_STORE = 'generations'
 /** Its one entry. */
@@ -27,6 +30,8 @@ export interface GroupSettings {
   readonly expressions: ExpressionsRunner
   /** Whether events of one key are joined in memory: its record is looked for and settled once for all of them in a batch. */
   readonly joins: boolean
+  /** What touches take with them of its records; not given: no vectors are taken. */
+  readonly vectors?: readonly KeptSlot[]
 }
 const SETTINGS: GroupSettings = { expressions: compileExpressions, joins: true }
 
@@ -35,33 +40,57 @@ interface GroupInput<In> {
   eventOf(value: In): Event
   keyOf(value: In): string | undefined
   takenOf(value: In): Taken | undefined
+  withEvent(value: In, event: Event): In
+}
+
+/** Takes the vectors of touches: fills in what the record of their key says before they are applied to it. */
+interface TouchTaker {
+  keyOf(event: VectorEvent): string | undefined
+  filled(event: VectorEvent, record: KeyRecord | undefined, watermark: number): VectorEvent
+}
+
+function touchTaker(group: FeatureGroup, kept: readonly KeptSlot[], expressions: ExpressionsRunner): TouchTaker {
+  const run = expressions([group.key])
+  return {
+    keyOf: ({ slots, fields }) => (slots === undefined ? undefined : (run({ fields })[0] as string | undefined)),
+    filled(event, record, watermark) {
+      if (!isHeld(event.time, watermark, group.lookbackMs)) return event
+      const slots: Slots = [...event.slots!]
+      fillKept(slots, kept, record, event.time)
+      return { ...event, slots }
+    },
+  }
 }
 
 /** Keeps a group of which each event is asked by itself. Counts as keepGroup says. */
 export function featureGroup(
   group: FeatureGroup,
-  { expressions, joins }: GroupSettings = SETTINGS,
+  { expressions, joins, vectors }: GroupSettings = SETTINGS,
 ): Operator<Event, Event> {
   const route = routerOf([group], expressions)
   const keyOf = routerOf([{ ...group, ...keysOnly(group) }], expressions)
-  return keepGroup<Event>(group, joins, {
+  const input: GroupInput<Event> = {
     eventOf: (event) => event,
     keyOf: (event) => keyOf(event)?.[0]?.key,
     takenOf: (event) => route(event)?.[0],
-  })
+    withEvent: (_, event) => event,
+  }
+  return keepGroup(group, joins, input, vectors && touchTaker(group, vectors, expressions))
 }
 
 /** Keeps a group behind a dispatch, `index` its place there. */
 export function routedGroup(
   group: FeatureGroup,
   index: number,
-  { joins }: Pick<GroupSettings, 'joins'>,
+  { expressions, joins, vectors }: GroupSettings = SETTINGS,
 ): Operator<RoutedEvent, RoutedEvent> {
-  return keepGroup<RoutedEvent>(group, joins, {
+  const input: GroupInput<RoutedEvent> = {
     eventOf: ({ event }) => event,
     keyOf: ({ taken }) => taken[index]?.key,
     takenOf: ({ taken }) => taken[index],
-  })
+    withEvent: ({ taken }, event) => ({ event, taken }),
+  }
+  return keepGroup(group, joins, input, vectors && touchTaker(group, vectors, expressions))
 }
 
 /** Nothing but the event types of a group: enough to find its keys. */
@@ -83,8 +112,13 @@ interface AtHand {
  * Counts `features_expired`: events that no window of their entity can show any more; and `features_text_too_long`: values that no
  * set, tally or list has, because they are longer than KEPT_TEXT_BYTES_MAX.
  */
-function keepGroup<In>(group: FeatureGroup, joins: boolean, input: GroupInput<In>): Operator<In, In> {
-  const { eventOf, keyOf, takenOf } = input
+function keepGroup<In>(
+  group: FeatureGroup,
+  joins: boolean,
+  input: GroupInput<In>,
+  touches: TouchTaker | undefined,
+): Operator<In, In> {
+  const { eventOf, keyOf, takenOf, withEvent } = input
   const { lookbackMs, parts } = group
   const codec = recordCodec(group)
   const widthMs = generationMs(group)
@@ -121,6 +155,16 @@ function keepGroup<In>(group: FeatureGroup, joins: boolean, input: GroupInput<In
     return { record: known ?? codec.empty(), bucket, isKnown: known !== undefined, isSet: false }
   }
 
+  /** A touch with what the record of its key says now, which is before the touch is applied. */
+  function withRecord(rec: Rec<In>, touches: TouchTaker, ctx: OperatorContext): Rec<In> {
+    const event = eventOf(rec.value)
+    const key = touches.keyOf(event)
+    if (key === undefined) return rec
+    const generations = ctx.keyed<Generations>(GENERATIONS_STORE).get(0, GENERATIONS)
+    const record = recordIn(ctx.keyed<KeyRecord>(RECORDS_STORE), generations, key)
+    return { ...rec, value: withEvent(rec.value, touches.filled(event, record, rec.watermark)) }
+  }
+
   function put(store: KeyedStore<KeyRecord>, key: string, held: AtHand): void {
     const { record, bucket } = held
     const isEmpty = record.tiles.isEmpty && record.lists.every((list) => list.isEmpty)
@@ -146,7 +190,7 @@ function keepGroup<In>(group: FeatureGroup, joins: boolean, input: GroupInput<In
       const [first, older] = generationsOf(store.lowestBucket)
       let newer = first
       for (const { value, watermark } of batch) {
-        const key = keyOf(value)
+        const key = keyOf(value) ?? touches?.keyOf(eventOf(value))
         if (key === undefined) continue
         // A generation that this batch begins: see enterGeneration.
         if (span !== null && spanAt(watermark, widthMs) > span) newer++
@@ -158,7 +202,10 @@ function keepGroup<In>(group: FeatureGroup, joins: boolean, input: GroupInput<In
       const store = ctx.keyed<KeyRecord>(RECORDS_STORE)
       const generationsStore = ctx.keyed<Generations>(GENERATIONS_STORE)
       const atHand = new Map<string, AtHand>()
-      for (const { value, watermark } of batch) {
+      const out: Rec<In>[] | null = touches === undefined ? null : []
+      for (const rec of batch) {
+        const { value, watermark } = rec
+        out?.push(touches === undefined ? rec : withRecord(rec, touches, ctx))
         const taken = takenOf(value)
         if (taken === undefined) continue
         const { key } = taken
@@ -175,7 +222,7 @@ function keepGroup<In>(group: FeatureGroup, joins: boolean, input: GroupInput<In
         generations.newest[generations.newest.length - 1] = newestMs
         generationsStore.changed(0, GENERATIONS)
       }
-      return batch
+      return out ?? batch
     },
   }
 }
@@ -219,6 +266,17 @@ function enterGeneration(
   }
   const [newer, older] = generationsOf(records.lowestBucket)
   return { bucket: newest.length === 2 ? newer : older, generations }
+}
+
+/** A key's record, where it stands. */
+function recordIn(
+  store: KeyedStore<KeyRecord>,
+  generations: Generations | undefined,
+  key: string,
+): KeyRecord | undefined {
+  const [newer, older] = generationsOf(store.lowestBucket)
+  // A newer generation that has not begun is not wanted either.
+  return (generations?.newest.length === 2 ? store.get(newer, key) : undefined) ?? store.get(older, key)
 }
 
 /** Takes a key's record from where it stands. */

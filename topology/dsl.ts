@@ -41,8 +41,8 @@ export interface TopologyOptions {
 /** Records of one type at one place in a stage. */
 export interface Stream<T> {
   through<U>(operator: Operator<T, U>): Stream<U>
-  /** Sends what `codec.where` lets pass to another stage, partitioned by its key. */
-  keyBy<U>(stage: string, codec: ExchangeCodec<T, U>): Stream<U>
+  /** Sends what `codec.where` lets pass to another stage, partitioned by its key. `outputs` are of that stage. */
+  keyBy<U>(stage: string, codec: ExchangeCodec<T, U>, outputs?: readonly OutputPlan[]): Stream<U>
 }
 
 export interface TopologyBuilder {
@@ -127,6 +127,12 @@ export function topology(options: TopologyOptions, build: (t: TopologyBuilder) =
     )
     check(!stages.some((other) => other.name === stage.name), `stage "${stage.name}" is named twice`)
     stages.push(stage)
+    const outputs = stages.flatMap((other) => other.outputs.map(({ name }) => name))
+    for (const output of outputs) {
+      check(OUTPUT.test(output), `output name "${output}" is not 1-32 of [a-z0-9_-]`)
+      // Its stream is named by it alone.
+      check(outputs.filter((other) => other === output).length === 1, `output "${output}" is named twice`)
+    }
     return stage
   }
 
@@ -134,12 +140,12 @@ export function topology(options: TopologyOptions, build: (t: TopologyBuilder) =
     return {
       through: <U>(operator: Operator<T, U>) =>
         streamAt<U>(stage, stage.addNode(from, operator as Operator<unknown, unknown>)),
-      keyBy: <U>(name: string, codec: ExchangeCodec<T, U>) => {
+      keyBy: <U>(name: string, codec: ExchangeCodec<T, U>, outputs: readonly OutputPlan[] = []) => {
         const untyped = codec as ExchangeCodec<unknown, unknown>
         stage.exchanges.push({ stage: name, from, codec: untyped })
         const writers = Array.from({ length: partitions }, (_, p) => taskName(stage.name, p))
         return streamAt<U>(
-          addStage(new StageBuilder({ name, writers, ingress: null, input: untyped, outputs: [] })),
+          addStage(new StageBuilder({ name, writers, ingress: null, input: untyped, outputs })),
           SOURCE,
         )
       },
@@ -149,10 +155,6 @@ export function topology(options: TopologyOptions, build: (t: TopologyBuilder) =
   build({
     source: <In, Out>(name: string, ingress: Operator<In, Out>, outputs: readonly OutputPlan[] = []) => {
       check(stages.length === 0, 'a topology has one source')
-      outputs.forEach(({ name: output }, i) => {
-        check(OUTPUT.test(output), `output name "${output}" is not 1-32 of [a-z0-9_-]`)
-        check(outputs.findIndex((other) => other.name === output) === i, `output "${output}" is named twice`)
-      })
       const writers = options.clock === 'data' ? [FILE_WRITER] : []
       const untyped = ingress as Operator<unknown, unknown>
       return streamAt<Out>(

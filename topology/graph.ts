@@ -1,6 +1,7 @@
 // The graph of Holdfast so far: user-1 (validate, duplicates, page views by user) -> pages (page views by page).
 // Attribution, features and scoring will be further stages of this one graph.
 
+import { HoldfastError } from '../log/errors.ts'
 import { duplicates } from '../operators/duplicates.ts'
 import type { BotsSetting, Event } from '../operators/event.ts'
 import { isCountedView, type PageView, pageViewsByPage, pageViewsByUser } from '../operators/page-views.ts'
@@ -12,6 +13,7 @@ import { compileFeatures, type RuleName } from './features/compile.ts'
 import type { Declarations } from './features/declaration.ts'
 import type { Stages } from './features/placement.ts'
 import { keepFeatures } from './features/stage-plan.ts'
+import { touchVectorPlan, type VectorFeatures } from './features/vectors.ts'
 import type { ExchangeCodec, OutputPlan, Plan } from './plan.ts'
 
 /** Output stream of accepted events. */
@@ -28,6 +30,8 @@ export interface GraphOptions extends TopologyOptions {
   readonly features?: Declarations
   /** Ids of the features that somebody reads; what nobody reads is not kept. Not given: all. */
   readonly served?: readonly string[]
+  /** What of the features the vectors of touches have, which are published then. Not given: none are taken. */
+  readonly vectors?: VectorFeatures
   /** Rules that the compiler leaves out, to see what they bring. Not given: none. */
   readonly without?: readonly RuleName[]
   /** Whether accepted events are published to an output stream as well, and how. */
@@ -57,14 +61,20 @@ const COUNTED = { mode: 'panes', paneMs: PANE_MS_DEFAULT, windowsMs: [HOUR_MS] }
 
 /** The plan of the page-view graph. */
 export function pageViewGraph(options: GraphOptions): Plan {
-  const { anonymous, bots = 'count', accepted, features, served, without = [], ...rest } = options
+  const { anonymous, bots = 'count', accepted, features, served, vectors, without = [], ...rest } = options
   const outputs: OutputPlan[] = [{ name: DEAD_LETTERS, mode: 'records' }]
   if (accepted !== 'off') outputs.push({ name: ACCEPTED, mode: accepted })
+  if (vectors !== undefined && features === undefined)
+    throw new HoldfastError('USAGE', 'vectors are of declared features: there are none')
   return topology(rest, (t) => {
     const events = t.source('user-1', validation({ anonymous, bots }), outputs).through(duplicates())
     if (accepted !== 'off') events.through(eventStream(ACCEPTED))
     if (features === undefined) countPageViews(events)
-    else keepFeatures(events, compileFeatures(features, { without, ...(served && { served }) }), FEATURE_STAGES)
+    else {
+      const compiled = compileFeatures(features, { without, ...(served && { served }) })
+      const plan = vectors === undefined ? null : touchVectorPlan(compiled, vectors)
+      keepFeatures(events, compiled, FEATURE_STAGES, plan)
+    }
   })
 }
 

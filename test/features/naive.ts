@@ -99,18 +99,21 @@ const textsOf = (values: readonly Maybe[]): string[] => values.filter((value) =>
 function latest(feature: LatestFeature, events: readonly Event[], T: number): NaiveValue {
   const { aggregate, within } = feature
   const of: Expression = 'of' in aggregate ? aggregate.of : { constant: true }
+  const length = aggregate.fn === 'last_ids' ? aggregate.length : 1
   const newest = selected(feature, events)
-    .filter(({ time }) => time <= T && time > T - lengthOf(within))
     .sort(
       (a, b) => b.time - a.time || Buffer.compare(Buffer.from(`${b.type}\0${b.id}`), Buffer.from(`${a.type}\0${a.id}`)),
     )
     .map((event) => ({ time: event.time, value: naiveValue(of, event) }))
     .filter(({ value }) => value !== undefined)
+    // Of a time before them it is known what the last ones were, and not which were the last then.
+    .slice(0, length)
+    .filter(({ time }) => time <= T && time > T - lengthOf(within))
   const [first] = newest
   if (first === undefined) return undefined
   if (aggregate.fn === 'since') return (T - first.time) / 1_000
   if (aggregate.fn === 'last') return first.value as number | string
-  return newest.slice(0, aggregate.length).map(({ value }) => value as string)
+  return newest.map(({ value }) => value as string)
 }
 
 function derived(feature: FeatureDeclaration, other: (id: string) => Maybe): Maybe {

@@ -25,7 +25,7 @@ const arriving: Operator<Event, Event> = {
 
 function planOf(compiled: CompiledFeatures) {
   const options = { namespace: 't', name: 't', clock: 'wall', partitions: 1, latenessMs: 0 } as const
-  return topology(options, (t) => keepFeatures(t.source(STAGES.user_id, arriving), compiled, STAGES))
+  return topology(options, (t) => keepFeatures(t.source(STAGES.user_id, arriving), compiled, STAGES, null))
 }
 
 /** Features as they are read after all records, each of which went through the operators of every stage that it travels to. */

@@ -90,7 +90,7 @@ export interface CompileOptions {
 }
 
 /** How long before the watermark a window can still be asked for: reads of the last hour's past, and late touches. */
-const LOOKBACK_MS = 3_600_000
+export const LOOKBACK_MS = 3_600_000
 
 /** Compiles declarations. Throws USAGE where one has no meaning, flows where it must not (purposes.ts) or keeps too much (quotas.ts). */
 export function compileFeatures(declarations: Declarations, options: CompileOptions = {}): CompiledFeatures {

@@ -47,13 +47,14 @@ export function columnsOf(groups: readonly CompiledGroup[]): string[] {
   return fieldsOf(expressions.filter((expression): expression is Expression => expression !== null))
 }
 
-/** PM2. An event on its way to a stage of features: [type, id, time, a value for each column], or all of its fields. */
+/** PM2. An event on its way to a stage of features: [type, id, time, a value for each column], or all of its fields. `also`: further columns. */
 export function featureExchange(
   { stage, partition, groups }: PlacedGroups,
   carries: 'columns' | 'events',
+  also: readonly string[] = [],
 ): ExchangeCodec<Event, Event> {
   const types = new Set(typesOf(groups))
-  const columns = columnsOf(groups)
+  const columns = [...new Set([...columnsOf(groups), ...also])].sort()
   const reads = columns.map((column) => column.split('.'))
   const travels: Pick<ExchangeCodec<Event, Event>, 'where' | 'key' | 'version'> = {
     version: 1,

@@ -1,26 +1,119 @@
 // How the groups of a plan run: which operators stand in which stage.
-// SG1: nothing here changes what is kept: a record is the same behind a dispatch or without one, of a whole event or of columns.
+// SG1: nothing here changes what is kept: a record is the same behind a dispatch or without one, of a whole event or of columns,
+//      whether vectors are taken of it or not.
+// SG2: where vectors are taken, the groups of a stage stand one behind the other, and a touch passes all of them.
 
 import type { Event } from '../../operators/event.ts'
 import { featureDispatch } from '../../operators/feature-dispatch.ts'
-import { featureGroup, routedGroup } from '../../operators/feature-group.ts'
+import { featureGroup, type GroupSettings, routedGroup } from '../../operators/feature-group.ts'
+import type { RoutedEvent } from '../../operators/feature-routing.ts'
+import {
+  beginVectors,
+  closeVectors,
+  publishVectors,
+  type StageSlots,
+  TOUCH_FIELDS,
+  unsealVectors,
+} from '../../operators/touch-vectors.ts'
+import type { VectorEvent } from '../../operators/vector-values.ts'
 import type { Stream } from '../dsl.ts'
-import type { CompiledFeatures } from './compile.ts'
+import { type CompiledFeatures, type CompiledGroup, LOOKBACK_MS } from './compile.ts'
+import { TOUCH_TYPES } from './declaration.ts'
 import { keeping, runnerOf } from './kept.ts'
 import { featureExchange, type PlacedGroups, placed, SOURCE_PARTITION, type Stages } from './placement.ts'
+import { vectorExchange } from './vector-exchange.ts'
+import { TOUCH_PARTITIONS, type VectorPlan } from './vectors.ts'
 
-/** Keeps the groups of a plan, each in the stage of its partition; the events come in the stage of SOURCE_PARTITION. */
-export function keepFeatures(events: Stream<Event>, compiled: CompiledFeatures, stages: Stages): void {
-  for (const place of placed(compiled.groups, stages)) {
-    const carries = compiled.uses.has('columns') ? 'columns' : 'events'
+/** The output to which the vectors of touches are published. */
+export const VECTORS = 'vectors'
+
+/**
+ * Keeps the groups of a plan, each in the stage of its partition; the events come in the stage of SOURCE_PARTITION. `vectors`:
+ * what touches take with them; null: nothing.
+ */
+export function keepFeatures(
+  events: Stream<Event>,
+  compiled: CompiledFeatures,
+  stages: Stages,
+  vectors: VectorPlan | null,
+): void {
+  const carries = compiled.uses.has('columns') ? 'columns' : 'events'
+  const places = placed(compiled.groups, stages)
+  for (const place of places) {
+    if (vectors !== null && (TOUCH_PARTITIONS as readonly string[]).includes(place.partition)) continue
     const there =
       place.partition === SOURCE_PARTITION ? events : events.keyBy(place.stage, featureExchange(place, carries))
     keepGroups(there, place, compiled)
   }
+  if (vectors !== null) takeVectors(events, places, compiled, stages, vectors)
 }
 
+/** The stages that a touch passes, one after the other. Its vector is whole, and published, in the last one. */
+function takeVectors(
+  events: Stream<Event>,
+  places: readonly PlacedGroups[],
+  compiled: CompiledFeatures,
+  stages: Stages,
+  vectors: VectorPlan,
+): void {
+  const [first, second] = TOUCH_PARTITIONS.map(
+    (partition) =>
+      places.find((place) => place.partition === partition) ?? { stage: stages[partition]!, partition, groups: [] },
+  ) as [PlacedGroups, PlacedGroups]
+  const { layout, schema, context } = vectors
+  const slotsOf = (place: PlacedGroups): StageSlots => stageSlots(place, compiled, vectors)
+  const begun = events.through(beginVectors(TOUCH_TYPES, context, slotsOf(first), runnerOf(compiled)))
+  const left = fillVectors(begun, first, compiled, slotsOf(first))
+  const carries = compiled.uses.has('columns') ? 'columns' : 'events'
+  const exchange = vectorExchange(featureExchange(second, carries, TOUCH_FIELDS), layout)
+  const there = left.keyBy(second.stage, exchange, [{ name: VECTORS, mode: 'records' }])
+  const whole = fillVectors(there.through(unsealVectors(slotsOf(second))), second, compiled, slotsOf(second))
+  whole.through(publishVectors(VECTORS, layout, schema))
+}
+
+function stageSlots({ groups }: PlacedGroups, { groups: all }: CompiledFeatures, plan: VectorPlan): StageSlots {
+  const entities = new Set(groups.map(({ entity }) => entity.name))
+  return {
+    layout: plan.layout,
+    slots: plan.slots,
+    kept: groups.map((group) => plan.groups.get(all.indexOf(group))?.kept ?? []),
+    derived: [...plan.derived].flatMap(([entity, derived]) => (entities.has(entity) ? [derived] : [])),
+    lookbackMs: LOOKBACK_MS,
+  }
+}
+
+/** SG2. */
+function fillVectors(
+  events: Stream<VectorEvent>,
+  { groups }: PlacedGroups,
+  compiled: CompiledFeatures,
+  slots: StageSlots,
+): Stream<VectorEvent> {
+  const settings = settingsOf(compiled)
+  const kept = (i: number): GroupSettings => ({ ...settings, vectors: slots.kept[i]! })
+  if (!compiled.uses.has('dispatch')) {
+    const through = (stream: Stream<Event>, group: CompiledGroup, i: number) =>
+      stream.through(keeping(featureGroup(group.group, kept(i)), compiled, group))
+    return groups.reduce(through, events).through(closeVectors(slots, settings.expressions, (event: Event) => event))
+  }
+  const dispatch = featureDispatch(
+    groups.map(({ group }) => group),
+    settings.expressions,
+    'pass',
+  )
+  const through = (stream: Stream<RoutedEvent>, group: CompiledGroup, i: number) =>
+    stream.through(keeping(routedGroup(group.group, i, kept(i)), compiled, group))
+  const routed = groups.reduce(through, events.through(dispatch))
+  return routed.through(closeVectors(slots, settings.expressions, ({ event }: RoutedEvent) => event))
+}
+
+const settingsOf = (compiled: CompiledFeatures): GroupSettings => ({
+  expressions: runnerOf(compiled),
+  joins: compiled.uses.has('preaggregate'),
+})
+
 function keepGroups(events: Stream<Event>, { groups }: PlacedGroups, compiled: CompiledFeatures): void {
-  const settings = { expressions: runnerOf(compiled), joins: compiled.uses.has('preaggregate') }
+  const settings = settingsOf(compiled)
   if (!compiled.uses.has('dispatch')) {
     for (const group of groups) events.through(keeping(featureGroup(group.group, settings), compiled, group))
     return
