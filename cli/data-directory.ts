@@ -2,7 +2,7 @@
 // DD1: a run's belongs to one file, one number of partitions, one configuration and one release; anything else is refused,
 //      because the log in it was written under them.
 // DD2: a node's belongs to one namespace, one number of partitions (every key's state lies in the partition of its hash) and
-//      one set of features (what a key's record holds).
+//      one set of features (what a key's record holds), and of those that vectors have.
 // DD3: what is refused leaves the directory as it was.
 // DD4: a node's keeps the configuration it was made with, for what its log says before the first `config` record; what holds
 //      now is in the registry of the namespace (topology/config-registry.ts).
@@ -15,6 +15,7 @@ import { pipeline } from 'node:stream/promises'
 import stringify from 'fast-json-stable-stringify'
 import { HoldfastError } from '../log/errors.ts'
 import type { Declarations } from '../topology/features/declaration.ts'
+import type { VectorFeatures } from '../topology/features/vectors.ts'
 import type { Config } from './settings.ts'
 
 /** What a run must not change when it goes on. */
@@ -32,6 +33,8 @@ export interface PlanShape {
   readonly config: Config
   /** What is declared; not given: page views of the last hour only. */
   readonly features?: Declarations | undefined
+  /** What of them the vectors of touches have; not given: none are taken. */
+  readonly vectors?: VectorFeatures | undefined
 }
 
 interface RunFile extends RunIdentity, PlanShape {
@@ -46,7 +49,7 @@ const LEFT_BY_STARTS = ['state', `${RUN_FILE}.new`, `${NODE_FILE}.new`]
 /** What to say where a field differs. */
 const RUN_DIFFERENCES: Readonly<Record<keyof RunIdentity, string>> = {
   release: 'was written by another release of Holdfast',
-  fingerprint: 'was made with other partitions, features or another configuration',
+  fingerprint: 'was made with other partitions, features, vectors or another configuration',
   namespace: 'was made in another namespace',
   inputSha256: 'was made from another input file',
 }
@@ -54,6 +57,7 @@ const NODE_DIFFERENCES = {
   namespace: 'belongs to a node of another namespace',
   partitions: 'belongs to a node with another number of partitions',
   features: 'belongs to a node that keeps other features',
+  vectors: 'belongs to a node that publishes other vectors',
 } as const
 
 export class DataDirectory {

@@ -11,7 +11,7 @@ import { explainJson, explainText } from '../topology/explain.ts'
 import { type Plan, taskName } from '../topology/plan.ts'
 import { openBroker } from './broker.ts'
 import { type PlanShape, readShape } from './data-directory.ts'
-import { chosenFeatures } from './features/declarations-file.ts'
+import { chosenFeatures, chosenVectors } from './features/declarations-file.ts'
 import { livePlanOf } from './node-command.ts'
 import { planOf } from './run-command.ts'
 import { LOG_BYTES_DEFAULT, readConfig, readNodeConfig } from './settings.ts'
@@ -24,6 +24,7 @@ export interface PlanChoice {
   readonly partitions: number
   readonly config: string | undefined
   readonly features: string | undefined
+  readonly vectors: string | undefined
 }
 
 /** Throws USAGE where a directory holds no run and no node. */
@@ -34,6 +35,7 @@ export async function chosenPlan({
   partitions,
   config,
   features,
+  vectors,
 }: PlanChoice): Promise<Plan> {
   if (dataDir !== undefined) {
     const made = await readShape(dataDir)
@@ -44,6 +46,7 @@ export async function chosenPlan({
     partitions,
     config: live ? readNodeConfig(config) : readConfig(config),
     features: chosenFeatures(features),
+    vectors: chosenVectors(vectors),
   }
   return live ? livePlanOf(shape) : planOf(shape)
 }

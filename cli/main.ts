@@ -9,7 +9,7 @@ import { byteCount } from './byte-count.ts'
 import { capacityCommand } from './capacity-command.ts'
 import { configCommand } from './config-command.ts'
 import { EXIT, sayWhy } from './exit-code.ts'
-import { chosenFeatures } from './features/declarations-file.ts'
+import { chosenFeatures, chosenVectors } from './features/declarations-file.ts'
 import { featuresCommand } from './features/features-command.ts'
 import { generateCommand } from './generate/generate-command.ts'
 import { auditLog, auditText, explain } from './inspect-commands.ts'
@@ -30,6 +30,8 @@ import { topCommand } from './top-command.ts'
 
 const FEATURES_HELP =
   'keep what this file declares (docs/features.md), or "application" (default: page views of the last hour)'
+const VECTORS_HELP =
+  'with --features: publish the vector of each impression and click: "all", or ids of features with commas between them'
 const MEMORY_HELP = 'memory of the process, like 2G; what would outgrow it is refused (default: all there is)'
 const LOG_BYTES = wholeNumber('--log-bytes', 1 << 20, 2 ** 50)
 const THREADS = wholeNumber('--threads', 1, THREADS_MAX)
@@ -47,7 +49,7 @@ program
   .command('run')
   .description('Process a file of events (NDJSON, .gz too) to its end and write the results.')
   .requiredOption('--input <file>', 'events, one JSON object a line; .gz is unpacked')
-  .requiredOption('--out <dir>', 'where summary.json, features.ndjson and dead_letters.ndjson go')
+  .requiredOption('--out <dir>', 'where summary.json, features.ndjson, dead_letters.ndjson and vectors.ndjson go')
   .requiredOption('--drain', 'end when the file ends (a live node is another command)')
   .option('--partitions <n>', 'tasks per stage', wholeNumber('--partitions', 1, PARTITIONS_MAX), 1)
   .option(
@@ -55,6 +57,7 @@ program
     'settings as JSON: {"anonymous": "reject" | "accept", "bots": "count" | "mark" | "drop", "latenessMs": 600000}',
   )
   .option('--features <file>', FEATURES_HELP)
+  .option('--vectors <features>', VECTORS_HELP)
   .option('--nats <url>', 'use this server instead of starting one')
   .option('--namespace <name>', 'prefix of all streams (with --nats; default: a new one)')
   .option('--data-dir <dir>', 'keep log and state here: an interrupted run goes on from it')
@@ -84,6 +87,7 @@ program
         partitions: o.partitions,
         config: readConfig(o.config),
         features: chosenFeatures(o.features),
+        vectors: chosenVectors(o.vectors),
         nats: o.nats,
         dataDir: o.dataDir,
         namespace,
@@ -112,6 +116,7 @@ program
     'what a new namespace begins with, as JSON: the settings of run, "http" (see docs/pixels.md) and "quotas"; later: config apply',
   )
   .option('--features <file>', FEATURES_HELP)
+  .option('--vectors <features>', VECTORS_HELP)
   .option('--nats <url>', 'use this server or cluster instead of starting one')
   .option('--port <n>', 'port of our own server on loopback (default: a free one)', wholeNumber('--port', 1, 65_535))
   .option('--replicas <n>', 'copies of each stream in a cluster', wholeNumber('--replicas', 1, 5), 1)
@@ -138,6 +143,7 @@ program
       ...{ dataDir, namespace, partitions, nats, port, replicas, ...limits, threads, config, http },
       configFile: o.config,
       features: chosenFeatures(o.features),
+      vectors: chosenVectors(o.vectors),
     }
     await runNode(options, runtimeOf(process.env), (line) => process.stderr.write(`${line}\n`))
   })
@@ -164,11 +170,12 @@ const planOptions = (command: Command): Command =>
     )
     .option('--config <file>', 'without --data-dir: settings as JSON, see run')
     .option('--features <file>', `without --data-dir: ${FEATURES_HELP}`)
+    .option('--vectors <features>', `without --data-dir: ${VECTORS_HELP}`)
 
 /** Of a directory the plan is known: another one that is asked for would not be shown. */
 const refuseAnotherPlan = (dataDir: string | undefined, command: Command): void => {
   if (dataDir !== undefined)
-    refuseGiven(command, ['live', 'namespace', 'partitions', 'config', 'features'], '--data-dir')
+    refuseGiven(command, ['live', 'namespace', 'partitions', 'config', 'features', 'vectors'], '--data-dir')
 }
 
 planOptions(program.command('explain'))

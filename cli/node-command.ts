@@ -12,6 +12,7 @@ import { ConfigKeeper } from '../topology/config-keeper.ts'
 import { configHash } from '../topology/configuration.ts'
 import type { Tick } from '../topology/control.ts'
 import type { Declarations } from '../topology/features/declaration.ts'
+import type { VectorFeatures } from '../topology/features/vectors.ts'
 import { ACCEPTED, type GraphOptions, pageViewGraph } from '../topology/graph.ts'
 import { statusOf, type TaskHost, tasksOf } from '../topology/host.ts'
 import { CONTROL_WRITER, outputStream, type Plan, plainMapping, stageSubject } from '../topology/plan.ts'
@@ -36,6 +37,8 @@ export interface NodeOptions {
   readonly nats: string | undefined
   /** What is declared; not given: page views of the last hour. */
   readonly features?: Declarations | undefined
+  /** What of them the vectors of touches have, which are published; not given: none are. */
+  readonly vectors?: VectorFeatures | undefined
   /** Of a server of our own; undefined: a free one. */
   readonly port: number | undefined
   readonly dataDir: string
@@ -66,19 +69,20 @@ const TICK_MS = 1_000
 /** Milliseconds between looks at the registry: what is applied holds within a second or two. */
 const LOOK_MS = 1_000
 
-type Shape = Pick<NodeOptions, 'namespace' | 'partitions' | 'features'> & { readonly config: Config }
+type Shape = Pick<NodeOptions, 'namespace' | 'partitions' | 'features' | 'vectors'> & { readonly config: Config }
 
 /** The plan of a live node. */
 export function livePlanOf(shape: Shape): Plan {
   return pageViewGraph(liveGraphOf(shape))
 }
 
-function liveGraphOf({ namespace, partitions, config, features }: Shape): GraphOptions {
+function liveGraphOf({ namespace, partitions, config, features, vectors }: Shape): GraphOptions {
   const { latenessMs, anonymous, bots } = config
   return {
     ...{ namespace, name: 'page views', clock: 'wall', partitions, latenessMs, anonymous, bots, accepted: 'records' },
     configHash: configHash(config),
     ...(features === undefined ? {} : { features }),
+    ...(vectors === undefined ? {} : { vectors }),
   }
 }
 
@@ -92,11 +96,11 @@ export async function runNode(options: NodeOptions, runtime: Runtime, say: (line
   const end = new EarlyEnd('stopped before the last commit was done; the same command goes on')
   let directory: DirectoryLock | null = null
   try {
-    const { features } = options
+    const { features, vectors } = options
     directory = await lockDirectory(dataDir)
     await options.onDirectory?.()
-    const own = await openNodeDirectory(dataDir, { namespace, partitions, config, features })
-    const plan = livePlanOf({ namespace, partitions, config: own, features })
+    const own = await openNodeDirectory(dataDir, { namespace, partitions, config, features, vectors })
+    const plan = livePlanOf({ namespace, partitions, config: own, features, vectors })
     const mappings = plainMapping(plan)
     const broker = await openBroker({ nats, port, storeDir: join(dataDir, 'nats'), name: 'node', mappings, say })
     try {

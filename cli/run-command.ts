@@ -12,11 +12,13 @@ import { HoldfastError } from '../log/errors.ts'
 import type { Log, StreamSpec } from '../log/log.ts'
 import { askPatiently, type OnWait } from '../log/patience.ts'
 import type { Runtime } from '../log/runtime.ts'
-import { DEAD_LETTERS } from '../operators/validation.ts'
+import { DEAD_LETTERS, type DeadLetter } from '../operators/validation.ts'
 import { canonicalLine, sortLines, writeDocument, writeLines } from '../sinks/run-directory.ts'
 import { configHash } from '../topology/configuration.ts'
 import type { Declarations } from '../topology/features/declaration.ts'
 import { featuresOf } from '../topology/features/plans.ts'
+import { VECTORS } from '../topology/features/stage-plan.ts'
+import type { VectorFeatures } from '../topology/features/vectors.ts'
 import { FileSource } from '../topology/file-source.ts'
 import { type GraphOptions, pageViewGraph } from '../topology/graph.ts'
 import { statusOf, type TaskHost } from '../topology/host.ts'
@@ -38,6 +40,8 @@ export interface RunOptions {
   readonly config: Config
   /** Not given: page views of the last hour. */
   readonly features?: Declarations | undefined
+  /** What of them the vectors of touches have, which are written; not given: none are. */
+  readonly vectors?: VectorFeatures | undefined
   readonly nats: string | undefined
   readonly dataDir: string | undefined
   readonly namespace: string
@@ -87,7 +91,7 @@ export async function run(options: RunOptions, runtime: Runtime): Promise<Summar
     const { namespace, partitions, config } = options
     const { fingerprint } = plan
     const identity = { release: RELEASE, fingerprint, namespace, inputSha256: await sha256OfFile(options.input) }
-    const shape = { namespace, partitions, config, features: options.features }
+    const shape = { namespace, partitions, config, features: options.features, vectors: options.vectors }
     const directory = await DataDirectory.open(options.dataDir ?? temporary!, identity, shape)
     end.throwIfRequested()
     return await withBroker(options, directory, async (broker) => {
@@ -144,19 +148,20 @@ async function withBroker<T>(
   }
 }
 
-type Shape = Pick<RunOptions, 'namespace' | 'partitions' | 'config' | 'features'>
+type Shape = Pick<RunOptions, 'namespace' | 'partitions' | 'config' | 'features' | 'vectors'>
 
 /** The plan of a run; `explain` prints the same one. */
 export function planOf(shape: Shape): Plan {
   return pageViewGraph(graphOf(shape))
 }
 
-function graphOf({ namespace, partitions, config, features }: Shape): GraphOptions {
+function graphOf({ namespace, partitions, config, features, vectors }: Shape): GraphOptions {
   const { latenessMs, anonymous, bots } = config
   return {
     ...{ namespace, name: 'page views', clock: 'data', partitions, latenessMs, anonymous, bots, accepted: 'off' },
     configHash: configHash(config),
     ...(features === undefined ? {} : { features }),
+    ...(vectors === undefined ? {} : { vectors }),
   }
 }
 
@@ -323,6 +328,8 @@ async function writeResults({ log, runtime, plan, host, source, directory, out, 
   await rm(join(out, 'summary.json'), { force: true })
   await writeLines(out, 'features.ndjson', await featureLines(plan, host, summary.as_of))
   await writeLines(out, 'dead_letters.ndjson', await deadLetterLines(log, runtime, plan))
+  await rm(join(out, 'vectors.ndjson'), { force: true })
+  if (publishes(plan, VECTORS)) await writeLines(out, 'vectors.ndjson', await vectorLines(log, runtime, plan))
   await writeDocument(out, 'summary.json', summary)
   return summary
 }
@@ -337,14 +344,33 @@ async function featureLines(plan: Plan, host: TaskHost, asOf: number | null): Pr
 }
 
 /** The files tell of lines; where in the log a dead letter lay is for its stream's readers. */
-async function deadLetterLines(log: Log, runtime: Runtime, plan: Plan): Promise<string[]> {
+function deadLetterLines(log: Log, runtime: Runtime, plan: Plan): Promise<string[]> {
+  return outputLines(log, runtime, plan, DEAD_LETTERS, (record) => {
+    const { line, code, field, raw } = record as DeadLetter
+    return { line, code, field, raw }
+  })
+}
+
+function vectorLines(log: Log, runtime: Runtime, plan: Plan): Promise<string[]> {
+  return outputLines(log, runtime, plan, VECTORS, (record) => record)
+}
+
+const publishes = ({ stages }: Plan, output: string): boolean =>
+  stages.some(({ outputs }) => outputs.some(({ name }) => name === output))
+
+/** What an output's streams hold, a line for each record. */
+async function outputLines(
+  log: Log,
+  runtime: Runtime,
+  plan: Plan,
+  output: string,
+  told: (record: object) => object,
+): Promise<string[]> {
   const lines: string[] = []
   for (let partition = 0; partition < plan.partitions; partition++) {
-    const stream = outputStream(plan.namespace, DEAD_LETTERS, partition)
-    for await (const payload of payloadsOf(log, runtime, stream)) {
-      const { line, code, field, raw } = JSON.parse(Buffer.from(payload).toString())
-      lines.push(canonicalLine({ line, code, field, raw }))
-    }
+    const stream = outputStream(plan.namespace, output, partition)
+    for await (const payload of payloadsOf(log, runtime, stream))
+      lines.push(canonicalLine(told(JSON.parse(Buffer.from(payload).toString()))))
   }
   return sortLines(lines)
 }

@@ -5,15 +5,21 @@ import { HoldfastError } from '../../log/errors.ts'
 import { EXPRESSION_DEPTH_MAX } from '../../operators/expression.ts'
 import { APPLICATION } from '../../topology/features/application.ts'
 import type { Declarations } from '../../topology/features/declaration.ts'
+import type { VectorFeatures } from '../../topology/features/vectors.ts'
 import { parseJson } from '../settings.ts'
 
-/** Reads declarations; those of the CVR application where no file is given. Throws USAGE naming the field that is wrong. */
 /** What `--features` says: a file, or "application"; nothing where it is not given. */
 export function chosenFeatures(choice: string | undefined): Declarations | undefined {
   if (choice === undefined) return undefined
   return choice === 'application' ? APPLICATION : readDeclarations(choice)
 }
 
+/** What `--vectors` says; nothing where it is not given. What is no feature the compiler refuses. */
+export function chosenVectors(choice: string | undefined): VectorFeatures | undefined {
+  return choice === undefined || choice === 'all' ? choice : choice.split(',')
+}
+
+/** Reads declarations; those of the CVR application where no file is given. Throws USAGE naming the field that is wrong. */
 export function readDeclarations(path: string | undefined): Declarations {
   if (path === undefined) return APPLICATION
   const value = parseJson(path)

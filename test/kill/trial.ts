@@ -227,6 +227,7 @@ const choiceOf = (dataDir: string): PlanChoice => ({
   partitions: 1,
   config: undefined,
   features: undefined,
+  vectors: undefined,
 })
 
 async function summaryIn(out: string): Promise<Summary> {
