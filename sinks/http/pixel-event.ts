@@ -7,6 +7,7 @@
 
 import { createHash } from 'node:crypto'
 import { EVENT_DEPTH_MAX, type EventType, ID_BYTES_MAX } from '../../operators/event.ts'
+import { isKey } from '../read-ask.ts'
 import { type BotMark, botMark, type Client } from './bots.ts'
 
 /** Short name in a pixel's address, field of the event, and how it is read. */
@@ -86,8 +87,11 @@ export interface PixelMapping {
   readonly isBot: BotMark
 }
 
-/** Throws a RangeError for what is no network. */
+/** Throws a RangeError for what is no network, and where a pixel or its advertiser is no id: all its events would be refused. */
 export function pixelMapping({ advertisers, keepClientInfo, botNetworks }: PixelSettings): PixelMapping {
+  for (const id of Object.entries(advertisers).flat())
+    if (!isKey(id))
+      throw new RangeError(`no id of a pixel or advertiser, 1 to ${ID_BYTES_MAX} bytes: ${JSON.stringify(id)}`)
   return { advertisers: new Map(Object.entries(advertisers)), keepClientInfo, isBot: botMark(botNetworks) }
 }
 

@@ -202,6 +202,11 @@ describe('a configuration', { concurrent: true }, () => {
       expect(() => nodeConfigOf({ [field]: value }, 'f')).toThrow(`"${field}"`)
     for (const http of [{ botNetworks: ['x'] }, { trustedProxies: ['all'] }])
       expect(() => nodeConfigOf({ http }, 'f')).toThrow('no network')
+    for (const pixels of [{ shop: '' }, { shop: 'x'.repeat(129) }, { '': 'shop' }, { shop: 'a\n' }])
+      expect(() => nodeConfigOf({ http: { pixels } }, 'f')).toThrow('no id of a pixel or advertiser')
+    expect(nodeConfigOf({ http: { pixels: { shop: 'x'.repeat(128) } } }, 'f').http.pixels).toEqual({
+      shop: 'x'.repeat(128),
+    })
     const large = { http: { pixels: Object.fromEntries(Array.from({ length: 30_000 }, (_, i) => [`p${i}`, 'a'])) } }
     expect(() => nodeConfigOf(large, 'f')).toThrow(`at most ${CONFIG_BYTES_MAX}`)
     const bad = await configFile('bad.json', { latenesMs: 1 })
