@@ -65,6 +65,7 @@ describe('what no route answers', () => {
     ['GET', '/', '404 NOT_FOUND', null],
     ['GET', '/healthz/', '404 NOT_FOUND', null],
     ['GET', '/HEALTHZ', '404 NOT_FOUND', null],
+    ['GET', '/healthz;x', '404 NOT_FOUND', null],
     ['GET', '/v1/events', '405 METHOD', 'OPTIONS, POST'],
     ['PUT', '/v1/events', '405 METHOD', 'OPTIONS, POST'],
     ['POST', '/healthz', '405 METHOD', 'GET, HEAD, OPTIONS'],

@@ -281,7 +281,7 @@ function answerPreflight(cors: Cors, paths: Paths, request: FastifyRequest, repl
   else cors.answerPreflight(request, reply, allowed)
 }
 
-const pathOf = ({ url }: FastifyRequest): string => url.replace(/[?;#].*$/s, '')
+const pathOf = ({ url }: FastifyRequest): string => url.replace(/[?#].*$/s, '')
 
 function answerUnrouted(paths: Paths, request: FastifyRequest, reply: FastifyReply): void {
   const allowed = paths.allowed(pathOf(request))
