@@ -195,7 +195,7 @@ describe.runIf(typeof browser !== 'string')('the live page', { concurrent: true 
 
     const highestRate = await watchRates(page)
     stage.node.values.set('user/a/b,c', 41)
-    await page.getByLabel('Feature', { exact: true }).selectOption('page_views_1h by user')
+    await page.getByRole('combobox', { name: 'Feature' }).selectOption('page_views_1h by user')
     await page.getByLabel('Key').fill('a/b,c')
     await page.getByRole('button', { name: 'Watch', exact: true }).click()
     await page.getByRole('button', { name: 'Stop watching page x' }).click()
