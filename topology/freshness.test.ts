@@ -32,6 +32,15 @@ it('a message counts when its commit is readable, and waits until then', () => {
   expect(freshness.waitingMs(2_000)).toBe(0)
 })
 
+it('a message waits from when it was read, also while only a part of it is applied', () => {
+  const freshness = new Freshness()
+  freshness.begun(1_000)
+  commit(freshness, [], 1_020)
+  expect(freshness.waitingMs(1_050)).toBe(50)
+  commit(freshness, [1_000], 1_060)
+  expect(freshness.waitingMs(1_060)).toBe(0)
+})
+
 it('forgets after two spans, however long nobody asked; what was said holds for a moment', () => {
   const freshness = new Freshness()
   commit(freshness, [0], 5)

@@ -35,12 +35,20 @@ export class Freshness {
   /** Applied since the last cut, and of the commit in flight; in the order of the stream. */
   #applied: Applied[] = []
   #inFlight: readonly Applied[] = []
+  /** Of the message that is being applied; null: none is. */
+  #begunMs: number | null = null
   #spans = [histogram(), histogram()] as const
   #spanSince = 0
   #said: { readonly atMs: number; readonly value: ReadableMs | null } | null = null
 
+  /** A message was read; `timeMs`: the broker's timestamp. */
+  begun(timeMs: number): void {
+    this.#begunMs = timeMs
+  }
+
   /** All of a message is applied; `timeMs`: the broker's timestamp. */
   applied(timeMs: number): void {
+    this.#begunMs = null
     const last = this.#applied.at(-1)
     if (last !== undefined && last.timeMs === timeMs) last.count++
     else this.#applied.push({ timeMs, count: 1 })
@@ -65,8 +73,8 @@ export class Freshness {
 
   /** Age of the oldest message that was read and is not readable, milliseconds; 0: there is none. */
   waitingMs(nowMs: number): number {
-    const oldest = this.#inFlight[0] ?? this.#applied[0]
-    return oldest === undefined ? 0 : Math.max(0, Math.round(nowMs - oldest.timeMs))
+    const oldestMs = this.#inFlight[0]?.timeMs ?? this.#applied[0]?.timeMs ?? this.#begunMs
+    return oldestMs === null ? 0 : Math.max(0, Math.round(nowMs - oldestMs))
   }
 
   /** Of the last 30 to 60 seconds; null: nothing became readable. */

@@ -326,6 +326,33 @@ describe('live', () => {
     expect(await ended).toBeNull()
   })
 
+  it('in the middle of a message it says what is behind, and for how long', async () => {
+    const said: (readonly [pending: number, lagMs: number])[] = []
+    let task: Task | null = null
+    const watched: Operator<Thing, Thing> = {
+      ...speak,
+      process: (batch, ctx) => {
+        const { pending, lagMs } = task!.status()
+        said.push([pending, lagMs])
+        return speak.process(batch, ctx)
+      },
+    }
+    const plan = await withStreams(planOf('wall', watched))
+    await publishTo(PLAIN_WRITER, JSON.stringify(things(...Array.from({ length: 300 }, (_, i) => 1_000 + i))))
+    await publishTo(PLAIN_WRITER, '{"at":2000}')
+    await publishTo(PLAIN_WRITER, '{"at":2001}')
+    await sleep(500)
+    const started = start(plan)
+    task = started.task
+    await until(() => server.stored(OUT_A).length === 302)
+    expect(said[0]).toEqual([2, expect.any(Number)])
+    expect(Math.min(...said.map(([, lagMs]) => lagMs))).toBeGreaterThanOrEqual(500)
+    await until(() => task!.status().lagMs === 0)
+    expect(task.status().pending).toBe(0)
+    task.stop()
+    expect(await started.ended).toBeNull()
+  })
+
   it('two records may set timers of the same time, kind and key', async () => {
     const plan = await withStreams(planOf('wall'))
     const { task, ended } = start(plan)

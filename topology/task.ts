@@ -209,6 +209,8 @@ export class Task {
   #reached: LogMessage | null = null
   #reachedIn: Opened | null = null
   #reachedCount = 0
+  /** Messages that were read and come after the one that is being applied. */
+  #toApply = 0
   /** Records applied since the last cut, and when the first of them was. */
   #uncommitted = 0
   #uncommittedSince = 0
@@ -284,7 +286,7 @@ export class Task {
       epoch: this.#epoch,
       generation: this.#owner.generation,
       seq: this.#position.seq,
-      pending: this.#reader?.pending ?? 0,
+      pending: this.#toApply + (this.#reader?.pending ?? 0),
       taken: [...(this.#cursors?.values() ?? [])].reduce((sum, { number }) => sum + number, 0),
       sent: this.#sent,
       lagMs: this.#freshness?.waitingMs(now) ?? 0,
@@ -451,7 +453,10 @@ export class Task {
       if (this.#role === 'owner' && !this.#publishes) await this.#becomeOwner()
       const messages = await this.#reader!.next(this.#patienceMs())
       if (messages.length > 0) this.#o.runtime.killPoint('K1')
+      this.#toApply = messages.length
       for (const message of messages) {
+        this.#toApply--
+        this.#freshness?.begun(message.timeMs)
         // Nothing behind the drain counts any more: whether it came with it is a matter of timing.
         if (this.#finished) break
         if (!this.#takeSingle(message)) await this.#apply(message)
