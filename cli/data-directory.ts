@@ -1,8 +1,8 @@
 // The directory in which `run` and `node` keep their log and state, so that what was interrupted can go on.
 // DD1: a run's belongs to one file, one number of partitions, one configuration and one release; anything else is refused,
 //      because the log in it was written under them.
-// DD2: a node's belongs to one namespace, one number of partitions (every key's state lies in the partition of its hash) and
-//      one set of features (what a key's record holds), and of those that vectors have.
+// DD2: a node's belongs to one namespace and one number of partitions (every key's state lies in the partition of its hash).
+//      Features may change in both as cli/kept-features.ts says; what vectors have may not.
 // DD3: what is refused leaves the directory as it was.
 // DD4: a node's keeps the configuration it was made with, for what its log says before the first `config` record; what holds
 //      now is in the registry of the namespace (topology/config-registry.ts).
@@ -14,25 +14,24 @@ import { join } from 'node:path'
 import { pipeline } from 'node:stream/promises'
 import stringify from 'fast-json-stable-stringify'
 import { HoldfastError } from '../log/errors.ts'
-import type { Declarations } from '../topology/features/declaration.ts'
 import type { VectorFeatures } from '../topology/features/vectors.ts'
+import { featuresAfter, type KeptFeatures } from './kept-features.ts'
 import type { Config } from './settings.ts'
 
 /** What a run must not change when it goes on. */
 export interface RunIdentity {
   readonly release: string
+  /** Of the plan without declared features, which may change. */
   readonly fingerprint: string
   readonly namespace: string
   readonly inputSha256: string
 }
 
 /** From what a plan is made again, by `explain` and `audit`. */
-export interface PlanShape {
+export interface PlanShape extends KeptFeatures {
   readonly namespace: string
   readonly partitions: number
   readonly config: Config
-  /** What is declared; not given: page views of the last hour only. */
-  readonly features?: Declarations | undefined
   /** What of them the vectors of touches have; not given: none are taken. */
   readonly vectors?: VectorFeatures | undefined
 }
@@ -49,14 +48,13 @@ const LEFT_BY_STARTS = ['state', `${RUN_FILE}.new`, `${NODE_FILE}.new`]
 /** What to say where a field differs. */
 const RUN_DIFFERENCES: Readonly<Record<keyof RunIdentity, string>> = {
   release: 'was written by another release of Holdfast',
-  fingerprint: 'was made with other partitions, features, vectors or another configuration',
+  fingerprint: 'was made with other partitions or another configuration',
   namespace: 'was made in another namespace',
   inputSha256: 'was made from another input file',
 }
 const NODE_DIFFERENCES = {
   namespace: 'belongs to a node of another namespace',
   partitions: 'belongs to a node with another number of partitions',
-  features: 'belongs to a node that keeps other features',
   vectors: 'belongs to a node that publishes other vectors',
 } as const
 
@@ -76,6 +74,12 @@ export class DataDirectory {
     return this.#starts
   }
 
+  /** What it keeps, and has kept. */
+  get kept(): KeptFeatures {
+    const { features, ledger } = this.#file
+    return { features, ledger }
+  }
+
   get natsDir(): string {
     return join(this.path, 'nats')
   }
@@ -85,15 +89,19 @@ export class DataDirectory {
     return join(this.path, 'state')
   }
 
-  /** Opens or creates it. Throws USAGE where it is something else's. */
-  static open(path: string, identity: RunIdentity, shape: PlanShape): Promise<DataDirectory> {
+  /** Opens or creates it, to keep these features from now on. Throws USAGE where it is something else's. */
+  static open(path: string, identity: RunIdentity, shape: Omit<PlanShape, 'ledger'>): Promise<DataDirectory> {
     return usable(path, async () => {
       await mkdir(path, { recursive: true })
       const before = await readOwn<RunFile>(path, RUN_FILE)
-      if (before !== null) compare(path, before, identity, RUN_DIFFERENCES)
+      if (before !== null) {
+        compare(path, before, identity, RUN_DIFFERENCES)
+        compare(path, before, shape, { vectors: 'was made with other vectors' })
+      }
+      const kept = featuresAfter(path, before, shape)
       await mkdir(join(path, 'state'), { recursive: true })
-      const file = { ...identity, ...shape, starts: before?.starts ?? 0 }
-      if (before === null) await writeWhole(path, RUN_FILE, file)
+      const file = { ...identity, ...shape, ...kept, starts: before?.starts ?? 0 }
+      if (before === null || stringify(file) !== stringify(before)) await writeWhole(path, RUN_FILE, file)
       return new DataDirectory(path, file)
     })
   }
@@ -107,18 +115,22 @@ export class DataDirectory {
 }
 
 /**
- * Opens or creates a node's directory, and returns the configuration that it was made with (DD4). Throws USAGE where it is
- * something else's (DD2).
+ * Opens or creates a node's directory, to keep these features from now on; returns what its plan is made of: also the
+ * configuration that it was made with (DD4). Throws USAGE where it is something else's (DD2).
  */
-export function openNodeDirectory<C extends Config>(path: string, shape: PlanShape & { config: C }): Promise<C> {
+export function openNodeDirectory<C extends Config>(
+  path: string,
+  shape: Omit<PlanShape, 'ledger'> & { config: C },
+): Promise<PlanShape & { config: C }> {
   return usable(path, async () => {
     await mkdir(path, { recursive: true })
     const before = await readOwn<typeof shape>(path, NODE_FILE)
     if (before !== null) compare(path, before, shape, NODE_DIFFERENCES)
+    const kept = featuresAfter(path, before, shape)
     await mkdir(join(path, 'state'), { recursive: true })
-    if (before !== null) return before.config
-    await writeWhole(path, NODE_FILE, shape)
-    return shape.config
+    const file = { ...shape, config: before?.config ?? shape.config, ...kept }
+    if (before === null || stringify(file) !== stringify(before)) await writeWhole(path, NODE_FILE, file)
+    return file
   })
 }
 

@@ -23,6 +23,7 @@ import { askAtStart, type Broker, openBroker } from './broker.ts'
 import { openNodeDirectory } from './data-directory.ts'
 import { EarlyEnd } from './early-end.ts'
 import { type FrontDoorOptions, openFrontDoor } from './front-door.ts'
+import type { KeptFeatures } from './kept-features.ts'
 import { filterRoomFor } from './memory.ts'
 import { beginRegistry, NodeConfiguration } from './node-configuration.ts'
 import type { Config, NodeConfig } from './settings.ts'
@@ -69,19 +70,19 @@ const TICK_MS = 1_000
 /** Milliseconds between looks at the registry: what is applied holds within a second or two. */
 const LOOK_MS = 1_000
 
-type Shape = Pick<NodeOptions, 'namespace' | 'partitions' | 'features' | 'vectors'> & { readonly config: Config }
+type Shape = Pick<NodeOptions, 'namespace' | 'partitions' | 'vectors'> & KeptFeatures & { readonly config: Config }
 
 /** The plan of a live node. */
 export function livePlanOf(shape: Shape): Plan {
   return pageViewGraph(liveGraphOf(shape))
 }
 
-function liveGraphOf({ namespace, partitions, config, features, vectors }: Shape): GraphOptions {
+function liveGraphOf({ namespace, partitions, config, features, ledger, vectors }: Shape): GraphOptions {
   const { latenessMs, anonymous, bots } = config
   return {
     ...{ namespace, name: 'page views', clock: 'wall', partitions, latenessMs, anonymous, bots, accepted: 'records' },
     configHash: configHash(config),
-    ...(features === undefined ? {} : { features }),
+    ...(features === undefined ? {} : { features, ledger }),
     ...(vectors === undefined ? {} : { vectors }),
   }
 }
@@ -100,7 +101,7 @@ export async function runNode(options: NodeOptions, runtime: Runtime, say: (line
     directory = await lockDirectory(dataDir)
     await options.onDirectory?.()
     const own = await openNodeDirectory(dataDir, { namespace, partitions, config, features, vectors })
-    const plan = livePlanOf({ namespace, partitions, config: own, features, vectors })
+    const plan = livePlanOf(own)
     const mappings = plainMapping(plan)
     const broker = await openBroker({ nats, port, storeDir: join(dataDir, 'nats'), name: 'node', mappings, say })
     try {
@@ -119,7 +120,7 @@ const streamSettings = ({ logBytes, replicas }: NodeOptions) => ({ totalBytes: l
 async function live(
   { log, url, connection }: Broker,
   plan: Plan,
-  own: NodeConfig,
+  own: Shape & { readonly config: NodeConfig },
   options: NodeOptions,
   runtime: Runtime,
   say: (line: string) => void,
@@ -128,11 +129,11 @@ async function live(
   const streams = streamSettings(options)
   await askAtStart({ runtime, say, end }, async () => {
     await ensureStreams(log, streamSpecs(plan, streams))
-    await beginRegistry(log, plan.namespace, own)
+    await beginRegistry(log, plan.namespace, own.config)
   })
   const stopped = Promise.withResolvers<void>()
   const host: TaskHost = new ThreadedHost({
-    graph: liveGraphOf({ ...options, config: own }),
+    graph: liveGraphOf(own),
     threads: options.threads,
     isDoor: options.http !== null,
     log,
@@ -149,7 +150,7 @@ async function live(
       if (host.failed.length === tasksOf(plan).length) stopped.resolve()
     },
   })
-  const configuration = new NodeConfiguration(new ConfigKeeper({ plan, host, log, runtime }), own, say)
+  const configuration = new NodeConfiguration(new ConfigKeeper({ plan, host, log, runtime }), own.config, say)
   try {
     await askAtStart({ runtime, say, end }, () => configuration.open(options.configFile, options.config))
     await host.start()

@@ -82,6 +82,7 @@ export function queryText({
   window_ms,
   mode,
   pane_ms,
+  complete_from,
   values,
   snapshots,
 }: ReadFeaturesAnswer): string {
@@ -93,6 +94,7 @@ export function queryText({
       ['KEY', 'VALUE'],
       values.map(({ key, value }) => [key, valueText(value)]),
     ),
+    ...(complete_from === 0 ? [] : [`declared later: ${incompleteText(complete_from)}`]),
     ...snapshots.map(snapshotText),
   ].join('\n')}\n`
 }
@@ -135,6 +137,11 @@ function snapshotText({
   epoch,
 }: ReadFeaturesAnswer['snapshots'][number]): string {
   return `at ${timeText(at)} · complete through ${timeText(complete_through)} · applied through ${applied_through} · commit ${epoch}`
+}
+
+/** Of a feature that was not kept from the beginning. */
+function incompleteText(completeFrom: number | null): string {
+  return completeFrom === null ? 'not known yet from when it is complete' : `complete from ${timeText(completeFrom)}`
 }
 
 function valueText(value: ReadFeaturesAnswer['values'][number]['value']): string | number {

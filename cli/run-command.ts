@@ -29,6 +29,7 @@ import { ThreadedHost } from '../topology/threaded-host.ts'
 import { type AskAtStart, askAtStart, type Broker, openBroker } from './broker.ts'
 import { DataDirectory, sha256OfFile } from './data-directory.ts'
 import { EarlyEnd } from './early-end.ts'
+import type { KeptFeatures } from './kept-features.ts'
 import { filterRoomFor } from './memory.ts'
 import { ProgressDisplay } from './progress.ts'
 import type { Config } from './settings.ts'
@@ -82,17 +83,17 @@ const FULL_LOOK_MS = 500
 export async function run(options: RunOptions, runtime: Runtime): Promise<Summary> {
   const startedAt = performance.now()
   await checkArguments(options)
-  const plan = planOf(options)
-  refuseTooSmall(plan, streamSettings(options))
-  filterRoomFor(plan, options)
+  refuseTooSmall(planOf(options), streamSettings(options))
+  filterRoomFor(planOf(options), options)
   const end = new EarlyEnd(howToGoOn(options))
   const temporary = options.dataDir === undefined ? await mkdtemp(join(tmpdir(), 'holdfast-run-')) : null
   try {
     const { namespace, partitions, config } = options
-    const { fingerprint } = plan
+    const { fingerprint } = planOf({ namespace, partitions, config })
     const identity = { release: RELEASE, fingerprint, namespace, inputSha256: await sha256OfFile(options.input) }
     const shape = { namespace, partitions, config, features: options.features, vectors: options.vectors }
     const directory = await DataDirectory.open(options.dataDir ?? temporary!, identity, shape)
+    const plan = planOf({ ...shape, ...directory.kept })
     end.throwIfRequested()
     return await withBroker(options, directory, async (broker) => {
       end.throwIfRequested()
@@ -148,19 +149,19 @@ async function withBroker<T>(
   }
 }
 
-type Shape = Pick<RunOptions, 'namespace' | 'partitions' | 'config' | 'features' | 'vectors'>
+type Shape = Pick<RunOptions, 'namespace' | 'partitions' | 'config' | 'vectors'> & KeptFeatures
 
 /** The plan of a run; `explain` prints the same one. */
 export function planOf(shape: Shape): Plan {
   return pageViewGraph(graphOf(shape))
 }
 
-function graphOf({ namespace, partitions, config, features, vectors }: Shape): GraphOptions {
+function graphOf({ namespace, partitions, config, features, ledger, vectors }: Shape): GraphOptions {
   const { latenessMs, anonymous, bots } = config
   return {
     ...{ namespace, name: 'page views', clock: 'data', partitions, latenessMs, anonymous, bots, accepted: 'off' },
     configHash: configHash(config),
-    ...(features === undefined ? {} : { features }),
+    ...(features === undefined ? {} : { features, ledger }),
     ...(vectors === undefined ? {} : { vectors }),
   }
 }
@@ -204,7 +205,7 @@ async function runOn(
   const waits = new Waits(runtime)
   const source = new FileSource({ plan, log, runtime, path, event, onWait: waits.note })
   const host = new ThreadedHost({
-    graph: graphOf(options),
+    graph: graphOf({ ...options, ...directory.kept }),
     threads: options.threads,
     log,
     connection,

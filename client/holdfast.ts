@@ -23,6 +23,8 @@ export interface ReadFeatureAnswer {
   readonly mode: 'panes' | 'exact' | null
   /** Length of a pane, milliseconds. */
   readonly pane_ms: number | null
+  /** From when values are complete, milliseconds of event time: before that they may lack events from before the feature was declared. 0: always; null: not known yet. */
+  readonly complete_from: number | null
   readonly key: string
   /** As type says; null: absent. A count is 0 for a key that nobody has seen. */
   readonly value: readonly (readonly (number | string)[] | string)[] | number | string | null
@@ -38,6 +40,8 @@ export interface ReadFeatureAnswer {
   readonly epoch: number
   /** Hash of the configuration that the snapshot was computed under. */
   readonly config: string
+  /** Whether at is not before complete_from. false: the value is of those events that were seen. */
+  readonly complete: boolean
 }
 
 export interface ExplainFeatureQuery {
@@ -60,6 +64,8 @@ export interface ExplainFeatureAnswer {
   readonly mode: 'panes' | 'exact' | null
   /** Length of a pane, milliseconds. */
   readonly pane_ms: number | null
+  /** From when values are complete, milliseconds of event time: before that they may lack events from before the feature was declared. 0: always; null: not known yet. */
+  readonly complete_from: number | null
   readonly key: string
   /** Each after what it is computed of; the last is the one asked for. */
   readonly values: readonly {
@@ -115,6 +121,8 @@ export interface ExplainFeatureAnswer {
   readonly epoch: number
   /** Hash of the configuration that the snapshot was computed under. */
   readonly config: string
+  /** Whether at is not before complete_from. false: the value is of those events that were seen. */
+  readonly complete: boolean
 }
 
 export interface ReadFeaturesBody {
@@ -138,6 +146,8 @@ export interface ReadFeaturesAnswer {
   readonly mode: 'panes' | 'exact' | null
   /** Length of a pane, milliseconds. */
   readonly pane_ms: number | null
+  /** From when values are complete, milliseconds of event time: before that they may lack events from before the feature was declared. 0: always; null: not known yet. */
+  readonly complete_from: number | null
   /** In the order of the keys. */
   readonly values: readonly {
     readonly key: string
@@ -160,6 +170,8 @@ export interface ReadFeaturesAnswer {
     readonly epoch: number
     /** Hash of the configuration that the snapshot was computed under. */
     readonly config: string
+    /** Whether at is not before complete_from. false: the value is of those events that were seen. */
+    readonly complete: boolean
   }[]
 }
 
@@ -177,6 +189,8 @@ export interface TopFeaturesAnswer {
   readonly mode: 'panes' | 'exact' | null
   /** Length of a pane, milliseconds. */
   readonly pane_ms: number | null
+  /** From when values are complete, milliseconds of event time: before that they may lack events from before the feature was declared. 0: always; null: not known yet. */
+  readonly complete_from: number | null
   /** The largest first. */
   readonly values: readonly {
     readonly key: string
@@ -199,6 +213,8 @@ export interface TopFeaturesAnswer {
     readonly epoch: number
     /** Hash of the configuration that the snapshot was computed under. */
     readonly config: string
+    /** Whether at is not before complete_from. false: the value is of those events that were seen. */
+    readonly complete: boolean
   }[]
   /** Entries of the state that were looked at. */
   readonly scanned: number
@@ -265,6 +281,8 @@ export interface ListFeaturesAnswer {
     readonly mode: 'panes' | 'exact' | null
     /** Length of a pane, milliseconds. */
     readonly pane_ms: number | null
+    /** From when values are complete, milliseconds of event time: before that they may lack events from before the feature was declared. 0: always; null: not known yet. */
+    readonly complete_from: number | null
     readonly description: string
     /** null: it is none that was declared. */
     readonly owner: string | null

@@ -44,6 +44,18 @@ export type Reading =
   | { readonly fn: 'since' | 'last'; readonly list: number; readonly withinMs: number }
   | { readonly fn: 'last_ids'; readonly list: number; readonly withinMs: number; readonly length: number }
 
+/**
+ * From when a value is what it would be had its feature always been kept, milliseconds: then no window reaches back to events up to
+ * `seenAfterMs`, which may not have been seen. 0: always.
+ */
+export function completeFrom(reading: Reading, seenAfterMs: number): number {
+  if (seenAfterMs < 0) return 0
+  if ('list' in reading) return seenAfterMs + reading.withinMs
+  const { lengthMs, paneMs } = reading.window
+  // A window that ends at T begins at (floor(T / pane) + 1) x pane - length (contract.md, section 3).
+  return (Math.ceil((seenAfterMs + 1 + lengthMs) / paneMs) - 1) * paneMs
+}
+
 /** A value at T, milliseconds; undefined: absent. `record`: undefined where the key has none. */
 export function featureValue(reading: Reading, record: KeyRecord | undefined, T: number): FeatureValue | undefined {
   if ('list' in reading) return listValue(reading, record?.lists[reading.list]?.newestFirst() ?? [], T)

@@ -31,6 +31,11 @@ export interface FeatureInfo {
   readonly windowMs: number | null
   readonly mode: 'panes' | 'exact' | null
   readonly paneMs: number | null
+  /**
+   * From when its values are complete, milliseconds of event time: those before may lack events from before it was declared. 0:
+   * always; null: not known yet.
+   */
+  readonly completeFrom: number | null
 }
 
 /** A feature with what people ask about it. */

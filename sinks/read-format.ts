@@ -43,7 +43,7 @@ export function pointAnswer(outcome: ReadOutcome): Answer<PointAnswer> {
   const body = {
     ...{ ...describeFeature(info), key, value },
     ...{ at, as_of: asOf, complete_through: completeThrough, applied_through: positionText(appliedThrough), epoch },
-    config,
+    ...{ config, complete: isComplete(info, at) },
   }
   return { status: 200, body }
 }
@@ -59,7 +59,11 @@ export function explainAnswer(outcome: ExplainOutcome): Answer<ExplainAnswer> {
   }))
   return {
     status: 200,
-    body: { ...describeFeature(outcome.info), key, values: explained, ...snapshotOf(outcome.read) },
+    body: {
+      ...describeFeature(outcome.info),
+      ...{ key, values: explained, ...snapshotOf(outcome.read) },
+      complete: isComplete(outcome.info, outcome.read.at),
+    },
   }
 }
 
@@ -68,30 +72,38 @@ const partOf = ({ what, value, ids }: ExplainedPart) => ({ what, value, ids: [..
 /** For several keys, in their order. */
 export function batchAnswer(outcome: ReadOutcome): Answer<BatchAnswer> {
   if (outcome.kind !== 'read') return failureOf(outcome)
-  return { status: 200, body: { ...describeFeature(outcome.info), ...valuesWithSnapshots(outcome.values) } }
+  return {
+    status: 200,
+    body: { ...describeFeature(outcome.info), ...valuesWithSnapshots(outcome.info, outcome.values) },
+  }
 }
 
 /** RF1. */
-function valuesWithSnapshots<V>(reads: readonly KeyRead<V>[]) {
+function valuesWithSnapshots<V>(info: FeatureInfo, reads: readonly KeyRead<V>[]) {
   const snapshots: KeyRead<V>[] = []
   const values = reads.map((read) => {
     const known = snapshots.findIndex(({ facts }) => isSame(facts, read.facts))
     const snapshot = known === -1 ? snapshots.push(read) - 1 : known
     return { key: read.key, value: read.value, snapshot }
   })
-  return { values, snapshots: snapshots.map(snapshotOf) }
+  return { values, snapshots: snapshots.map((read) => ({ ...snapshotOf(read), complete: isComplete(info, read.at) })) }
 }
 
 /** For the largest. */
 export function topAnswer(outcome: TopOutcome): Answer<TopAnswer> {
   if (outcome.kind !== 'top') return failureOf(outcome)
   const { info, values, scanned, complete } = outcome
-  return { status: 200, body: { ...describeFeature(info), ...valuesWithSnapshots(values), scanned, complete } }
+  return { status: 200, body: { ...describeFeature(info), ...valuesWithSnapshots(info, values), scanned, complete } }
+}
+
+/** Before anything was applied only what was kept from the beginning is complete. */
+function isComplete({ completeFrom }: FeatureInfo, at: number | null): boolean {
+  return completeFrom !== null && completeFrom <= (at ?? 0)
 }
 
 /** A feature as JSON says it. */
-export function describeFeature({ feature, entity, type, windowMs, mode, paneMs }: FeatureInfo) {
-  return { feature, entity, type, window_ms: windowMs, mode, pane_ms: paneMs }
+export function describeFeature({ feature, entity, type, windowMs, mode, paneMs, completeFrom }: FeatureInfo) {
+  return { feature, entity, type, window_ms: windowMs, mode, pane_ms: paneMs, complete_from: completeFrom }
 }
 
 /** A feature as the list says it. */

@@ -81,6 +81,9 @@ const INFO = {
   window_ms: IntegerOrNull('Length of the window, milliseconds; null where there is none.'),
   mode: Type.Unsafe<FeatureInfo['mode']>({ type: ['string', 'null'], enum: ['panes', 'exact', null] }),
   pane_ms: IntegerOrNull('Length of a pane, milliseconds.'),
+  complete_from: IntegerOrNull(
+    'From when values are complete, milliseconds of event time: before that they may lack events from before the feature was declared. 0: always; null: not known yet.',
+  ),
 }
 
 export const FeatureDescription = Type.Object(INFO)
@@ -111,6 +114,13 @@ export const FACTS = {
   config: Type.String({ description: 'Hash of the configuration that the snapshot was computed under.' }),
 }
 
+/** Of what is read of one feature, beside INFO. */
+const COMPLETE = {
+  complete: Type.Boolean({
+    description: 'Whether at is not before complete_from. false: the value is of those events that were seen.',
+  }),
+}
+
 /** Anything that a feature may be: its type says what. Lists first, then numbers: the serializer makes a text of whatever is left. */
 export const Value = Type.Unsafe<ReadValue>({
   type: ['array', 'number', 'string', 'null'],
@@ -119,7 +129,7 @@ export const Value = Type.Unsafe<ReadValue>({
 })
 const Count = Type.Number({ description: 'The count in the window.' })
 
-export const PointAnswer = Type.Object({ ...INFO, key: Type.String(), value: Value, ...FACTS })
+export const PointAnswer = Type.Object({ ...INFO, key: Type.String(), value: Value, ...FACTS, ...COMPLETE })
 export type PointAnswer = Static<typeof PointAnswer>
 
 const ExplainedPart = Type.Object({
@@ -166,6 +176,7 @@ export const ExplainAnswer = Type.Object({
     description: 'Each after what it is computed of; the last is the one asked for.',
   }),
   ...FACTS,
+  ...COMPLETE,
 })
 export type ExplainAnswer = Static<typeof ExplainAnswer>
 
@@ -181,7 +192,9 @@ const values = <V extends TSchema>(order: string, value: V) =>
     }),
     { description: order },
   )
-const Snapshots = Type.Array(SnapshotOfAnswer, { description: 'Each once, however many values are from it.' })
+const Snapshots = Type.Array(Type.Object({ ...FACTS, ...COMPLETE }), {
+  description: 'Each once, however many values are from it.',
+})
 
 export const BatchAnswer = Type.Object({
   ...INFO,

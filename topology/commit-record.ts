@@ -3,10 +3,11 @@
 
 import { HoldfastError } from '../log/errors.ts'
 import type { Published } from '../log/recovery.ts'
+import type { EditionState } from './edition.ts'
 import type { WriterCursor } from './intake.ts'
 import type { TallyJson } from './tally.ts'
 
-const VERSION = 2
+const VERSION = 3
 
 /** Where a task is in its input: the first `applied` records of message `seq` are in state. */
 export interface InputPosition {
@@ -28,6 +29,7 @@ export interface ControlRecord {
 export interface CommitRecord {
   readonly version: typeof VERSION
   readonly fingerprint: string
+  readonly edition: EditionState
   readonly generation: number
   readonly epoch: number
   readonly position: InputPosition
@@ -39,7 +41,7 @@ export interface CommitRecord {
   /** Hash of the configuration that holds for the latest order time applied. */
   readonly config: string
   readonly writers: Readonly<Record<string, WriterCursor>>
-  /** By subject. */
+  /** By subject; also of those that the plan writes to no more, where numbers go on if it does again. */
   readonly destinations: Readonly<Record<string, Published>>
   readonly tally: TallyJson
   readonly controls: readonly ControlRecord[]

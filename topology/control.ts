@@ -1,5 +1,5 @@
 // Control records: what is not data but must come through the log because it may change a result.
-// On a numbered writer's subject: `drain`. On the control subject, unnumbered and idempotent: `tick`, `config`.
+// On a numbered writer's subject: `drain`, `plan`. On the control subject, unnumbered and idempotent: `tick`, `config`.
 // A tick carries no time: it stands for its own JetStream timestamp (protocol.md, section 8).
 
 import type { ControlRecord } from './commit-record.ts'
@@ -9,6 +9,14 @@ import { type Configuration, isConfiguration } from './configuration.ts'
 export interface Drain {
   readonly hf: 'drain'
   readonly as_of: number | null
+}
+
+/** The writer has an edition of the plan from here on (topology/edition.ts). Times in milliseconds. */
+export interface PlanChange {
+  readonly hf: 'plan'
+  readonly edition: number
+  /** Highest event time that it had processed before; NO_WATERMARK: none. */
+  readonly seen_after: number
 }
 
 export interface Tick {
@@ -23,7 +31,7 @@ export interface Config extends ControlRecord {
 /** The kind of the records whose body is a Configuration. */
 export const CONFIGURATION = 'configuration'
 
-export type Control = Drain | Tick | Config
+export type Control = Drain | PlanChange | Tick | Config
 
 const field = (value: object, name: string): unknown => (value as Record<string, unknown>)[name]
 
@@ -35,6 +43,11 @@ export function decodeControl(value: unknown): Control | null {
   if (kind === 'drain') {
     const asOf = field(value, 'as_of')
     return { hf: 'drain', as_of: typeof asOf === 'number' ? asOf : null }
+  }
+  if (kind === 'plan') {
+    const [edition, seenAfter] = [field(value, 'edition'), field(value, 'seen_after')]
+    if (!Number.isSafeInteger(edition) || !Number.isSafeInteger(seenAfter)) return null
+    return { hf: 'plan', edition: edition as number, seen_after: seenAfter as number }
   }
   if (kind !== 'config') return null
   const [name, activation, from] = [field(value, 'kind'), field(value, 'activation'), field(value, 'from')]

@@ -36,6 +36,10 @@ export interface TopologyOptions {
   readonly latenessMs: number
   /** Hash of the whole configuration (topology/configuration.ts); not given: that of these options. */
   readonly configHash?: string
+  /** Plan.edition; not given: the first. */
+  readonly edition?: number
+  /** Plan.stagesMax; not given: those that there are. */
+  readonly stagesMax?: number
 }
 
 /** Records of one type at one place in a stage. */
@@ -164,8 +168,9 @@ export function topology(options: TopologyOptions, build: (t: TopologyBuilder) =
     },
   })
   check(stages.length > 0, 'a topology needs a source')
-  const { configHash: hash = configHash(options) } = options
-  const plan = { ...options, configHash: hash, stages: stages.map((stage) => stage.plan()) }
+  const { configHash: hash = configHash(options), edition = 1 } = options
+  const stagesMax = Math.max(stages.length, options.stagesMax ?? 0)
+  const plan = { ...options, configHash: hash, edition, stagesMax, stages: stages.map((stage) => stage.plan()) }
   return { ...plan, fingerprint: fingerprintOf(plan) }
 }
 

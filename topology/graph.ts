@@ -11,6 +11,7 @@ import { eventStream } from '../sinks/event-stream.ts'
 import { type Stream, type TopologyOptions, topology } from './dsl.ts'
 import { compileFeatures, type RuleName } from './features/compile.ts'
 import type { Declarations } from './features/declaration.ts'
+import { type Ledger, withLedger } from './features/ledger.ts'
 import type { Stages } from './features/placement.ts'
 import { keepFeatures } from './features/stage-plan.ts'
 import { touchVectorPlan, type VectorFeatures } from './features/vectors.ts'
@@ -32,6 +33,8 @@ export interface GraphOptions extends TopologyOptions {
   readonly served?: readonly string[]
   /** What of the features the vectors of touches have, which are published then. Not given: none are taken. */
   readonly vectors?: VectorFeatures
+  /** What the directory has kept of features so far; not given: it is new. */
+  readonly ledger?: Ledger | undefined
   /** Rules that the compiler leaves out, to see what they bring. Not given: none. */
   readonly without?: readonly RuleName[]
   /** Whether accepted events are published to an output stream as well, and how. */
@@ -61,19 +64,21 @@ const COUNTED = { mode: 'panes', paneMs: PANE_MS_DEFAULT, windowsMs: [HOUR_MS] }
 
 /** The plan of the page-view graph. */
 export function pageViewGraph(options: GraphOptions): Plan {
-  const { anonymous, bots = 'count', accepted, features, served, vectors, without = [], ...rest } = options
+  const { anonymous, bots = 'count', accepted, features, served, vectors, without = [], ledger, ...rest } = options
   const outputs: OutputPlan[] = [{ name: DEAD_LETTERS, mode: 'records' }]
   if (accepted !== 'off') outputs.push({ name: ACCEPTED, mode: accepted })
   if (vectors !== undefined && features === undefined)
     throw new HoldfastError('USAGE', 'vectors are of declared features: there are none')
-  return topology(rest, (t) => {
+  const stagesMax = features === undefined ? 0 : Object.keys(FEATURE_STAGES).length
+  return topology({ ...rest, edition: ledger?.edition ?? 1, stagesMax }, (t) => {
     const events = t.source('user-1', validation({ anonymous, bots }), outputs).through(duplicates())
     if (accepted !== 'off') events.through(eventStream(ACCEPTED))
     if (features === undefined) countPageViews(events)
     else {
       const compiled = compileFeatures(features, { without, ...(served && { served }) })
-      const plan = vectors === undefined ? null : touchVectorPlan(compiled, vectors)
-      keepFeatures(events, compiled, FEATURE_STAGES, plan)
+      const known = ledger === undefined ? compiled : withLedger(compiled, features, ledger)
+      const plan = vectors === undefined ? null : touchVectorPlan(known, vectors)
+      keepFeatures(events, known, FEATURE_STAGES, plan, ledger)
     }
   })
 }

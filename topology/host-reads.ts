@@ -5,7 +5,7 @@
 // HR3: one scan for the largest values at a time, and each answer serves everybody for TOP_SHARED_MS.
 // HR4: what is under way is bounded in keys: what comes beyond is refused at once, and takes no memory.
 // HR5: whoever waits when the node goes down is told so at once: a wait does not keep the tasks from their last commit.
-// What a snapshot can be asked is in topology/features.ts; routes and formats are in sinks/.
+// What a snapshot can be asked is in topology/features/; routes and formats are in sinks/.
 
 import { randomUUID } from 'node:crypto'
 import { assert } from '../log/errors.ts'
@@ -17,6 +17,7 @@ import {
   type FeatureReads,
   type KeyRead,
   keysIn,
+  type ListedFeature,
   type LogPosition,
   type ReadAsk,
   type ReadOutcome,
@@ -30,7 +31,7 @@ import { SNAPSHOT_PIN_MS_MAX } from '../state/read-snapshot.ts'
 import type { CommitRecord } from './commit-record.ts'
 import { type FeaturePlan, isFeature, saysSomething } from './features/feature-plan.ts'
 import { featuresOf } from './features/plans.ts'
-import type { CommitMark, TaskExplainOutcome, TaskHost, TaskReadOutcome } from './host.ts'
+import { type CommitMark, statusOf, type TaskExplainOutcome, type TaskHost, type TaskReadOutcome } from './host.ts'
 import { HostVectors } from './host-vectors.ts'
 import { type Plan, stageStream, stageSubject, taskName } from './plan.ts'
 
@@ -81,7 +82,6 @@ export interface HostReadsOptions {
 }
 
 export class HostReads implements FeatureReads {
-  readonly features: FeatureReads['features']
   readonly #o: HostReadsOptions
   readonly #entriesMax: number
   readonly #plans: readonly FeaturePlan[]
@@ -96,16 +96,37 @@ export class HostReads implements FeatureReads {
   /** HR3: the scan that is under way, or was. */
   #scan: Promise<unknown> = Promise.resolve()
   #keysUnderWay = 0
+  /** From when features are complete, where that is known. */
+  readonly #complete = new Map<FeaturePlan, number>()
 
   constructor(options: HostReadsOptions) {
     this.#o = options
     this.#entriesMax = options.topEntriesMax ?? TOP_ENTRIES_MAX
     this.#plans = featuresOf(options.plan)
     this.#vectors = new HostVectors(options.plan, options.host)
-    this.features = this.#plans.map(({ feature, entity, type, windowMs, mode, paneMs, ...about }) => {
-      const { stage, description, owner, how, bytesMax } = about
-      return { feature, entity, type, windowMs, mode, paneMs, stage, description, owner, how, bytesMax }
-    })
+  }
+
+  get features(): readonly ListedFeature[] {
+    return this.#plans.map((plan) => this.#infoOf(plan))
+  }
+
+  #infoOf(plan: FeaturePlan): ListedFeature {
+    const { feature, entity, type, windowMs, mode, paneMs, ...about } = plan
+    const { stage, description, owner, how, bytesMax } = about
+    const completeFrom = this.#completeFrom(plan)
+    return { feature, entity, type, windowMs, mode, paneMs, completeFrom, stage, description, owner, how, bytesMax }
+  }
+
+  /** Of all tasks of its stage: which of them has a key, nobody needs to know. Once known it stays as it is. */
+  #completeFrom(plan: FeaturePlan): number | null {
+    let from = this.#complete.get(plan) ?? plan.completeFrom(null)
+    if (from === null) {
+      const times = statusOf(this.#o.host, plan.stage).map(({ edition }) => plan.completeFrom(edition))
+      if (times.length < this.#o.plan.partitions || times.includes(null)) return null
+      from = Math.max(...(times as number[]))
+    }
+    this.#complete.set(plan, from)
+    return from
   }
 
   read(ask: ReadAsk): Promise<ReadOutcome> {
@@ -133,7 +154,7 @@ export class HostReads implements FeatureReads {
         const obstacle = await this.#wait(ask.wait, ask.waitMs, feature.stage, [...byPartition.keys()])
         if (obstacle !== null) return obstacle
       }
-      return answer(feature, this.features[index]!, byPartition)
+      return answer(feature, this.#infoOf(feature), byPartition)
     })
   }
 
@@ -217,8 +238,7 @@ export class HostReads implements FeatureReads {
       complete &&= part.complete
     }
     values.sort((a, b) => b.value - a.value || compareUtf8(a.key, b.key))
-    const info = this.features[this.#plans.indexOf(plan)]!
-    return { kind: 'top', info, values: values.slice(0, TOP_MAX), scanned, complete }
+    return { kind: 'top', info: this.#infoOf(plan), values: values.slice(0, TOP_MAX), scanned, complete }
   }
 
   async pin(): Promise<{ readonly snapshot: string; readonly forMs: number } | null> {

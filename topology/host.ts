@@ -309,7 +309,10 @@ export class Host implements TaskHost {
       if (stage !== plan.stage) continue
       const snapshot = task.snapshot()
       try {
-        for await (const { key, value } of plan.valuesAt(viewOf(snapshot), T)) yield { feature, entity, key, value }
+        const from = plan.completeFrom(commitIn(snapshot)?.edition ?? null)
+        const partial = from !== null && from <= T ? {} : { complete_from: from }
+        for await (const { key, value } of plan.valuesAt(viewOf(snapshot), T))
+          yield { feature, entity, key, value, ...partial }
       } finally {
         snapshot.release()
       }
@@ -527,8 +530,12 @@ function commitIn(snapshot: ReadSnapshot): CommitRecord | null {
 }
 
 function viewOf(snapshot: ReadSnapshot): View {
-  const { watermark, asOf } = commitIn(snapshot) ?? { watermark: NO_WATERMARK, asOf: NO_WATERMARK }
-  return { snapshot, watermark, asOf }
+  const { watermark, asOf, edition } = commitIn(snapshot) ?? {
+    watermark: NO_WATERMARK,
+    asOf: NO_WATERMARK,
+    edition: null,
+  }
+  return { snapshot, watermark, asOf, edition }
 }
 
 function factsOf(commit: CommitRecord | null, stream: string, configHash: string): SnapshotFacts {

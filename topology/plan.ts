@@ -82,6 +82,10 @@ export interface Plan {
   readonly latenessMs: number
   /** Names the configuration that the plan was made with; not in the fingerprint, which has what of it changes results. */
   readonly configHash: string
+  /** Rises with what is kept of declared features (topology/features/ledger.ts); 1: as the state was made. */
+  readonly edition: number
+  /** Stages that later editions may have: they have their share of the log's room from the beginning, so that no other's changes. */
+  readonly stagesMax: number
   readonly stages: readonly StagePlan[]
   readonly fingerprint: string
 }
@@ -159,8 +163,8 @@ export function fingerprintOf(plan: Omit<Plan, 'fingerprint'>): string {
     })),
     outputs: stage.outputs,
   }))
-  const { clock, partitions, latenessMs } = plan
+  const { clock, partitions, latenessMs, edition } = plan
   return createHash('sha256')
-    .update(stringify({ release: RELEASE, clock, partitions, latenessMs, stages }))
+    .update(stringify({ release: RELEASE, clock, partitions, latenessMs, edition, stages }))
     .digest('hex')
 }

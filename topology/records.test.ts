@@ -4,6 +4,7 @@ import { describe, expect, it } from 'vitest'
 import { encodeCommitRecord, parseCommitRecord } from './commit-record.ts'
 import { configurationOf } from './configuration.ts'
 import { CONFIGURATION, controlAt, decodeControl, withControl } from './control.ts'
+import { firstEdition } from './edition.ts'
 import { encodeRecord } from './outgoing.ts'
 import type { ExchangeCodec } from './plan.ts'
 import {
@@ -147,6 +148,7 @@ describe('a commit record', () => {
   const record = {
     ...{
       fingerprint: 'f',
+      edition: firstEdition(1, []),
       generation: 1,
       epoch: 2,
       watermark: 3,
@@ -165,10 +167,10 @@ describe('a commit record', () => {
   }
 
   it('reads back what it wrote', () => {
-    expect(parseCommitRecord(encodeCommitRecord(record))).toEqual({ version: 2, ...record })
+    expect(parseCommitRecord(encodeCommitRecord(record))).toEqual({ version: 3, ...record })
   })
 
-  it.each(['', '{', encodeCommitRecord(record).replace('"version":2', '"version":1'), '{}'])(
+  it.each(['', '{', encodeCommitRecord(record).replace('"version":3', '"version":1'), '{}'])(
     '%j: STATE_CORRUPT',
     (text) => {
       expect(() => parseCommitRecord(text)).toThrow(expect.objectContaining({ code: 'STATE_CORRUPT' }))

@@ -40,7 +40,8 @@ export function streamSpecs(plan: Plan, { totalBytes, replicas }: StreamSettings
     )
     return [...input, ...outputs]
   })
-  const all = weighted.reduce((sum, { weight }) => sum + weight, 0)
+  const toCome = (plan.stagesMax - plan.stages.length) * plan.partitions * WEIGHT.exchange
+  const all = weighted.reduce((sum, { weight }) => sum + weight, toCome)
   const shared = totalBytes - registryBytes(plan)
   const specs = weighted.map(({ weight, name, subject, atomic }) => ({
     name,

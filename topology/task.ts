@@ -44,8 +44,10 @@ import {
   decodeControl,
   isChanging,
   leastLatenessMs,
+  type PlanChange,
   withControl,
 } from './control.ts'
+import { begun, type EditionState, firstEdition, heardFrom, newsOf } from './edition.ts'
 import { Freshness, type ReadableMs } from './freshness.ts'
 import { InputTrim, TRIM_BYTES } from './input-trim.ts'
 import { Intake, type Opened, type WriterCursor } from './intake.ts'
@@ -149,6 +151,8 @@ export interface TaskStatus {
   readonly config: string
   /** Number of the newest configuration that it has read; 0: only the plan's own. */
   readonly activation: number
+  /** Since when it keeps what; null: it is not open yet. */
+  readonly edition: EditionState | null
 }
 
 /** What an owner tells its standbys after each commit: its position and, per subject, the last sequence it wrote. */
@@ -193,6 +197,7 @@ export class Task {
   /** Of `clock: wall`: the times of a file say nothing about how fast we are. */
   readonly #freshness: Freshness | null
   #fingerprint = ''
+  #edition: EditionState | null = null
   #generation = 0
   #published: Readonly<Record<string, Published>> = {}
   #epoch = 0
@@ -297,6 +302,7 @@ export class Task {
       tally: this.#tally?.toJSON() ?? { counts: {}, highs: {} },
       config: this.#configHash,
       activation: activationOf(this.#controls),
+      edition: this.#edition,
     }
   }
 
@@ -354,8 +360,12 @@ export class Task {
       const state = committed?.destinations[subject]
       return new Numbering(mode, state === undefined || state.number === 0 ? startOf(this.name, subject) : state)
     })
+    const isChanged = committed !== null && committed.fingerprint !== plan.fingerprint
+    if (this.#role === 'standby' && (isChanged || (committed === null && plan.edition > 1))) this.#refuseStandby()
     if (this.#role === 'owner') await this.#takeOver()
     else this.#follow()
+    if (isChanged) await this.#beginEdition(committed)
+    this.#tellEdition()
     await this.#openReader()
   }
 
@@ -364,6 +374,7 @@ export class Task {
     const { plan, stage, partition } = this.#o
     this.#tally = new Tally(committed?.tally)
     this.#cursors = Intake.start(stage, (writer) => stageSubject(plan.namespace, stage.name, partition, writer))
+    this.#edition = committed?.edition ?? firstEdition(plan.edition, this.#senders)
     if (committed === null) return
     for (const [writer, cursor] of Object.entries(committed.writers)) this.#cursors.set(writer, { ...cursor })
     this.#fingerprint = committed.fingerprint
@@ -416,6 +427,74 @@ export class Task {
         state: number,
       })
     })
+  }
+
+  // ---------------------------------------------------------------- editions (topology/edition.ts)
+
+  /** The tasks that this one gets its events from. */
+  get #senders(): readonly string[] {
+    const { stage } = this.#o
+    return stage.ingress === null ? stage.writers : []
+  }
+
+  /** It cannot know where its owner began the edition. */
+  #refuseStandby(): never {
+    throw new HoldfastError(
+      'UPGRADE_MID_COMMIT',
+      'a standby does not begin an edition: make it the owner first, or anew',
+      {
+        edition: this.#o.plan.edition,
+      },
+    )
+  }
+
+  /**
+   * ED1. The plan changed where the last commit ended. That is committed before anything is published under it: whatever happens
+   * from here on, the edition begins at this place.
+   */
+  async #beginEdition({ edition }: CommitRecord): Promise<void> {
+    const { number } = edition
+    const { edition: next } = this.#o.plan
+    if (next < number) {
+      throw new HoldfastError(
+        'USAGE',
+        `the state of ${this.name} knows edition ${number} of its plan, which is ${next} here`,
+      )
+    }
+    if (next > number) {
+      const senders = this.#drained ? [] : this.#senders
+      this.#edition = begun(edition, next, senders, Math.max(this.#highestTime, this.#watermark))
+    }
+    this.#startCommit()
+    await this.#inFlight
+    this.#throwFailure()
+  }
+
+  /** ED2. The first that the next stages read under this edition. */
+  #tellEdition(): void {
+    const state = this.#edition!
+    const seenAfter = newsOf(state)
+    if (seenAfter === null) return
+    this.#edition = { ...state, told: true }
+    if (this.#o.stage.exchanges.length === 0 || this.#drained) return
+    const news: PlanChange = { hf: 'plan', edition: state.number, seen_after: seenAfter }
+    this.#outgoing.toEveryTask(JSON.stringify(news))
+    if (this.#uncommitted === 0) this.#uncommittedSince = this.#o.runtime.now()
+    this.#uncommitted++
+  }
+
+  #applyEdition({ edition, seen_after }: PlanChange, { writer, message }: Opened): void {
+    if (edition > this.#o.plan.edition) {
+      throw new HoldfastError(
+        'USAGE',
+        `${writer} has edition ${edition} of the plan, which is ${this.#o.plan.edition} here`,
+        {
+          seq: message.seq,
+        },
+      )
+    }
+    this.#edition = heardFrom(this.#edition!, writer, { number: edition, seenAfterMs: seen_after })
+    this.#tellEdition()
   }
 
   /** T4. Listens for the owner's commits. */
@@ -668,7 +747,8 @@ export class Task {
 
   async #applyControl(control: Control, opened: Opened): Promise<void> {
     await this.#computeSlice()
-    if (control.hf === 'config') this.#controls = withControl(this.#controls, control, this.#watermark)
+    if (control.hf === 'plan') this.#applyEdition(control, opened)
+    else if (control.hf === 'config') this.#controls = withControl(this.#controls, control, this.#watermark)
     else if (control.hf === 'tick') {
       const { timeMs } = opened.message
       await this.#passWatermark(timeMs - this.#latenessAt(timeMs))
@@ -787,6 +867,7 @@ export class Task {
     this.#epoch++
     const record = {
       fingerprint: this.#o.plan.fingerprint,
+      edition: this.#edition!,
       generation: this.#generation,
       epoch: this.#epoch,
       position,
@@ -808,7 +889,7 @@ export class Task {
     runtime.killPoint('K2')
     if (this.#publishes) await this.#publish(outboxes)
     runtime.killPoint('K5')
-    const destinations = this.#publishedAfter(outboxes)
+    const destinations = { ...this.#published, ...this.#publishedAfter(outboxes) }
     const written = this.#state.write(cut, encodeCommitRecord({ ...record, destinations }))
     runtime.killPoint('K6')
     await written
@@ -883,10 +964,11 @@ export class Task {
   }
 }
 
-/** A record that is no data must be a control record; drain comes from numbered writers, the others from the control subject. */
+/** A record that is no data must be a control record; drain and plan come from numbered writers, the others from the control subject. */
 function controlIn({ kind, message }: Opened, record: unknown): Control {
   const control = decodeControl(record)
-  if (control !== null && (control.hf === 'drain') === (kind === 'numbered')) return control
+  const isNumbered = control?.hf === 'drain' || control?.hf === 'plan'
+  if (control !== null && isNumbered === (kind === 'numbered')) return control
   throw new HoldfastError('FOREIGN_WRITE', 'a record is neither data nor a control record of its subject', {
     subject: message.subject,
     seq: message.seq,

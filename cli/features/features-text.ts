@@ -150,14 +150,19 @@ export function checkedText({ features, entities, duplicates }: CheckReport): st
   return duplicates.length === 0 ? [of] : [of, 'declared more than once:', ...duplicatesText(duplicates)]
 }
 
+/** Of names that would change their meaning. */
+export function refusedText(refused: Compatibility['refused']): string[] {
+  return refused.flatMap(({ feature, changes, touches }) => [
+    ...changes.map(({ of, from, to }) => `refused  ${feature}: ${of} was ${from}, would be ${to}`),
+    ...(touches.length === 0 ? [] : [`         of it is derived ${touches.join(', ')}`]),
+  ])
+}
+
 export function compatibilityText({ added, removed, refused }: Compatibility): string[] {
   return [
     ...added.map((id) => `added    ${id} (absent before, not 0)`),
     ...removed.map((id) => `removed  ${id}`),
-    ...refused.flatMap(({ feature, changes, touches }) => [
-      ...changes.map(({ of, from, to }) => `refused  ${feature}: ${of} was ${from}, would be ${to}`),
-      ...(touches.length === 0 ? [] : [`         of it is derived ${touches.join(', ')}`]),
-    ]),
+    ...refusedText(refused),
     refused.length === 0 ? 'compatible' : 'not compatible',
   ]
 }

@@ -6,7 +6,7 @@ import { featureMetrics } from './feature-metrics.ts'
 import { HttpMetrics } from './metrics.ts'
 
 const feature = (name: string, stage: string): ListedFeature => ({
-  ...{ feature: name, entity: 'user', type: 'float', windowMs: null, mode: null, paneMs: null },
+  ...{ feature: name, entity: 'user', type: 'float', windowMs: null, mode: null, paneMs: null, completeFrom: 0 },
   ...{ stage, description: name, owner: 'team', how: 'count', bytesMax: 8 },
 })
 

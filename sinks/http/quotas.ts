@@ -75,7 +75,9 @@ export class Quotas {
   /** Reads that answer `over_quota` where their keys are more than the namespace may ask for now. */
   reads(reads: FeatureReads): FeatureReads {
     return {
-      features: reads.features,
+      get features() {
+        return reads.features
+      },
       pin: () => reads.pin(),
       unpin: (snapshot) => reads.unpin(snapshot),
       read: async (ask) => this.#overQuota(ask.keys.length) ?? reads.read(ask),

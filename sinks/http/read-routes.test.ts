@@ -68,8 +68,8 @@ describe('a key', () => {
     expect([status, headers['cache-control']]).toEqual([200, 'no-store'])
     expect(json).toEqual({
       ...{ feature: 'page_views_1h', entity: 'page', key: 'home', value: 2 },
-      ...{ type: 'float', window_ms: HOUR_MS, mode: 'panes', pane_ms: 60_000 },
-      ...{ at: WORLD_START_MS, as_of: WORLD_START_MS, complete_through: null },
+      ...{ type: 'float', window_ms: HOUR_MS, mode: 'panes', pane_ms: 60_000, complete_from: 0 },
+      ...{ at: WORLD_START_MS, complete: true, as_of: WORLD_START_MS, complete_through: null },
       ...{ applied_through: expect.stringMatching(/^doors_pages_\d:\d+\.(-1|\d+)$/) },
       epoch: expect.any(Number),
       config: world.plan.configHash,
@@ -309,6 +309,7 @@ it('the features of the node are listed', async () => {
     mode: 'panes',
     pane_ms: 60_000,
     ...{ description: 'page_views_1h', owner: null, how: 'count', stage: 'user-1', bytes_max: null },
+    complete_from: 0,
   })
 })
 

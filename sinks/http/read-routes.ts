@@ -165,8 +165,7 @@ function vectorsRoute(app: App, { reads }: ReadDeps): void {
 
 function listRoute(app: App, { reads }: ReadDeps): void {
   const schema = { operationId: 'listFeatures', summary: 'The features of the node', response: { 200: FeatureList } }
-  const list = { features: reads.features.map(listedFeature) }
-  app.get('/v1/features', { schema, config: READ }, async () => list)
+  app.get('/v1/features', { schema, config: READ }, async () => ({ features: reads.features.map(listedFeature) }))
 }
 
 function pinRoutes(app: App, { reads }: ReadDeps): void {

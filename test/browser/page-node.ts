@@ -11,7 +11,7 @@ import { statusRoutes } from '../../sinks/http/status-routes.ts'
 import type { StatusRow } from '../../sinks/status.ts'
 
 export const PAGE_NAMESPACE = 'hf'
-const WINDOW = { type: 'float', windowMs: 3_600_000, mode: 'panes', paneMs: 60_000 } as const
+const WINDOW = { type: 'float', windowMs: 3_600_000, mode: 'panes', paneMs: 60_000, completeFrom: 0 } as const
 
 export class PageNode {
   tasks: StatusRow[] = []

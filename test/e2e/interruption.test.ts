@@ -82,7 +82,7 @@ describe('a data directory', () => {
     [
       'other partitions',
       () => ['--input', at('input.gz'), '--partitions', '3'],
-      /made with other partitions, features or another/,
+      /made with other partitions or another/,
     ],
     [
       'another configuration',

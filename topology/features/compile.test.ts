@@ -43,7 +43,7 @@ function run(compiled: CompiledFeatures, records: readonly Rec<Event>[], sliceRe
       results.push(outcome.out)
       operator.stores.forEach(({ name }, i) => void stores.set(named[i]!.name, outcome.keyed(name)))
     }
-    const view: View = { snapshot: snapshotOf(stores), watermark: records.at(-1)!.watermark, asOf }
+    const view: View = { snapshot: snapshotOf(stores), watermark: records.at(-1)!.watermark, asOf, edition: null }
     return keptFeatures(stage).map((feature) => ({ feature, view }))
   })
 }

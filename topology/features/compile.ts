@@ -63,6 +63,8 @@ export interface CompiledFeature {
   readonly declaration: FeatureDeclaration
   /** Without the rule `late`: the derived feature of which it is a part that nobody else has. null: a feature of its own. */
   readonly copyFor: string | null
+  /** Of what is kept: the edition of the ledger since which it is; not given: the first. */
+  readonly since?: number
   readonly how:
     | { readonly kind: 'kept'; readonly group: number; readonly reading: Reading }
     | { readonly kind: 'derived'; readonly expression: Expression; readonly needs: readonly string[] }

@@ -36,6 +36,7 @@ export function countedFeature(stage: string, node: NodePlan): FeaturePlan | nul
     ...{ feature, entity, stage, type: 'float', windowMs, mode, paneMs: layout.paneMs },
     ...{ description: feature, owner: null, how: 'count', bytesMax: null },
     nothing: 0,
+    completeFrom: () => 0,
     routeOf: (key) => key,
     earliestAt: ({ snapshot }) => heldFrom(layout, snapshot.lowestBucket(store), windowMs),
     valuesOf: ({ snapshot }, asks) => valuesOf(snapshot, place, asks),

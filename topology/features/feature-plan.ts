@@ -5,6 +5,7 @@ import type { FeatureValue } from '../../operators/feature-values.ts'
 import type { ExplainedValue, ListedFeature } from '../../sinks/feature-reads.ts'
 import { compareUtf8 } from '../../state/key-layout.ts'
 import type { ReadSnapshot } from '../../state/read-snapshot.ts'
+import type { EditionState } from '../edition.ts'
 import type { FeatureType } from './declaration.ts'
 
 /** Of a feature, what finds it in a plan, also in that of another thread. */
@@ -18,6 +19,8 @@ export interface View {
   readonly snapshot: ReadSnapshot
   readonly watermark: number
   readonly asOf: number
+  /** Since when its task keeps what; null: it has not begun. */
+  readonly edition: EditionState | null
 }
 
 /** Keys whose values at T, milliseconds, are wanted. */
@@ -34,7 +37,10 @@ export interface KeyValue {
 }
 
 /** As features.ndjson has it. */
-export interface FeatureLine extends FeatureName, KeyValue {}
+export interface FeatureLine extends FeatureName, KeyValue {
+  /** Where the value may lack events from before the feature was kept: from when it is complete, milliseconds; null: not known. */
+  readonly complete_from?: number | null
+}
 
 /** Whether it says something: not absent, not 0, no empty list. */
 export function saysSomething(value: ReadValue | undefined): value is FeatureValue {
@@ -65,6 +71,8 @@ export interface FeaturePlan extends FeatureName, Pick<ListedFeature, 'descripti
   routeOf(key: string): string | null
   /** The value of a key of which nothing is known. */
   readonly nothing: ReadValue
+  /** From when its values are complete in a task, milliseconds; 0: always; null: not known yet. `edition`: null where it is not open. */
+  completeFrom(edition: EditionState | null): number | null
   /** The earliest time, milliseconds, for which the view can still say values. */
   earliestAt(view: View): number
   /** For each ask the values of its keys in their order, all by one read. */

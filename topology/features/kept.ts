@@ -3,15 +3,17 @@
 // KF2: whether a key is listed follows from its events in the windows, not from whether its record is still there: how long it
 //      is depends on which other keys its task has. So a key is listed for what is derived, such as a share drawn to what is
 //      usual, only where something that it is derived of says something.
+// KF3: where a feature is not complete yet, that nothing was seen is absent and never 0: it may not have been looked for.
 
 import { assert } from '../../log/errors.ts'
 import { compileExpressions, type ExpressionsRunner, type Maybe } from '../../operators/expression.ts'
 import { type FeatureGroup, generationsOf, type KeyRecord, RECORDS_STORE } from '../../operators/feature-record.ts'
-import { asMaybe, type FeatureValue, featureValue } from '../../operators/feature-values.ts'
+import { asMaybe, completeFrom, type FeatureValue, featureValue } from '../../operators/feature-values.ts'
 import { interpretExpressions } from '../../operators/interpreter.ts'
 import type { Operator } from '../../operators/operator.ts'
 import type { ExplainedValue } from '../../sinks/feature-reads.ts'
 import type { ReadSnapshot } from '../../state/read-snapshot.ts'
+import { type EditionState, seenAfterOf } from '../edition.ts'
 import type { StagePlan } from '../plan.ts'
 import type { CompiledFeature, CompiledFeatures, CompiledGroup } from './compile.ts'
 import { costsOf } from './costs.ts'
@@ -108,7 +110,8 @@ function planOf(feature: CompiledFeature, all: Kept, stage: string): FeaturePlan
     ...{ description: feature.declaration.description, owner: feature.declaration.owner },
     how: valueText(feature, { entities: all.entities }),
     bytesMax: all.bytes.get(feature.id)!,
-    nothing: how.kind === 'kept' && ['count', 'distinct', 'sum'].includes(how.reading.fn) ? 0 : null,
+    nothing: saysNothingAs0(feature) && feature.since === undefined ? 0 : null,
+    completeFrom: (edition) => reader.completeFrom(edition),
     routeOf: (key) => routeOf(declared, key),
     earliestAt: (view) => reader.earliestAt(view),
     valuesOf: (view, asks) => reader.valuesOf(view, asks),
@@ -158,6 +161,12 @@ class Reader {
     )
   }
 
+  /** What is derived is complete when all that it is made of is. */
+  completeFrom(edition: EditionState | null): number | null {
+    const times = this.#needed.map((feature) => completeSince(feature, edition))
+    return times.includes(null) ? null : Math.max(...(times as number[]))
+  }
+
   /** Windows are whole for the time that a group looks back; what came last is known for now only. */
   earliestAt({ watermark, asOf }: View): number {
     if (this.#needed.some(({ how }) => how.kind === 'kept' && 'list' in how.reading)) return Math.max(0, asOf)
@@ -171,12 +180,14 @@ class Reader {
       asks.flatMap(({ keys }) => keys),
     )
     let place = 0
-    return asks.map(({ keys, T }) => keys.map(() => this.#valuesAt(records(place++), T).at(-1)?.value ?? null))
+    return asks.map(({ keys, T }) =>
+      keys.map(() => this.#valuesAt(records(place++), view.edition, T).at(-1)?.value ?? null),
+    )
   }
 
   async explain(view: View, key: string, T: number): Promise<ExplainedValue[]> {
     const records = (await this.#recordsOf(view, [key]))(0)
-    return this.#valuesAt(records, T).map(({ feature, value = null }) => {
+    return this.#valuesAt(records, view.edition, T).map(({ feature, value = null }) => {
       const { id, how, declaration } = feature
       return {
         feature: id,
@@ -203,9 +214,9 @@ class Reader {
     return (place) => new Map(found.map(([index, recordAt]) => [index, recordAt(place)]))
   }
 
-  async *valuesAt({ snapshot }: View, T: number): AsyncIterable<KeyValue> {
+  async *valuesAt({ snapshot, edition }: View, T: number): AsyncIterable<KeyValue> {
     for await (const [key, records] of this.#records(snapshot)) {
-      const values = this.#valuesAt(records, T)
+      const values = this.#valuesAt(records, edition, T)
       const value = values.at(-1)?.value
       // KF2.
       const isKnown = values.some((one) => one.feature.how.kind === 'kept' && saysSomething(one.value))
@@ -229,19 +240,38 @@ class Reader {
   /** KF1. Of all that is needed for the feature, and last its own. */
   #valuesAt(
     records: Records,
+    edition: EditionState | null,
     T: number,
   ): { readonly feature: CompiledFeature; readonly value: FeatureValue | undefined }[] {
     const values: Record<string, Maybe> = {}
     return this.#needed.map((feature) => {
       const { id, how } = feature
-      const value =
+      let value =
         how.kind === 'kept'
           ? featureValue(how.reading, records.get(how.group), T)
           : numberOrText(this.#derive.get(id)!(values))
+      if (value === 0 && saysNothingAs0(feature) && !isCompleteAt(feature, edition, T)) value = undefined
       values[id] = asMaybe(value)
       return { feature, value }
     })
   }
+}
+
+/** Whether its value is 0 where there is nothing (operators/feature-values.ts, FV1). */
+function saysNothingAs0({ how }: CompiledFeature): boolean {
+  return how.kind === 'kept' && ['count', 'distinct', 'sum'].includes(how.reading.fn)
+}
+
+/** From when what is kept is complete; 0: always; null: not known yet. What is not kept says nothing about that. */
+function completeSince({ how, since = 1 }: CompiledFeature, edition: EditionState | null): number | null {
+  const seenAfterMs = seenAfterOf(edition, since)
+  return how.kind !== 'kept' ? 0 : seenAfterMs === null ? null : completeFrom(how.reading, seenAfterMs)
+}
+
+/** KF3. */
+function isCompleteAt(feature: CompiledFeature, edition: EditionState | null, T: number): boolean {
+  const from = completeSince(feature, edition)
+  return from !== null && from <= T
 }
 
 /** A feature after all that it is derived of. */

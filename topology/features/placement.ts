@@ -51,10 +51,10 @@ export function columnsOf(groups: readonly CompiledGroup[]): string[] {
 export function featureExchange(
   { stage, partition, groups }: PlacedGroups,
   carries: 'columns' | 'events',
-  also: readonly string[] = [],
+  /** Of records that are in flight too: what is new stands behind what was there, and what is gone keeps its place. */
+  columns: readonly string[] = columnsOf(groups),
 ): ExchangeCodec<Event, Event> {
   const types = new Set(typesOf(groups))
-  const columns = [...new Set([...columnsOf(groups), ...also])].sort()
   const reads = columns.map((column) => column.split('.'))
   const travels: Pick<ExchangeCodec<Event, Event>, 'where' | 'key' | 'version'> = {
     version: 1,

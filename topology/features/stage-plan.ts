@@ -20,7 +20,8 @@ import type { Stream } from '../dsl.ts'
 import { type CompiledFeatures, type CompiledGroup, LOOKBACK_MS } from './compile.ts'
 import { TOUCH_TYPES } from './declaration.ts'
 import { keeping, runnerOf } from './kept.ts'
-import { featureExchange, type PlacedGroups, placed, SOURCE_PARTITION, type Stages } from './placement.ts'
+import type { Ledger } from './ledger.ts'
+import { columnsOf, featureExchange, type PlacedGroups, placed, SOURCE_PARTITION, type Stages } from './placement.ts'
 import { vectorExchange } from './vector-exchange.ts'
 import { TOUCH_PARTITIONS, type VectorPlan } from './vectors.ts'
 
@@ -36,13 +37,16 @@ export function keepFeatures(
   compiled: CompiledFeatures,
   stages: Stages,
   vectors: VectorPlan | null,
+  ledger?: Ledger,
 ): void {
   const carries = compiled.uses.has('columns') ? 'columns' : 'events'
   const places = placed(compiled.groups, stages)
   for (const place of places) {
     if (vectors !== null && (TOUCH_PARTITIONS as readonly string[]).includes(place.partition)) continue
     const there =
-      place.partition === SOURCE_PARTITION ? events : events.keyBy(place.stage, featureExchange(place, carries))
+      place.partition === SOURCE_PARTITION
+        ? events
+        : events.keyBy(place.stage, featureExchange(place, carries, ledger?.columns[place.partition]))
     keepGroups(there, place, compiled)
   }
   if (vectors !== null) takeVectors(events, places, compiled, stages, vectors)
@@ -65,7 +69,8 @@ function takeVectors(
   const begun = events.through(beginVectors(TOUCH_TYPES, context, slotsOf(first), runnerOf(compiled)))
   const left = fillVectors(begun, first, compiled, slotsOf(first))
   const carries = compiled.uses.has('columns') ? 'columns' : 'events'
-  const exchange = vectorExchange(featureExchange(second, carries, TOUCH_FIELDS), layout)
+  const columns = [...new Set([...columnsOf(second.groups), ...TOUCH_FIELDS])].sort()
+  const exchange = vectorExchange(featureExchange(second, carries, columns), layout)
   const there = left.keyBy(second.stage, exchange, [{ name: VECTORS, mode: 'records' }])
   const whole = fillVectors(there.through(unsealVectors(slotsOf(second))), second, compiled, slotsOf(second))
   whole.through(publishVectors(VECTORS, layout, schema))
