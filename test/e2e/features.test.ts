@@ -12,10 +12,26 @@ const SUBCOMMANDS = ['list', 'search', 'show', 'lineage', 'duplicates', 'costs',
 it('its help names every command, and a command every option that it reads', async () => {
   const source = readFileSync(join(PROJECT_DIR, 'cli', 'features', 'features-command.ts'), 'utf8')
   const declared = [...source.matchAll(/ption\(\s*'(--[\w-]+)/g)].map(([, option]) => option!)
-  const [costs, none] = await Promise.all([features('costs', '--help'), features()])
+  const [costs, explain, none] = await Promise.all([
+    features('costs', '--help'),
+    features('explain', '--help'),
+    features(),
+  ])
   for (const command of SUBCOMMANDS) expect(none.stderr).toMatch(new RegExp(`^ {2}${command} `, 'm'))
-  for (const option of declared) expect(costs.stdout).toContain(option)
-  expect([costs.code, none.code]).toEqual([0, 2])
+  for (const option of declared) expect(costs.stdout + explain.stdout).toContain(option)
+  expect([costs.code, explain.code, none.code]).toEqual([0, 0, 2])
+})
+
+it('draws a plan into a file, and says where it cannot', async () => {
+  await using work = await workDirectory()
+  const [there, nowhere] = [join(work.path, 'plan.svg'), join(work.path, 'none', 'plan.svg')]
+  const [drawn, failed] = await Promise.all([
+    features('explain', '--svg', there),
+    features('explain', '--svg', nowhere),
+  ])
+  expect([drawn.code, failed.code]).toEqual([0, 2])
+  expect(readFileSync(there, 'utf8')).toMatch(/^<svg .*user\.clicks_7d.*<\/svg>\n$/s)
+  expect(failed.stderr).toContain(`holdfast: cannot write ${nowhere}`)
 })
 
 it('ends with 0, with 1 where names change their meaning, with 2 where there is no meaning', async () => {

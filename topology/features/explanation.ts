@@ -44,6 +44,13 @@ export interface ExplainedSource {
   readonly from: 'source' | 'hop'
 }
 
+export interface ComputedFeature {
+  readonly feature: string
+  readonly how: string
+  /** Ids of the features that it is computed of; none: of the touch itself. */
+  readonly needs: readonly string[]
+}
+
 export interface PlanSize {
   /** Records that an event about all of its keys reads and writes, at most. */
   readonly records: number
@@ -58,7 +65,7 @@ export interface FeatureExplanation {
   readonly sources: readonly ExplainedSource[]
   readonly groups: readonly ExplainedGroup[]
   /** Computed when they are read; nothing is kept for them. */
-  readonly computed: readonly { readonly feature: string; readonly how: string }[]
+  readonly computed: readonly ComputedFeature[]
   readonly rules: readonly { readonly rule: RuleName; readonly what: string; readonly fired: number }[]
   /** What each feature costs in a key, at most: what several share is split. */
   readonly costs: readonly FeatureCost[]
@@ -80,7 +87,9 @@ export function explainFeatures(declarations: Declarations, served?: readonly st
     sources: sourcesOf(compiled.groups),
     groups: compiled.groups.map((group, i) => explainedGroup(group, i, costs.groups[i]!, compiled)),
     computed: compiled.features.flatMap(({ id, how }) =>
-      how.kind === 'kept' ? [] : [{ feature: id, how: expressionText(how.expression) }],
+      how.kind === 'kept'
+        ? []
+        : [{ feature: id, how: expressionText(how.expression), needs: how.kind === 'derived' ? how.needs : [] }],
     ),
     rules: RULE_NAMES.map((rule) => ({
       rule,
