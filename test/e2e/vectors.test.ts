@@ -4,14 +4,18 @@
 import { existsSync, readFileSync } from 'node:fs'
 import { writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
+import { setTimeout as sleep } from 'node:timers/promises'
 import { gunzipSync } from 'node:zlib'
+import { jetstreamManager } from '@nats-io/jetstream'
+import { connect } from 'nats'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
+import { freeLoopbackPort } from '../../log/nats-supervisor.ts'
 import { isRejected, parseEventText } from '../../operators/event.ts'
 import type { PublishedVector } from '../../operators/touch-vectors.ts'
 import { APPLICATION } from '../../topology/features/application.ts'
 import { LATENESS_MS_DEFAULT } from '../../topology/graph.ts'
 import { inOrder, naiveVectors } from '../features/naive-vectors.ts'
-import { HEAVY, holdfast, PROJECT_DIR, workDirectory } from './command.ts'
+import { HEAVY, holdfast, leftoversOf, PROJECT_DIR, Running, workDirectory } from './command.ts'
 
 const SHOP = join(PROJECT_DIR, '..', 'shared', 'data', 'shop-10d.ndjson.gz')
 /** Of the real shop: one in so many. */
@@ -29,7 +33,15 @@ beforeAll(async () => {
   )
   await writeFile(at('six.ndjson'), `${lines.join('\n')}\n`)
 })
-afterAll(async () => await work[Symbol.asyncDispose]())
+const started: Running[] = []
+afterAll(async () => {
+  for (const node of started) {
+    node.kill('SIGKILL')
+    await node.ended
+  }
+  await leftoversOf(work.path)
+  await work[Symbol.asyncDispose]()
+})
 
 const run = (input: string, out: string, ...more: string[]) =>
   holdfast(['run', '--input', input, '--out', at(out), '--drain', '--json', ...more])
@@ -70,6 +82,68 @@ describe('run --vectors', () => {
     const ended = await run(at('six.ndjson'), 'refused', ...options)
     expect([ended.code, ended.stdout, ended.stderr.split('\n').length]).toEqual([2, '', 2])
     expect(ended.stderr).toContain(words)
+  })
+})
+
+describe('node --vectors', () => {
+  it('publishes each touch once, also after kill -9, and reads across threads what the next would take', {
+    timeout: TIMEOUT_MS,
+  }, async () => {
+    const port = await freeLoopbackPort()
+    const ids = ['ad.clicks_1h', 'context.device', 'user.clicks_7d']
+    const start = async (): Promise<{ node: Running; url: string }> => {
+      const options = ['--partitions', '2', '--threads', '3', '--http-port', '0', '--port', String(port)]
+      const features = ['--features', 'application', '--vectors', ids.join(',')]
+      const node = new Running(['node', '--data-dir', at('node'), ...options, ...features])
+      started.push(node)
+      await node.says(/send one JSON event/)
+      return { node, url: /over HTTP: (http:\S+)/.exec(node.stderr)![1]! }
+    }
+    let { node, url } = await start()
+    const client = await connect({ servers: `nats://127.0.0.1:${port}`, maxReconnectAttempts: -1 })
+    const touch = { user_id: 'ann', advertiser_id: 's', campaign_id: 'c', ad_id: 'a', device: 'phone' }
+    const click = (i: number) => ({
+      type: 'click',
+      event_id: `e${i}`,
+      click_id: `k${i}`,
+      event_time: Date.now(),
+      ...touch,
+    })
+    const send = (i: number) => client.publish('holdfast.in.ann', JSON.stringify(click(i)))
+    const published = async (count: number): Promise<PublishedVector[]> => {
+      const jsm = await jetstreamManager(client)
+      while (true) {
+        const found: PublishedVector[] = []
+        for (const p of [0, 1]) {
+          const { state } = await jsm.streams.info(`holdfast_out_vectors_${p}`)
+          for (let seq = 1; seq <= state.last_seq; seq++)
+            found.push((await jsm.streams.getMessage(`holdfast_out_vectors_${p}`, { seq }))!.json())
+        }
+        if (found.length >= count) return found
+        await sleep(50)
+      }
+    }
+    for (const i of [0, 1, 2]) send(i)
+    await published(2)
+    node.kill('SIGKILL')
+    await node.ended
+    ;({ node, url } = await start())
+    while (client.isClosed()) await sleep(10)
+    await client.flush()
+    send(3)
+    const vectors = await published(4)
+    const told = vectors.map(({ event_id, values }) => [event_id, ...ids.map((id) => values[id])]).sort()
+    expect(told).toEqual([0, 1, 2, 3].map((i) => [`e${i}`, i, 'phone', i]))
+    const body = JSON.stringify({ features: ids, touches: [touch, { ...touch, device: 'tv', user_id: 'bob' }] })
+    const headers = { 'content-type': 'application/json' }
+    const read = await (await fetch(`${url}/v1/vectors`, { method: 'POST', headers, body })).json()
+    expect(read).toMatchObject({
+      schema: vectors[0]!.schema,
+      vectors: [{ values: [4, 'phone', 4] }, { values: [4, 'tv', 0] }],
+    })
+    await client.close()
+    node.kill('SIGTERM')
+    expect((await node.ended).code).toBe(0)
   })
 })
 
