@@ -88,7 +88,7 @@ const HALT_CODES = {
     todo: 'the message names the operator and the position: this is a bug, report it with the record',
   },
   STATE_LOCKED: {
-    meaning: 'another process has the state directory open',
+    meaning: 'another process uses the directory',
     decision: 'usage',
     todo: 'stop the other process, or use another --data-dir',
   },
