@@ -46,6 +46,12 @@ describe('of the application', () => {
     [['costs', '--served', 'user.clicks_7d,ad.clicks_7d'], 'nobody reads, so not kept: user.page_views_1h'],
     [['explain'], 'user: one record by user_id'],
     [['explain', '--served', 'user.clicks_7d'], '1 feature in 1 record'],
+    [['explain', '--served', 'user.clicks_7d'], 'reads click once, where they come in · of these user_id\n'],
+    [['explain', '--served', 'ad.clicks_7d'], 'reads click once, over one hop · of these ad_id, advertiser_id\n'],
+    [
+      ['explain', '--served', 'user.clicks_7d'],
+      'FEATURE         OWNER     BYTES A KEY AT MOST\nuser.clicks_7d  profiles',
+    ],
   ])('%j', async (args, expected) => {
     const [words, json] = [await features(...args), await features(...args, '--json')]
     expect(words.error).toBeNull()
