@@ -16,7 +16,23 @@ export function applicationInput({ events, seed }: { events: number; seed: numbe
   const options = { ...WORLD_DEFAULTS, ...few, days: DAYS, events, seed }
   const lines = [...world(options, null)].flat().map(({ text }) => text)
   const endMs = options.startMs + DAYS * DAY_MS
-  return Buffer.from([...lines, ...regularLines(endMs), ...wideLines(endMs)].map((line) => `${line}\n`).join(''))
+  return Buffer.from(
+    [...lines, ...edgeLines(endMs), ...regularLines(endMs), ...wideLines(endMs)].map((line) => `${line}\n`).join(''),
+  )
+}
+
+/** Events at the edges of what came last and of windows that end at `time`: the last that is out and the first that is in. */
+function edgeLines(time: number): string[] {
+  const agesMs = [1 / 24, 1, 7, 28]
+    .map((days) => days * DAY_MS)
+    .flatMap((ms) => [ms + 1, ms, ms - 1, ms - 60_000, ms - 3_600_000])
+  return agesMs.flatMap((ageMs, i) =>
+    ['page_view', 'click'].map((type) => {
+      const id = `edge-${type}-${i}`
+      const about = { advertiser_id: 'adv1', campaign_id: 'edge', ad_id: 'edge', page_id: `/edge-${i}`, click_id: id }
+      return JSON.stringify({ type, event_id: id, event_time: time - ageMs, user_id: `edge-${i % 5}`, ...about })
+    }),
+  )
 }
 
 /** What there is of a user's events in one minute. */

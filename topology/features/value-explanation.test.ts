@@ -93,6 +93,10 @@ describe('VE1: what is shown adds up', () => {
     const { value, made } = explained(last, events, 200)
     expect(made.entries.map((entry) => entry.value)).toEqual(value)
     expect(made.entries.map(({ id }) => id)).toEqual(['e9', 'e8', 'e7'])
+    // The first three are seven days old and more.
+    const ten = { fn: 'last_ids', of: of('advertiser_id'), length: 10 } as const
+    const week = explained({ ...list, aggregate: ten } as FeatureDeclaration, events, 169)
+    expect([week.made.entries.length, week.made.entries.map((entry) => entry.value)]).toEqual([6, week.value])
     const since = explained({ ...list, aggregate: { fn: 'since' } } as FeatureDeclaration, events, 201)
     expect([since.value, since.made.entries.map(({ id }) => id)]).toEqual([3_600, ['e9']])
     expect(explained(last, [], 200)).toMatchObject({ value: undefined, made: { panes: [], entries: [] } })
