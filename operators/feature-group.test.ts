@@ -283,6 +283,22 @@ describe('FG2: how long a record is kept', () => {
     }
   })
 
+  test('one that became empty begins anew, in the same batch or not', () => {
+    const [short, long] = [ladderOf(WINDOWS.slice(0, 1)), ladderOf(WINDOWS.slice(1))]
+    const count = { where: null, of: null, spec: { kind: 'count' } } as const
+    const parts = [
+      { ...count, types: ['click' as const], ladder: short },
+      { ...count, types: ['page_view' as const], ladder: long },
+    ]
+    const operator = featureGroup({ ...GROUP, parts, lists: [] })
+    // The click goes when another comes that is too old, before a page view from before it.
+    const late = at(0, { type: 'page_view', ahead: -31 * SECOND })
+    const records = recordsOf({ steps: [at(0), at(30 * SECOND, { ahead: -YEAR }), late], first: 0 })
+    const [apart, together] = [1, 7].map((sliceRecords) => runOperator(operator, records, { sliceRecords }).entries)
+    expect(together).toEqual(apart)
+    expect(together).toHaveLength(2)
+  })
+
   test('an event of which nothing is kept makes no record', () => {
     const outcome = run(recordsOf({ steps: [at(0, { type: 'lead' }), at(1, { ahead: -YEAR })], first: 0 }))
     expect(keysOf(outcome)).toEqual([])

@@ -3,6 +3,7 @@ import { describe, expect, test } from 'vitest'
 import { ByteReader, ByteWriter } from './bytes.ts'
 import { joined, type PartSpec, type PartState, partOf, writePart } from './parts.ts'
 import { OPEN_TILES_MAX, TileRun } from './tile-run.ts'
+import { ladderOf, Tiles, type TileWindow, tilePlanOf } from './tiles.ts'
 
 const SPECS: readonly PartSpec[] = [{ kind: 'sum', scale: 1 }, { kind: 'distinct' }, { kind: 'tally' }]
 const FIRST_PANE = 1_000
@@ -155,5 +156,26 @@ describe('TR1: what an event costs', () => {
     for (let back = 0; back < OPEN_TILES_MAX; back++) expect(cost(4_000, back)).toBe(cost(2 * OPEN_TILES_MAX, back))
     // Older ones are looked for.
     expect(cost(4_000, OPEN_TILES_MAX + 1)).toBeGreaterThan(4_000)
+  })
+
+  test('is the same for a window of five minutes and for one of 28 days, after weeks of an event a minute', () => {
+    const MINUTE = 60_000
+    const perEvent = (window: TileWindow): number => {
+      const tiles = new Tiles(tilePlanOf([{ spec, ladder: ladderOf([window]) }], 60 * MINUTE))
+      const event = (minute: number): void => {
+        tiles.settle(minute * MINUTE)
+        tiles.add(0, minute * MINUTE, minute * MINUTE, 1)
+        tiles.write(new ByteWriter(), minute * MINUTE)
+      }
+      const weeks = 5 * 7 * 24 * 60
+      for (let minute = 0; minute < weeks; minute++) event(minute)
+      return varints(() => {
+        for (let minute = weeks; minute < weeks + 600; minute++) event(minute)
+      })
+    }
+    const short = perEvent({ lengthMs: 5 * MINUTE, paneMs: MINUTE })
+    const long = perEvent({ lengthMs: 28 * 24 * 60 * MINUTE, paneMs: 60 * MINUTE })
+    // Its tiles are sealed and taken out more seldom.
+    expect(long).toBeLessThanOrEqual(short)
   })
 })
