@@ -49,6 +49,7 @@ function countedSpec(spec: StoreSpec, counts: StateCounts): StoreSpec {
 function forwarding(ctx: OperatorContext): OperatorContext {
   return {
     configured: (at) => ctx.configured(at),
+    seenAfter: (edition) => ctx.seenAfter(edition),
     keyed: (name) => ctx.keyed(name),
     seen: (name) => ctx.seen(name),
     count: (name, by) => ctx.count(name, by),

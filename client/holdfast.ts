@@ -23,7 +23,7 @@ export interface ReadFeatureAnswer {
   readonly mode: 'panes' | 'exact' | null
   /** Length of a pane, milliseconds. */
   readonly pane_ms: number | null
-  /** From when values are complete, milliseconds of event time: before that they may lack events from before the feature was declared. 0: always; null: not known yet. */
+  /** From when values are complete, milliseconds of event time: before that they may lack events from before the feature was declared, and are absent where they would be 0. 0: always; null: not known yet. */
   readonly complete_from: number | null
   readonly key: string
   /** As type says; null: absent. A count is 0 for a key that nobody has seen. */
@@ -64,7 +64,7 @@ export interface ExplainFeatureAnswer {
   readonly mode: 'panes' | 'exact' | null
   /** Length of a pane, milliseconds. */
   readonly pane_ms: number | null
-  /** From when values are complete, milliseconds of event time: before that they may lack events from before the feature was declared. 0: always; null: not known yet. */
+  /** From when values are complete, milliseconds of event time: before that they may lack events from before the feature was declared, and are absent where they would be 0. 0: always; null: not known yet. */
   readonly complete_from: number | null
   readonly key: string
   /** Each after what it is computed of; the last is the one asked for. */
@@ -146,7 +146,7 @@ export interface ReadFeaturesAnswer {
   readonly mode: 'panes' | 'exact' | null
   /** Length of a pane, milliseconds. */
   readonly pane_ms: number | null
-  /** From when values are complete, milliseconds of event time: before that they may lack events from before the feature was declared. 0: always; null: not known yet. */
+  /** From when values are complete, milliseconds of event time: before that they may lack events from before the feature was declared, and are absent where they would be 0. 0: always; null: not known yet. */
   readonly complete_from: number | null
   /** In the order of the keys. */
   readonly values: readonly {
@@ -189,7 +189,7 @@ export interface TopFeaturesAnswer {
   readonly mode: 'panes' | 'exact' | null
   /** Length of a pane, milliseconds. */
   readonly pane_ms: number | null
-  /** From when values are complete, milliseconds of event time: before that they may lack events from before the feature was declared. 0: always; null: not known yet. */
+  /** From when values are complete, milliseconds of event time: before that they may lack events from before the feature was declared, and are absent where they would be 0. 0: always; null: not known yet. */
   readonly complete_from: number | null
   /** The largest first. */
   readonly values: readonly {
@@ -245,6 +245,8 @@ export interface ReadVectorsAnswer {
     readonly type: 'float' | 'id' | 'id_list' | 'weighted_id_list'
     /** What a model gets where the value is absent; null: it sees that it is absent. */
     readonly default: number | string | null
+    /** From when values are complete, milliseconds of event time: before that they may lack events from before the feature was declared, and are absent where they would be 0. 0: always; null: not known yet. */
+    readonly complete_from: number | null
   }[]
   /** In the order of the touches. */
   readonly vectors: readonly {
@@ -281,7 +283,7 @@ export interface ListFeaturesAnswer {
     readonly mode: 'panes' | 'exact' | null
     /** Length of a pane, milliseconds. */
     readonly pane_ms: number | null
-    /** From when values are complete, milliseconds of event time: before that they may lack events from before the feature was declared. 0: always; null: not known yet. */
+    /** From when values are complete, milliseconds of event time: before that they may lack events from before the feature was declared, and are absent where they would be 0. 0: always; null: not known yet. */
     readonly complete_from: number | null
     readonly description: string
     /** null: it is none that was declared. */

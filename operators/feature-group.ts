@@ -46,17 +46,17 @@ interface GroupInput<In> {
 /** Takes the vectors of touches: fills in what the record of their key says before they are applied to it. */
 interface TouchTaker {
   keyOf(event: VectorEvent): string | undefined
-  filled(event: VectorEvent, record: KeyRecord | undefined, watermark: number): VectorEvent
+  filled(event: VectorEvent, record: KeyRecord | undefined, watermark: number, ctx: OperatorContext): VectorEvent
 }
 
 function touchTaker(group: FeatureGroup, kept: readonly KeptSlot[], expressions: ExpressionsRunner): TouchTaker {
   const run = expressions([group.key])
   return {
     keyOf: ({ slots, fields }) => (slots === undefined ? undefined : (run({ fields })[0] as string | undefined)),
-    filled(event, record, watermark) {
+    filled(event, record, watermark, ctx) {
       if (!isHeld(event.time, watermark, group.lookbackMs)) return event
       const slots: Slots = [...event.slots!]
-      fillKept(slots, kept, record, event.time)
+      fillKept(slots, kept, { record, T: event.time, seenAfter: (edition) => ctx.seenAfter(edition) })
       return { ...event, slots }
     },
   }
@@ -162,7 +162,7 @@ function keepGroup<In>(
     if (key === undefined) return rec
     const generations = ctx.keyed<Generations>(GENERATIONS_STORE).get(0, GENERATIONS)
     const record = recordIn(ctx.keyed<KeyRecord>(RECORDS_STORE), generations, key)
-    return { ...rec, value: withEvent(rec.value, touches.filled(event, record, rec.watermark)) }
+    return { ...rec, value: withEvent(rec.value, touches.filled(event, record, rec.watermark, ctx)) }
   }
 
   function put(store: KeyedStore<KeyRecord>, key: string, held: AtHand): void {

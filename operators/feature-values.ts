@@ -1,6 +1,7 @@
 // Values of features, from the record of a key, at a time: averages, variances, rates and shares are computed here and nowhere
 // else, in double, in the order in which they are written (contract.md, section 6).
 // FV1: nothing is made up: what no event says is absent. A count of nothing is 0, a sum too; an average of nothing is absent.
+// FV2: where a feature is not complete yet, that nothing was seen is absent and never 0: it may not have been looked for.
 
 import { assert } from '../log/errors.ts'
 import { addExact, type Exact, multiplyExact } from './bytes.ts'
@@ -83,6 +84,23 @@ export function featureValue(reading: Reading, record: KeyRecord | undefined, T:
     case 'top':
       return topOf(part(reading.part) as Tally | undefined, reading.length)
   }
+}
+
+/** Whether its value is 0 where there is nothing (FV1). */
+export function saysNothingAs0({ fn }: Reading): boolean {
+  return fn === 'count' || fn === 'distinct' || fn === 'sum'
+}
+
+/** FV2: featureValue() of what has seen every event after `seenAfterMs`; null: that is not known yet. */
+export function seenValue(
+  reading: Reading,
+  record: KeyRecord | undefined,
+  T: number,
+  seenAfterMs: number | null,
+): FeatureValue | undefined {
+  const value = featureValue(reading, record, T)
+  if (value !== 0 || !saysNothingAs0(reading)) return value
+  return seenAfterMs !== null && completeFrom(reading, seenAfterMs) <= T ? value : undefined
 }
 
 /** Of the population: (n Σx² - (Σx)²) / n², the upper part exact. Absent of nothing. */

@@ -43,6 +43,12 @@ export interface OperatorContext {
    */
   configured(at: number): OperatorSettings | null
 
+  /**
+   * What is kept since an edition of the plan has seen every event after this time, milliseconds; -1: every event; null: not known
+   * yet (topology/edition.ts). It follows from the log and from where the edition began.
+   */
+  seenAfter(edition: number): number | null
+
   /** Stores by the names of `stores`. */
   keyed<V>(name: string): KeyedStore<V>
   seen(name: string): SeenStore

@@ -3,12 +3,14 @@
 // VV1: what the touch does not say the key of is absent, whatever would be derived of nothing.
 // VV2: what a record cannot say any more for the time that is asked for is absent, not what it says for a later time: that may
 //      know what the touch led to.
+// VV3: what is not complete yet is absent where it would be 0 (FV2 of feature-values.ts): a model must not learn it as 0.
 
 import { assert } from '../log/errors.ts'
 import type { Event, Fields } from './event.ts'
 import type { Expression, ExpressionsRunner, Maybe } from './expression.ts'
 import type { KeyRecord } from './feature-record.ts'
-import { asMaybe, type FeatureValue, featureValue, type Reading } from './feature-values.ts'
+import { asMaybe, type FeatureValue, featureValue, type Reading, seenValue } from './feature-values.ts'
+import type { OperatorContext } from './operator.ts'
 
 /** A place in a vector that is being filled: first those of the layout, then those of what is only derived from. */
 export type Slots = (FeatureValue | undefined)[]
@@ -17,6 +19,8 @@ export type Slots = (FeatureValue | undefined)[]
 export interface KeptSlot {
   readonly slot: number
   readonly reading: Reading
+  /** The edition since which it is kept; not given: the first, so that it is complete. */
+  readonly since?: number
 }
 
 /** A feature that is computed of fields (context) or of other slots (derived), by their ids. Plain data. */
@@ -42,9 +46,19 @@ export interface VectorEvent extends Event {
 /** VV2: whether windows can still be said for T under a watermark, both milliseconds. */
 export const isHeld = (T: number, watermark: number, lookbackMs: number): boolean => T >= watermark - lookbackMs
 
-/** Fills in what the record of a key says at T; `record`: undefined where the key has none. */
-export function fillKept(slots: Slots, kept: readonly KeptSlot[], record: KeyRecord | undefined, T: number): void {
-  for (const { slot, reading } of kept) slots[slot] = featureValue(reading, record, T)
+/** Fills in what the record of a key says at T; `record`: undefined where the key has none. `seenAfter`: of an operator's context (VV3). */
+export function fillKept(
+  slots: Slots,
+  kept: readonly KeptSlot[],
+  {
+    record,
+    T,
+    seenAfter,
+  }: { readonly record: KeyRecord | undefined; readonly T: number } & Pick<OperatorContext, 'seenAfter'>,
+): void {
+  for (const { slot, reading, since } of kept)
+    slots[slot] =
+      since === undefined ? featureValue(reading, record, T) : seenValue(reading, record, T, seenAfter(since))
 }
 
 /** Fills in what is computed of a touch's fields. */

@@ -137,6 +137,8 @@ export type VectorsOutcome =
   | {
       readonly kind: 'vectors'
       readonly layout: VectorLayout
+      /** Of each feature of the layout, as in FeatureInfo. */
+      readonly completeFrom: readonly (number | null)[]
       readonly schema: string
       /** In the order of the touches. */
       readonly vectors: readonly VectorRead[]

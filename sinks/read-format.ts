@@ -130,7 +130,7 @@ export const UNKNOWN_SNAPSHOT: Failure = {
 /** For the vectors of touches. */
 export function vectorsAnswer(outcome: VectorsOutcome): Answer<VectorsAnswer> {
   if (outcome.kind !== 'vectors') return failureOf(outcome)
-  const { layout, schema } = outcome
+  const { layout, completeFrom, schema } = outcome
   const snapshots: StageRead[] = []
   const vectors = outcome.vectors.map(({ vector, reads }) => ({
     values: layout.map((_, i) => vector[i] ?? null),
@@ -139,7 +139,9 @@ export function vectorsAnswer(outcome: VectorsOutcome): Answer<VectorsAnswer> {
       return known === -1 ? snapshots.push(read) - 1 : known
     }),
   }))
-  const features = layout.map(({ id, type, default: instead }) => ({ feature: id, type, default: instead }))
+  const features = layout.map(({ id, type, default: instead }, i) => ({
+    ...{ feature: id, type, default: instead, complete_from: completeFrom[i]! },
+  }))
   const told = snapshots.map((read) => ({ stage: read.stage, ...snapshotOf(read) }))
   return { status: 200, body: { schema, features, vectors, snapshots: told } }
 }

@@ -74,6 +74,10 @@ export const PointParams = Type.Object({
 
 export const FeatureParams = Type.Object({ feature: Type.String(), entity: Type.String() })
 
+export const CompleteFrom = IntegerOrNull(
+  'From when values are complete, milliseconds of event time: before that they may lack events from before the feature was declared, and are absent where they would be 0. 0: always; null: not known yet.',
+)
+
 const INFO = {
   feature: Type.String(),
   entity: Type.String(),
@@ -81,9 +85,7 @@ const INFO = {
   window_ms: IntegerOrNull('Length of the window, milliseconds; null where there is none.'),
   mode: Type.Unsafe<FeatureInfo['mode']>({ type: ['string', 'null'], enum: ['panes', 'exact', null] }),
   pane_ms: IntegerOrNull('Length of a pane, milliseconds.'),
-  complete_from: IntegerOrNull(
-    'From when values are complete, milliseconds of event time: before that they may lack events from before the feature was declared. 0: always; null: not known yet.',
-  ),
+  complete_from: CompleteFrom,
 }
 
 export const FeatureDescription = Type.Object(INFO)

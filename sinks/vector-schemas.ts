@@ -2,7 +2,7 @@
 
 import { type Static, Type } from 'typebox'
 import type { VectorField } from '../operators/vector.ts'
-import { FACTS, OPTIONS, Value } from './read-schemas.ts'
+import { CompleteFrom, FACTS, OPTIONS, Value } from './read-schemas.ts'
 
 /** Touches of one batch: the candidates for one place of an ad. Each takes some ten records of a task, where a key takes one. */
 export const TOUCHES_MAX = 100
@@ -45,6 +45,7 @@ const Field = Type.Object({
     type: ['number', 'string', 'null'],
     description: 'What a model gets where the value is absent; null: it sees that it is absent.',
   }),
+  complete_from: CompleteFrom,
 })
 
 export const VectorsAnswer = Type.Object({

@@ -90,9 +90,15 @@ export class Context implements OperatorContext {
   readonly counts: Record<string, number> = {}
   readonly maxima: Record<string, number> = {}
   readonly #stores: Stores
+  readonly #seenAfter: OperatorContext['seenAfter']
 
-  constructor(stores: Stores) {
+  constructor(stores: Stores, seenAfter: OperatorContext['seenAfter'] = () => -1) {
     this.#stores = stores
+    this.#seenAfter = seenAfter
+  }
+
+  seenAfter(edition: number): number | null {
+    return this.#seenAfter(edition)
   }
 
   configured(): null {

@@ -103,7 +103,12 @@ export class HostReads implements FeatureReads {
     this.#o = options
     this.#entriesMax = options.topEntriesMax ?? TOP_ENTRIES_MAX
     this.#plans = featuresOf(options.plan)
-    this.#vectors = new HostVectors(options.plan, options.host)
+    const plans = new Map(this.#plans.map((plan) => [`${plan.entity}.${plan.feature}`, plan]))
+    this.#vectors = new HostVectors(options.plan, options.host, (id) => {
+      const plan = plans.get(id)
+      // Context is all in the touch.
+      return plan === undefined ? 0 : this.#completeFrom(plan)
+    })
   }
 
   get features(): readonly ListedFeature[] {

@@ -52,15 +52,18 @@ const ALL = ''
 export class HostVectors {
   readonly #plan: Plan
   readonly #host: Pick<TaskHost, 'readVectors'>
+  readonly #completeFrom: (id: string) => number | null
   readonly #features: CompiledFeatures | null
   readonly #stages: readonly KeepingStage[]
   /** HV2. */
   readonly #known: ReadonlySet<string>
   readonly #layouts = new Map<string, Compiled>()
 
-  constructor(plan: Plan, host: Pick<TaskHost, 'readVectors'>) {
+  /** `completeFrom`: from when a feature that is kept, by its id, is complete. */
+  constructor(plan: Plan, host: Pick<TaskHost, 'readVectors'>, completeFrom: (id: string) => number | null) {
     this.#plan = plan
     this.#host = host
+    this.#completeFrom = completeFrom
     const keeping = plan.stages.flatMap((stage) => {
       const keeps = keptGroups(stage)
       return keeps === null ? [] : [{ name: stage.name, ...keeps }]
@@ -106,7 +109,9 @@ export class HostVectors {
       fillIn(all, places, outcome)
     }
     const { layout, schema } = plan
-    return { kind: 'vectors', layout, schema, vectors: all.map((vector, i) => ({ vector, reads: reads[i]! })) }
+    const completeFrom = features.map((id) => this.#completeFrom(id))
+    const vectors = all.map((vector, i) => ({ vector, reads: reads[i]! }))
+    return { kind: 'vectors', layout, completeFrom, schema, vectors }
   }
 
   #compiled(ids: readonly string[] | null): Compiled | Obstacle {

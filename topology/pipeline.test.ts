@@ -87,6 +87,7 @@ async function worldOf(
     pause: async () => {},
     position: () => ({ stream: 'n_s_0', seq: 7, index: 3 }),
     configured: () => null,
+    seenAfter: () => -1,
   })
   return { pipeline, state, lines: () => JSON.parse(`[${joinRecords(outgoing.take()[0]!.texts)}]`) as string[] }
 }

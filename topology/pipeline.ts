@@ -36,6 +36,8 @@ export interface PipelineOptions {
   readonly position: () => Record<string, string | number>
   /** What operators are told by configured(). */
   readonly configured: OperatorContext['configured']
+  /** What operators are told by seenAfter(). */
+  readonly seenAfter: OperatorContext['seenAfter']
 }
 
 export class Pipeline {
@@ -54,7 +56,7 @@ export class Pipeline {
   /** No operator needs to be told of a watermark below this. */
   #nextTime = -1
 
-  constructor({ stage, state, tally, outgoing, sliceMax, pause, position, configured }: PipelineOptions) {
+  constructor({ stage, state, tally, outgoing, sliceMax, pause, position, ...told }: PipelineOptions) {
     this.#stage = stage
     this.#state = state
     this.#outgoing = outgoing
@@ -62,7 +64,7 @@ export class Pipeline {
     this.#pause = pause
     this.#position = position
     this.#timers = state.queue(TIMERS.name)
-    const parts: ContextParts = { state, tally, outgoing, timers: this.#timers, configured }
+    const parts: ContextParts = { state, tally, outgoing, timers: this.#timers, ...told }
     this.#ingress = new Context(INGRESS, null, parts)
     this.#contexts = stage.nodes.map((node, i) => new Context(i, node, parts))
     this.#spanMs = Math.min(NEVER, ...stage.nodes.map(({ operator }) => operator.timers?.delayMinMs ?? NEVER))
@@ -197,6 +199,7 @@ interface ContextParts {
   readonly outgoing: Outgoing
   readonly timers: OrderQueue
   readonly configured: OperatorContext['configured']
+  readonly seenAfter: OperatorContext['seenAfter']
 }
 
 class Context implements OperatorContext {
@@ -206,16 +209,22 @@ class Context implements OperatorContext {
   readonly #outgoing: Outgoing
   readonly #timers: OrderQueue
   readonly #configured: OperatorContext['configured']
+  readonly #seenAfter: OperatorContext['seenAfter']
   readonly #keyed = new Map<string, KeyedStore<unknown>>()
   readonly #seen = new Map<string, SeenStore>()
 
-  constructor(node: number, plan: NodePlan | null, { state, tally, outgoing, timers, configured }: ContextParts) {
+  constructor(
+    node: number,
+    plan: NodePlan | null,
+    { state, tally, outgoing, timers, configured, seenAfter }: ContextParts,
+  ) {
     this.#node = node
     this.#plan = plan
     this.#tally = tally
     this.#outgoing = outgoing
     this.#timers = timers
     this.#configured = configured
+    this.#seenAfter = seenAfter
     plan?.operator.stores.forEach((declared, i) => {
       const { name } = plan.stores[i]!
       if (declared.kind === 'keyed') this.#keyed.set(declared.name, state.keyed(name))
@@ -225,6 +234,10 @@ class Context implements OperatorContext {
 
   configured(at: number): OperatorSettings | null {
     return this.#configured(at)
+  }
+
+  seenAfter(edition: number): number | null {
+    return this.#seenAfter(edition)
   }
 
   keyed<V>(name: string): KeyedStore<V> {

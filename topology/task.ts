@@ -47,7 +47,7 @@ import {
   type PlanChange,
   withControl,
 } from './control.ts'
-import { begun, type EditionState, firstEdition, heardFrom, newsOf } from './edition.ts'
+import { begun, type EditionState, firstEdition, heardFrom, newsOf, seenAfterOf } from './edition.ts'
 import { Freshness, type ReadableMs } from './freshness.ts'
 import { InputTrim, TRIM_BYTES } from './input-trim.ts'
 import { Intake, type Opened, type WriterCursor } from './intake.ts'
@@ -346,6 +346,7 @@ export class Task {
         index: this.#reached === null ? this.#position.applied : this.#reachedCount,
       }),
       configured: (at) => this.#configurationAt(at),
+      seenAfter: (edition) => seenAfterOf(this.#edition, edition),
     })
     this.#held = new OrderBuffer(this.#state.queue(HELD.name))
     this.#intake = new Intake({

@@ -113,15 +113,17 @@ describe('vectors', () => {
     const one = await read({ features: [...FEATURES], touches: [TOUCHES[0]!] })
     const other = await read({ features: [...FEATURES, 'user.clicks_7d'].reverse(), touches: [TOUCHES[0]!] })
     expect(one.features).toEqual([
-      { feature: 'ad.clicks_1h', type: 'float', default: null },
-      { feature: 'context.device', type: 'id', default: 'unknown' },
-      { feature: 'user.clicks_7d', type: 'float', default: null },
-      { feature: 'user.since_click', type: 'float', default: 28 * 86_400 },
-      { feature: 'user_ad.clicks_7d', type: 'float', default: null },
+      { feature: 'ad.clicks_1h', type: 'float', default: null, complete_from: 0 },
+      { feature: 'context.device', type: 'id', default: 'unknown', complete_from: 0 },
+      { feature: 'user.clicks_7d', type: 'float', default: null, complete_from: 0 },
+      { feature: 'user.since_click', type: 'float', default: 28 * 86_400, complete_from: 0 },
+      { feature: 'user_ad.clicks_7d', type: 'float', default: null, complete_from: 0 },
     ])
     expect(other.features).toEqual(one.features)
     expect(other.schema).toBe(one.schema)
-    expect(one.schema).toBe(schemaHash(one.features.map(({ feature: id, ...field }) => ({ id, ...field }))))
+    expect(one.schema).toBe(
+      schemaHash(one.features.map(({ feature: id, complete_from: _, ...field }) => ({ id, ...field }))),
+    )
     const all = await read({ touches: [TOUCHES[0]!] })
     expect(all.schema).toBe(touchVectorPlan(compileFeatures(APPLICATION), 'all').schema)
     expect(all.schema).not.toBe(one.schema)

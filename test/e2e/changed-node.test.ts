@@ -1,4 +1,5 @@
-// A node that is started again with another feature says what of it is not complete; what it kept before is as it was.
+// A node that is started again with another feature says what of it is not complete, also in vectors; what it kept before is as
+// it was.
 
 import { writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
@@ -12,13 +13,13 @@ const declared = (...windows: WindowName[]) => ({
   entities: [{ name: 'user', key: ['user_id'], partition: 'user_id' }],
   features: [
     {
-      ...{ name: 'views', entity: 'user', description: 'tested', owner: 'test', purpose: 'measurement', windows },
+      ...{ name: 'views', entity: 'user', description: 'tested', owner: 'test', purpose: 'personalised_ads', windows },
       ...{ sensitivity: 'personal', retentionDays: 28, events: { types: ['page_view'] }, aggregate: { fn: 'count' } },
     },
   ],
   policy: {
-    types: { page_view: 'measurement' },
-    fields: { user_id: { purpose: 'measurement', sensitivity: 'personal' } },
+    types: { page_view: 'personalised_ads' },
+    fields: { user_id: { purpose: 'personalised_ads', sensitivity: 'personal' } },
   },
 })
 
@@ -60,6 +61,17 @@ it('says complete_from and complete of what is new, and nothing else of what is 
     expect(nobody.values[0]!.value).toBe(null)
     const later = await second.client.readFeatures('views_7d', 'user', { keys: ['bob'], at: complete_from! })
     expect([later.values[0]!.value, later.snapshots[0]!.complete]).toEqual([0, true])
+    const touches = [{ user_id: 'ann' }, { user_id: 'bob' }]
+    const { features, vectors } = await second.client.readVectors({ touches })
+    expect(features.map((one) => [one.feature, one.complete_from])).toEqual([
+      ['user.views_1h', 0],
+      ['user.views_7d', complete_from],
+    ])
+    expect(vectors.map(({ values }) => values)).toEqual([
+      [2, expect.any(Number)],
+      [0, null],
+    ])
+    expect((await second.client.readVectors({ touches, at: complete_from! })).vectors[1]!.values).toEqual([0, 0])
   } finally {
     second.node.kill('SIGTERM')
     await second.node.ended

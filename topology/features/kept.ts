@@ -3,12 +3,11 @@
 // KF2: whether a key is listed follows from its events in the windows, not from whether its record is still there: how long it
 //      is depends on which other keys its task has. So a key is listed for what is derived, such as a share drawn to what is
 //      usual, only where something that it is derived of says something.
-// KF3: where a feature is not complete yet, that nothing was seen is absent and never 0: it may not have been looked for.
 
 import { assert } from '../../log/errors.ts'
 import { compileExpressions, type ExpressionsRunner, type Maybe } from '../../operators/expression.ts'
 import { type FeatureGroup, generationsOf, type KeyRecord, RECORDS_STORE } from '../../operators/feature-record.ts'
-import { asMaybe, completeFrom, type FeatureValue, featureValue } from '../../operators/feature-values.ts'
+import { asMaybe, completeFrom, type FeatureValue, saysNothingAs0, seenValue } from '../../operators/feature-values.ts'
 import { interpretExpressions } from '../../operators/interpreter.ts'
 import type { Operator } from '../../operators/operator.ts'
 import type { ExplainedValue } from '../../sinks/feature-reads.ts'
@@ -110,7 +109,7 @@ function planOf(feature: CompiledFeature, all: Kept, stage: string): FeaturePlan
     ...{ description: feature.declaration.description, owner: feature.declaration.owner },
     how: valueText(feature, { entities: all.entities }),
     bytesMax: all.bytes.get(feature.id)!,
-    nothing: saysNothingAs0(feature) && feature.since === undefined ? 0 : null,
+    nothing: how.kind === 'kept' && saysNothingAs0(how.reading) && feature.since === undefined ? 0 : null,
     completeFrom: (edition) => reader.completeFrom(edition),
     routeOf: (key) => routeOf(declared, key),
     earliestAt: (view) => reader.earliestAt(view),
@@ -245,33 +244,21 @@ class Reader {
   ): { readonly feature: CompiledFeature; readonly value: FeatureValue | undefined }[] {
     const values: Record<string, Maybe> = {}
     return this.#needed.map((feature) => {
-      const { id, how } = feature
-      let value =
+      const { id, how, since = 1 } = feature
+      const value =
         how.kind === 'kept'
-          ? featureValue(how.reading, records.get(how.group), T)
+          ? seenValue(how.reading, records.get(how.group), T, seenAfterOf(edition, since))
           : numberOrText(this.#derive.get(id)!(values))
-      if (value === 0 && saysNothingAs0(feature) && !isCompleteAt(feature, edition, T)) value = undefined
       values[id] = asMaybe(value)
       return { feature, value }
     })
   }
 }
 
-/** Whether its value is 0 where there is nothing (operators/feature-values.ts, FV1). */
-function saysNothingAs0({ how }: CompiledFeature): boolean {
-  return how.kind === 'kept' && ['count', 'distinct', 'sum'].includes(how.reading.fn)
-}
-
 /** From when what is kept is complete; 0: always; null: not known yet. What is not kept says nothing about that. */
 function completeSince({ how, since = 1 }: CompiledFeature, edition: EditionState | null): number | null {
   const seenAfterMs = seenAfterOf(edition, since)
   return how.kind !== 'kept' ? 0 : seenAfterMs === null ? null : completeFrom(how.reading, seenAfterMs)
-}
-
-/** KF3. */
-function isCompleteAt(feature: CompiledFeature, edition: EditionState | null, T: number): boolean {
-  const from = completeSince(feature, edition)
-  return from !== null && from <= T
 }
 
 /** A feature after all that it is derived of. */

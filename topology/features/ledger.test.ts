@@ -11,6 +11,7 @@ import { MemoryDisk } from '../../state/memory-backend.ts'
 import type { ReadSnapshot } from '../../state/read-snapshot.ts'
 import { TaskState } from '../../state/task-state.ts'
 import { naiveFeature, naiveKey } from '../../test/features/naive.ts'
+import { naiveInVector } from '../../test/features/naive-vectors.ts'
 import { draws, randomPlan, randomStream } from '../../test/features/random-plans.ts'
 import { Context, Runner, slicesOf } from '../../test/operator-harness.ts'
 import { begun, type EditionState, firstEdition } from '../edition.ts'
@@ -21,6 +22,7 @@ import { type Declarations, type FeatureDeclaration, isContext, isDerived, isWin
 import { keeping, keptFeatures } from './kept.ts'
 import { type Ledger, ledgerAfter, withLedger } from './ledger.ts'
 import { meaningHashes } from './meaning.ts'
+import { StageVectors } from './vector-reads.ts'
 
 /** States of the entities of a plan, each on a disk of its own. */
 type Disks = Map<string, MemoryDisk>
@@ -71,13 +73,19 @@ function readingOf(compiled: CompiledFeatures, snapshots: ReadonlyMap<string, Re
     },
   }
   const stage = { name: 'all', nodes } as unknown as StagePlan
-  return { features: keptFeatures(stage), snapshot: snapshot as ReadSnapshot }
+  return { stage, features: keptFeatures(stage), snapshot: snapshot as ReadSnapshot }
 }
 
 function planOf(declarations: Declarations, before: Ledger | null) {
   const ledger = ledgerAfter(before, declarations)
   return { ledger, compiled: withLedger(compileFeatures(declarations), declarations, ledger) }
 }
+
+/** Everything may be in a vector. */
+const forAds = (declarations: Declarations): Declarations => ({
+  ...declarations,
+  features: declarations.features.map((feature) => ({ ...feature, purpose: 'personalised_ads' })),
+})
 
 /** Some of what is kept, and of windows some; nothing is derived of it. */
 const partOf = (features: readonly FeatureDeclaration[], keep: (bit: number) => boolean): FeatureDeclaration[] =>
@@ -90,9 +98,9 @@ const partOf = (features: readonly FeatureDeclaration[], keep: (bit: number) => 
 
 describe('a plan that changes', () => {
   test('says what it had said all the time where it is complete, and never 0 where it is not', async () => {
-    const seen = { complete: 0, partial: 0, later: 0 }
+    const seen = { complete: 0, partial: 0, later: 0, vectors: 0, absent: 0 }
     const property = fc.asyncProperty(draws, async (draw) => {
-      const { declarations } = randomPlan(draw)
+      const declarations = forAds(randomPlan(draw).declarations)
       const { records } = randomStream(draw)
       const bits = draw(fc.array(fc.boolean(), { minLength: 64, maxLength: 64 }))
       const part = partOf(declarations.features, (i) => bits[i % bits.length]!)
@@ -102,7 +110,7 @@ describe('a plan that changes', () => {
       const [old, now] = [records.slice(0, cut), records.slice(cut)]
       const disks: Disks = new Map()
       await process(first.compiled, disks, old)
-      const { features, snapshot } = readingOf(second.compiled, await process(second.compiled, disks, now))
+      const { stage, features, snapshot } = readingOf(second.compiled, await process(second.compiled, disks, now))
       const seenAfterMs = Math.max(-1, ...old.flatMap(({ value, watermark }) => [value.time, watermark]))
       const isChanged = second.ledger.edition > 1
       const edition: EditionState = isChanged ? begun(firstEdition(1, []), 2, [], seenAfterMs) : firstEdition(1, [])
@@ -132,6 +140,25 @@ describe('a plan that changes', () => {
           expect([id, T - from, found[i]]).toStrictEqual([id, T - from, expected])
           seen.complete += expected.filter((value) => value !== null && value !== 0).length
           if (from > 0) seen.later += expected.filter((value) => value !== null && value !== 0).length
+        })
+      }
+      // The same in vectors: a touch that is read takes what all events say.
+      const froms = new Map(features.map((one) => [`${one.entity}.${one.feature}`, one.completeFrom(edition)!]))
+      const ids = [...froms.keys()].sort()
+      const touches = events.slice(-5).map(({ fields }) => ({ fields }))
+      for (const T of [asOf, Math.max(asOf, ...froms.values())]) {
+        const fields = touches.map((touch) => touch.fields)
+        const vectors = await new StageVectors(stage, ids).read(view, fields, T)
+        touches.forEach((touch, i) => {
+          const expected = ids.map((id) => naiveInVector(declarations, id, touch, events, T))
+          const found = ids.map((id, slot) => [id, vectors[i]![slot] ?? null] as const)
+          for (const [slot, [id, value]] of found.entries()) {
+            const isPartial = T < froms.get(id)!
+            if (!isPartial) expect([id, value]).toStrictEqual([id, expected[slot]])
+            else if (isCount(id, declarations)) expect([id, value]).not.toEqual([id, 0])
+            if (!isPartial && value !== null && value !== 0) seen.vectors++
+            if (isPartial && value === null && isCount(id, declarations)) seen.absent++
+          }
         })
       }
     })

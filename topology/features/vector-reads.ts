@@ -7,7 +7,7 @@ import type { Fields } from '../../operators/event.ts'
 import { generationsOf, type KeyRecord } from '../../operators/feature-record.ts'
 import { fitted, type Vector } from '../../operators/vector.ts'
 import { derivedFiller, fillKept, type Slots } from '../../operators/vector-values.ts'
-import type { ReadSnapshot } from '../../state/read-snapshot.ts'
+import { seenAfterOf } from '../edition.ts'
 import type { StagePlan } from '../plan.ts'
 import type { View } from './feature-plan.ts'
 import { firstOf, keptGroups, runnerOf } from './kept.ts'
@@ -72,13 +72,13 @@ export class StageVectors {
   /** A vector for each touch, at T. Throws SnapshotGone. */
   async read(view: View, touches: readonly KeyFields[], T: number): Promise<Vector[]> {
     const all = touches.map((): Slots => new Array(this.#plan.slots).fill(undefined))
-    await Promise.all(this.#groups.map((one) => this.#readGroup(view.snapshot, one, touches, all, T)))
+    await Promise.all(this.#groups.map((one) => this.#readGroup(view, one, touches, all, T)))
     touches.forEach((touch, i) => void this.#derive(all[i]!, touch as Fields, T, view.watermark))
     return all.map((slots) => slots.slice(0, this.#plan.layout.length).map(fitted))
   }
 
   async #readGroup(
-    snapshot: ReadSnapshot,
+    { snapshot, edition }: View,
     { store, kept, keyOf }: StageGroup,
     touches: readonly KeyFields[],
     all: readonly Slots[],
@@ -93,6 +93,7 @@ export class StageVectors {
     const wanted = keys.flatMap((key) => buckets.map((bucket) => [bucket, key] as const))
     const values = await snapshot.multiGet<KeyRecord>(store, wanted)
     const records = new Map(keys.map((key, place) => [key, firstOf(values, place * buckets.length, buckets.length)]))
-    for (const { key, i } of known) fillKept(all[i]!, kept, records.get(key), T)
+    const seenAfter = (since: number): number | null => seenAfterOf(edition, since)
+    for (const { key, i } of known) fillKept(all[i]!, kept, { record: records.get(key), T, seenAfter })
   }
 }

@@ -76,10 +76,12 @@ export function vectorPlan({ features, groups }: CompiledFeatures, ids: readonly
   const slots = slotsOf(wanted, byId)
   const needed = features.filter(({ id }) => slots.has(id))
   const kept = Map.groupBy(
-    needed.flatMap(({ id, how }) =>
-      how.kind === 'kept' ? [{ index: how.group, slot: slots.get(id)!, reading: how.reading }] : [],
+    needed.flatMap(({ id, how, since }) =>
+      how.kind === 'kept'
+        ? [{ group: how.group, slot: slots.get(id)!, reading: how.reading, ...(since && { since }) }]
+        : [],
     ),
-    ({ index }) => index,
+    ({ group }) => group,
   )
   const computed = (one: CompiledFeature, expression: ComputedSlot['expression'], needs: readonly string[]) => ({
     ...{ slot: slots.get(one.id)!, expression, needs: needs.map((id) => ({ id, slot: slots.get(id)! })) },
@@ -96,7 +98,7 @@ export function vectorPlan({ features, groups }: CompiledFeatures, ids: readonly
     groups: new Map(
       [...kept].map(([index, slotsOfGroup]) => [
         index,
-        { group: groups[index]!.group, kept: slotsOfGroup.map(({ slot, reading }) => ({ slot, reading })) },
+        { group: groups[index]!.group, kept: slotsOfGroup.map(({ group: _, ...slot }) => slot) },
       ]),
     ),
     derived: new Map(
