@@ -9,6 +9,7 @@ import { realRuntime } from '../log/runtime.ts'
 import { allBuckets, KIND } from '../state/key-layout.ts'
 import { openRocksBackend } from '../state/rocks-backend.ts'
 import { RocksDB } from '../state/rocksdb.ts'
+import { featureId } from '../topology/features/declaration.ts'
 import { featuresOf } from '../topology/features/plans.ts'
 import { type GraphOptions, pageViewGraph } from '../topology/graph.ts'
 import { Host, tasksOf } from '../topology/host.ts'
@@ -96,15 +97,10 @@ async function runPlan(
 
 /** Of each feature. In an order of its own: where a record stands among others is the plan's affair. */
 async function valueDigests(host: Host, plan: Plan): Promise<string[]> {
-  const asOf = await asOfRun(host, plan)
-  const digests: string[] = []
-  for (const { feature, entity } of featuresOf(plan)) {
-    const lines: string[] = []
-    for await (const line of host.values({ feature, entity }, asOf)) lines.push(JSON.stringify(line))
-    const digest = createHash('sha256').update(lines.sort().join('\n')).digest('hex')
-    digests.push(`${entity}.${feature} ${digest}`)
-  }
-  return digests
+  const lines = new Map<string, string[]>(featuresOf(plan).map((one) => [featureId(one.entity, one.feature), []]))
+  for await (const line of host.values(await asOfRun(host, plan)))
+    lines.get(featureId(line.entity, line.feature))!.push(JSON.stringify(line))
+  return [...lines].map(([id, own]) => `${id} ${createHash('sha256').update(own.sort().join('\n')).digest('hex')}`)
 }
 
 async function compact(path: string): Promise<void> {

@@ -11,7 +11,6 @@ import type { NatsLog } from '../log/nats-log.ts'
 import { realRuntime } from '../log/runtime.ts'
 import { RECORD_HEADER } from '../log/writer.ts'
 import type { CommitRecord } from '../topology/commit-record.ts'
-import { featuresOf } from '../topology/features/plans.ts'
 import { type TaskHost, tasksOf } from '../topology/host.ts'
 import type { ThreadConnection } from '../topology/host-messages.ts'
 import { outputStream, type Plan, stageStream } from '../topology/plan.ts'
@@ -134,9 +133,7 @@ export async function asOfRun(host: TaskHost, plan: Plan): Promise<number> {
 async function featuresDigest(host: TaskHost, plan: Plan): Promise<string> {
   const asOf = await asOfRun(host, plan)
   const hash = createHash('sha256')
-  for (const feature of featuresOf(plan)) {
-    for await (const value of host.values(feature, asOf)) addLine(hash, JSON.stringify(value))
-  }
+  for await (const value of host.values(asOf)) addLine(hash, JSON.stringify(value))
   return hash.digest('hex')
 }
 

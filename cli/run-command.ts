@@ -16,7 +16,6 @@ import { DEAD_LETTERS, type DeadLetter } from '../operators/validation.ts'
 import { canonicalLine, sortLines, writeDocument, writeLines } from '../sinks/run-directory.ts'
 import { configHash } from '../topology/configuration.ts'
 import type { Declarations } from '../topology/features/declaration.ts'
-import { featuresOf } from '../topology/features/plans.ts'
 import { VECTORS } from '../topology/features/stage-plan.ts'
 import type { VectorFeatures } from '../topology/features/vectors.ts'
 import { FileSource } from '../topology/file-source.ts'
@@ -327,7 +326,7 @@ async function writeResults({ log, runtime, plan, host, source, directory, out, 
     wall_seconds: Math.round(seconds * 1_000) / 1_000,
   }
   await rm(join(out, 'summary.json'), { force: true })
-  await writeLines(out, 'features.ndjson', await featureLines(plan, host, summary.as_of))
+  await writeLines(out, 'features.ndjson', await featureLines(host, summary.as_of))
   await writeLines(out, 'dead_letters.ndjson', await deadLetterLines(log, runtime, plan))
   await rm(join(out, 'vectors.ndjson'), { force: true })
   if (publishes(plan, VECTORS)) await writeLines(out, 'vectors.ndjson', await vectorLines(log, runtime, plan))
@@ -335,12 +334,10 @@ async function writeResults({ log, runtime, plan, host, source, directory, out, 
   return summary
 }
 
-async function featureLines(plan: Plan, host: TaskHost, asOf: number | null): Promise<string[]> {
+async function featureLines(host: TaskHost, asOf: number | null): Promise<string[]> {
   const lines: string[] = []
   if (asOf === null) return lines
-  for (const feature of featuresOf(plan)) {
-    for await (const value of host.values(feature, asOf)) lines.push(canonicalLine(value))
-  }
+  for await (const value of host.values(asOf)) lines.push(canonicalLine(value))
   return sortLines(lines)
 }
 

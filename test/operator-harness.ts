@@ -6,6 +6,7 @@
 
 import { assert } from '../log/errors.ts'
 import type { Operator, OperatorContext, Rec } from '../operators/operator.ts'
+import { compareUtf8 } from '../state/key-layout.ts'
 import type { Codec, KeyedStore, SeenStore, StoreSpec } from '../state/store.ts'
 
 export interface Outcome<Out> {
@@ -17,7 +18,15 @@ export interface Outcome<Out> {
   readonly touched: readonly string[]
   /** Entries that are left, as text; keyed ones with their bytes in hex. Sorted. */
   readonly entries: readonly string[]
-  keyed<V>(name: string): { get(bucket: number, key: string): V | undefined; readonly lowestBucket: number }
+  keyed<V>(name: string): KeyedReader<V>
+}
+
+/** What is left in a keyed store. */
+export interface KeyedReader<V> {
+  readonly lowestBucket: number
+  get(bucket: number, key: string): V | undefined
+  /** In the order of (bucket, key). */
+  all(): (readonly [bucket: number, key: string, value: V])[]
 }
 
 /** A record with the parts that matter to a test; `at` follows protocol.md section 8. */
@@ -224,8 +233,16 @@ class StrictKeyed<V> implements KeyedStore<V> {
     return [...this.#bytes].map(([at, bytes]) => `${at} ${Buffer.from(bytes).toString('hex')}`)
   }
 
-  reader() {
-    return { get: (bucket: number, key: string) => this.#read(place(bucket, key)), lowestBucket: this.lowestBucket }
+  reader(): KeyedReader<V> {
+    return {
+      lowestBucket: this.lowestBucket,
+      get: (bucket, key) => this.#read(place(bucket, key)),
+      all: () => {
+        const places = [...this.#bytes.keys()].map((at) => JSON.parse(at) as [number, string])
+        places.sort(([a, x], [b, y]) => a - b || compareUtf8(x, y))
+        return places.map(([bucket, key]) => [bucket, key, this.#read(place(bucket, key))!])
+      },
+    }
   }
 
   #read(at: string): V | undefined {

@@ -5,7 +5,7 @@
 import { type ErrorCode, HoldfastError } from '../log/errors.ts'
 import type { NatsLogOptions } from '../log/nats-log.ts'
 import type { CommitRecord } from './commit-record.ts'
-import type { FeatureLine, FeatureName } from './features/feature-plan.ts'
+import type { FeatureLine } from './features/feature-plan.ts'
 import type { GraphOptions } from './graph.ts'
 import type {
   CommitWait,
@@ -41,8 +41,8 @@ export interface Questions {
   start: { ask: null; answer: null }
   commitOf: { ask: string; answer: CommitRecord | null }
   commitWith: { ask: CommitWait; answer: CommitWaited }
-  /** Begins to read; the answer names the cursor. */
-  values: { ask: { feature: FeatureName; T: number }; answer: number }
+  /** Begins to read what there is at a time, milliseconds; the answer names the cursor. */
+  values: { ask: number; answer: number }
   /** The next values of a cursor, none at its end: nothing is sent that was not asked for. */
   next: { ask: number; answer: readonly FeatureLine[] }
   /** Ends a cursor before its end. */

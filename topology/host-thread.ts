@@ -73,8 +73,8 @@ class HostThread {
       return null
     },
     unpin: (name) => this.#running.unpin(name),
-    values: async ({ feature, T }) => {
-      this.#cursors.set(++this.#lastCursor, this.#running.values(feature, T)[Symbol.asyncIterator]())
+    values: async (T) => {
+      this.#cursors.set(++this.#lastCursor, this.#running.values(T)[Symbol.asyncIterator]())
       return this.#lastCursor
     },
     next: (cursor) => this.#next(cursor),

@@ -18,6 +18,7 @@ import { filterLine, lineText } from './capacity.ts'
 import { type CommitRecord, parseCommitRecord } from './commit-record.ts'
 import {
   type FeatureLine,
+  type FeatureListing,
   type FeatureName,
   type FeaturePlan,
   isFeature,
@@ -25,7 +26,7 @@ import {
   type TopCounts,
   type View,
 } from './features/feature-plan.ts'
-import { featuresOf } from './features/plans.ts'
+import { listingsOf } from './features/plans.ts'
 import { type KeyFields, remember, StageVectors } from './features/vector-reads.ts'
 import { failureOf } from './host-messages.ts'
 import { type Plan, type StagePlan, taskName } from './plan.ts'
@@ -139,8 +140,8 @@ export interface TaskHost {
   stop(): Promise<void>
   /** After ended(): gives back what the tasks used. Nothing of the host is left then. */
   close(): Promise<void>
-  /** All values of a feature at T, milliseconds, from the newest committed states; tasks in any order. */
-  values(feature: FeatureName, T: number): AsyncIterable<FeatureLine>
+  /** All values of all features at T, milliseconds, from the newest committed states; in any order. */
+  values(T: number): AsyncIterable<FeatureLine>
   /** What a reader of snapshots sees now; null before the first commit. */
   commitOf(task: string): Promise<CommitRecord | null>
   /** Waits for a commit, where the task is: nothing travels while it waits. Not after requestStop(). */
@@ -238,6 +239,7 @@ export class Host implements TaskHost {
   readonly #hosted: Hosted[] = []
   readonly #failures: HaltedTask[] = []
   readonly #pins = new Map<string, Pin>()
+  readonly #listings: readonly FeatureListing[]
   readonly #features: readonly FeaturePlan[]
   readonly #reads = new ReadBatches<TaskRead, TaskReadOutcome>((asks) => this.readAll(asks))
   readonly #vectors = new ReadBatches<TaskVectors, TaskVectorsOutcome>((asks) => this.readAllVectors(asks))
@@ -246,7 +248,8 @@ export class Host implements TaskHost {
 
   constructor(options: HostOptions) {
     this.#o = options
-    this.#features = featuresOf(options.plan)
+    this.#listings = listingsOf(options.plan)
+    this.#features = this.#listings.flatMap(({ features }) => features)
   }
 
   async start(): Promise<void> {
@@ -302,21 +305,9 @@ export class Host implements TaskHost {
     for (const { task } of this.#hosted) await task.close()
   }
 
-  async *values(name: FeatureName, T: number): AsyncIterable<FeatureLine> {
-    const plan = this.#planOf(name)
-    const { feature, entity } = plan
-    for (const { stage, task } of this.#hosted) {
-      if (stage !== plan.stage) continue
-      const snapshot = task.snapshot()
-      try {
-        const from = plan.completeFrom(commitIn(snapshot)?.edition ?? null)
-        const partial = from !== null && from <= T ? {} : { complete_from: from }
-        for await (const { key, value } of plan.valuesAt(viewOf(snapshot), T))
-          yield { feature, entity, key, value, ...partial }
-      } finally {
-        snapshot.release()
-      }
-    }
+  async *values(T: number): AsyncIterable<FeatureLine> {
+    for (const listing of this.#listings)
+      for (const { stage, task } of this.#hosted) if (stage === listing.stage) yield* linesOf(listing, task, T)
   }
 
   #planOf(name: FeatureName): FeaturePlan {
@@ -498,6 +489,24 @@ export class Host implements TaskHost {
     this.#pins.delete(name)
     for (const snapshot of pin.snapshots.values()) snapshot.release()
     return true
+  }
+}
+
+/** What a task says of the features of a listing, all from one snapshot. */
+async function* linesOf({ features, valuesAt }: FeatureListing, task: Task, T: number): AsyncIterable<FeatureLine> {
+  const snapshot = task.snapshot()
+  try {
+    const view = viewOf(snapshot)
+    const told = features.map(({ feature, entity, completeFrom }) => {
+      const from = completeFrom(view.edition)
+      return { name: { feature, entity }, partial: from !== null && from <= T ? {} : { complete_from: from } }
+    })
+    for await (const { place, key, value } of valuesAt(view, T)) {
+      const { name, partial } = told[place]!
+      yield { ...name, key, value, ...partial }
+    }
+  } finally {
+    snapshot.release()
   }
 }
 

@@ -5,7 +5,7 @@
 
 import { Worker } from 'node:worker_threads'
 import type { CommitRecord } from './commit-record.ts'
-import type { FeatureLine, FeatureName } from './features/feature-plan.ts'
+import type { FeatureLine } from './features/feature-plan.ts'
 import type {
   CommitWait,
   CommitWaited,
@@ -115,8 +115,8 @@ export class RemoteHost implements TaskHost {
     }
   }
 
-  async *values({ feature, entity }: FeatureName, T: number): AsyncIterable<FeatureLine> {
-    const cursor = await this.#ask('values', { feature: { feature, entity }, T })
+  async *values(T: number): AsyncIterable<FeatureLine> {
+    const cursor = await this.#ask('values', T)
     let isAtEnd = false
     try {
       while (!isAtEnd) {

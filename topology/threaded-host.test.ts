@@ -12,7 +12,6 @@ import type { NatsLog } from '../log/nats-log.ts'
 import { realRuntime } from '../log/runtime.ts'
 import { openRocksBackend } from '../state/rocks-backend.ts'
 import { type NatsHarness, natsHarness } from '../test/conformance/nats-harness.ts'
-import { featuresOf } from './features/plans.ts'
 import { FileSource } from './file-source.ts'
 import { type GraphOptions, LATENESS_MS_DEFAULT, pageViewGraph } from './graph.ts'
 import { type TaskHost, tasksOf } from './host.ts'
@@ -90,11 +89,9 @@ function sourceOf(plan: Plan): FileSource {
 }
 
 /** Everything that a host has computed. */
-async function resultsOf(host: ThreadedHost, plan: Plan) {
+async function resultsOf(host: ThreadedHost) {
   const values: string[] = []
-  for (const feature of featuresOf(plan)) {
-    for await (const value of host.values(feature, AS_OF_MS)) values.push(JSON.stringify(value))
-  }
+  for await (const value of host.values(AS_OF_MS)) values.push(JSON.stringify(value))
   const counts: Record<string, number> = {}
   for (const { name, tally } of host.status()) {
     const { tally: committed } = (await host.commitOf(name))!
@@ -143,7 +140,7 @@ describe('threads', () => {
           await host.ended()
           expect(phasesOf(host)).toEqual(tasksOf(plan).map(({ name }) => `${name} drained`))
           expectAllTaken(host)
-          return { host, ...(await resultsOf(host, plan)) }
+          return { host, ...(await resultsOf(host)) }
         },
       ),
     )
@@ -196,7 +193,7 @@ describe('threads', () => {
       await next.start()
       await Promise.all([next.ended(), whole.host.ended()])
       expect((await next.commitOf('pages-0'))!.drained).toBe(true)
-      expect(await resultsOf(next, plan)).toEqual(await resultsOf(whole.host, whole.plan))
+      expect(await resultsOf(next)).toEqual(await resultsOf(whole.host))
       await closed(next)
     }
     await closed(whole.host)
@@ -207,11 +204,11 @@ describe('threads', () => {
     await host.start()
     await sourceOf(plan).run()
     await host.ended()
-    const pages = featuresOf(plan).find(({ stage }) => stage === 'pages')!
+    // The pages' are of the other thread.
     let read = 0
-    for await (const _ of host.values(pages, AS_OF_MS)) if (++read === 10) break
+    for await (const { entity } of host.values(AS_OF_MS)) if (entity === 'page' && ++read === 10) break
     expect(read).toBe(10)
-    const readers = await Promise.all([resultsOf(host, plan), resultsOf(host, plan)])
+    const readers = await Promise.all([resultsOf(host), resultsOf(host)])
     expect(readers[0]!.values).toHaveLength(PAGES + USERS)
     expect(readers[1]).toEqual(readers[0])
     await closed(host)
@@ -354,7 +351,7 @@ describe('a broker that is away', () => {
     await nats.restart()
     await host.ended()
     expect(host.failed).toEqual([])
-    expect((await resultsOf(host, plan)).counts['pages records']).toBe(PAGES)
+    expect((await resultsOf(host)).counts['pages records']).toBe(PAGES)
     await closed(host)
   })
 

@@ -9,7 +9,7 @@ import type { Log } from '../log/log.ts'
 import type { Runtime } from '../log/runtime.ts'
 import { openRocksBackend } from '../state/rocks-backend.ts'
 import type { CommitRecord } from './commit-record.ts'
-import type { FeatureLine, FeatureName } from './features/feature-plan.ts'
+import type { FeatureLine } from './features/feature-plan.ts'
 import { type GraphOptions, pageViewGraph } from './graph.ts'
 import {
   type CommitWait,
@@ -128,8 +128,8 @@ export class ThreadedHost implements TaskHost {
     for (const result of closed) if (result.status === 'rejected') throw result.reason
   }
 
-  async *values(feature: FeatureName, T: number): AsyncIterable<FeatureLine> {
-    for (const host of this.#all) yield* host.values(feature, T)
+  async *values(T: number): AsyncIterable<FeatureLine> {
+    for (const host of this.#all) yield* host.values(T)
   }
 
   commitOf(task: string): Promise<CommitRecord | null> {

@@ -6,7 +6,6 @@ import type { Chaos } from '../../log/fake-log.ts'
 import { type FakeLog, FakeLogServer } from '../../log/fake-log.ts'
 import { MemoryDisk } from '../../state/memory-backend.ts'
 import type { FeatureLine } from '../../topology/features/feature-plan.ts'
-import { featuresOf } from '../../topology/features/plans.ts'
 import { FileSource } from '../../topology/file-source.ts'
 import { Host } from '../../topology/host.ts'
 import { outputStream, outputSubject, type Plan, taskName } from '../../topology/plan.ts'
@@ -164,9 +163,7 @@ class TopologyRun {
 
   async #features(asOf: number): Promise<FeatureLine[]> {
     const values: FeatureLine[] = []
-    for (const feature of featuresOf(this.#o.plan)) {
-      for await (const value of this.#host.values(feature, asOf)) values.push(value)
-    }
+    for await (const value of this.#host.values(asOf)) values.push(value)
     return values
   }
 

@@ -5,12 +5,12 @@ import type { Operator, Rec } from '../../operators/operator.ts'
 import type { ReadSnapshot } from '../../state/read-snapshot.ts'
 import { naiveFeature, naiveKey } from '../../test/features/naive.ts'
 import { type Draw, draws, OPERATORS_MIN, randomPlan, randomStream } from '../../test/features/random-plans.ts'
-import { runOperator } from '../../test/operator-harness.ts'
+import { type KeyedReader, runOperator } from '../../test/operator-harness.ts'
 import { topology } from '../dsl.ts'
 import { type ExchangeCodec, SOURCE } from '../plan.ts'
 import { type CompiledFeatures, type CompileOptions, compileFeatures, RULE_NAMES, type RuleName } from './compile.ts'
-import { type FeaturePlan, saysSomething, type View } from './feature-plan.ts'
-import { keptFeatures } from './kept.ts'
+import { type FeatureListing, type FeaturePlan, largest, saysSomething, type View } from './feature-plan.ts'
+import { keptListings } from './kept.ts'
 import { keepFeatures } from './stage-plan.ts'
 
 const STAGES = { user_id: 'users', ad_id: 'ads' }
@@ -44,7 +44,7 @@ function run(compiled: CompiledFeatures, records: readonly Rec<Event>[], sliceRe
       operator.stores.forEach(({ name }, i) => void stores.set(named[i]!.name, outcome.keyed(name)))
     }
     const view: View = { snapshot: snapshotOf(stores), watermark: records.at(-1)!.watermark, asOf, edition: null }
-    return keptFeatures(stage).map((feature) => ({ feature, view }))
+    return keptListings(stage).map((listing) => ({ listing, view }))
   })
 }
 
@@ -54,14 +54,18 @@ function travelled(records: readonly Rec<Event>[], { where, encode, decode }: Ex
     .map((rec) => ({ ...rec, value: decode(JSON.parse(encode(rec.value, rec.at)), rec.at) }))
 }
 
-type Stores = Map<string, { get(bucket: number, key: string): unknown; readonly lowestBucket: number }>
+type Stores = Map<string, KeyedReader<unknown>>
 
-/** The part of a snapshot that single reads use. */
+/** The part of a snapshot that reads use. */
 function snapshotOf(stores: Stores): ReadSnapshot {
-  const snapshot: Pick<ReadSnapshot, 'lowestBucket' | 'multiGet'> = {
+  const snapshot: Pick<ReadSnapshot, 'lowestBucket' | 'multiGet' | 'scan'> = {
     lowestBucket: (store) => stores.get(store)!.lowestBucket,
     multiGet: async <V>(store: string, keys: readonly (readonly [number, string])[]) =>
       keys.map(([bucket, key]) => stores.get(store)!.get(bucket, key) as V | undefined),
+    async *scan<V>(store: string, from: number, to: number) {
+      for (const [bucket, key, value] of stores.get(store)!.all())
+        if (bucket >= from && bucket < to) yield [bucket, key, value as V] as const
+    },
   }
   return snapshot as ReadSnapshot
 }
@@ -80,9 +84,11 @@ async function compare(
   const later = draw(fc.nat(30 * 86_400_000))
   let values = 0
   const read = run(compiled, records, draw(fc.constantFrom(1, 7, 128)))
-  const ids = new Set(read.map(({ feature }) => idOf(feature)))
+  const ids = new Set(read.flatMap(({ listing }) => listing.features.map(idOf)))
   expect(served.filter((id) => !ids.has(id))).toEqual([])
-  for (const { feature, view } of read) {
+  for (const { feature, view } of read.flatMap(({ listing, view }) =>
+    listing.features.map((feature) => ({ feature, view })),
+  )) {
     const entity = declarations.entities.find(({ name }) => name === feature.entity)!
     const byKey = Map.groupBy(events, (event) => naiveKey(entity, event))
     byKey.delete(undefined)
@@ -98,6 +104,69 @@ async function compare(
   }
   return { compiled, values }
 }
+
+/** What lists of all values, and of the largest, must be: by the features as they are read key by key. */
+async function compareLists(
+  draw: Draw,
+  options: CompileOptions,
+): Promise<{ listed: number; unlisted: number; cut: number }> {
+  const { declarations, served } = randomPlan(draw)
+  const { records } = randomStream(draw)
+  const compiled = compileFeatures(declarations, { served, ...options })
+  const counts = { listed: 0, unlisted: 0, cut: 0 }
+  for (const { listing, view } of run(compiled, records, 128)) {
+    const lists = await listedBy(listing, view)
+    for (const [place, feature] of listing.features.entries()) {
+      const entity = declarations.entities.find(({ name }) => name === feature.entity)!
+      const keys = [...new Set(records.map(({ value }) => naiveKey(entity, value)))].filter((key) => key !== undefined)
+      const said = new Map<string, unknown>()
+      for (const key of keys) {
+        const values = await feature.explain(view, key, view.asOf)
+        if (!saysSomething(values.at(-1)!.value)) continue
+        // KF2 of kept.ts; what is kept says from when its events are.
+        if (values.some(({ from, value }) => from !== null && saysSomething(value))) said.set(key, values.at(-1)!.value)
+        else counts.unlisted++
+      }
+      expect([idOf(feature), lists[place]]).toEqual([idOf(feature), said])
+      counts.listed += said.size
+      if (feature.topAt !== null) counts.cut += await compareTop(feature, view, said as Map<string, number>)
+    }
+  }
+  return counts
+}
+
+async function listedBy(listing: FeatureListing, view: View): Promise<Map<string, unknown>[]> {
+  const lists = listing.features.map(() => new Map<string, unknown>())
+  for await (const { place, key, value } of listing.valuesAt(view, view.asOf)) {
+    expect(lists[place]!.has(key)).toBe(false)
+    lists[place]!.set(key, value)
+  }
+  return lists
+}
+
+/** Gives how many of the scans ended at their bound. */
+async function compareTop({ topAt }: FeaturePlan, view: View, said: ReadonlyMap<string, number>): Promise<number> {
+  const all = await topAt!(view, view.asOf, { k: 3, entriesMax: 1_000 })
+  expect(all).toMatchObject({ top: largest(said, 3), complete: true })
+  if (all.scanned < 2) return 0
+  const entriesMax = all.scanned - 1
+  const cut = await topAt!(view, view.asOf, { k: 1_000, entriesMax })
+  expect([cut.scanned, cut.complete]).toEqual([entriesMax, false])
+  for (const [key, value] of cut.top) expect(value).toBe(said.get(key))
+  const exact = await topAt!(view, view.asOf, { k: 3, entriesMax: all.scanned })
+  expect(exact).toEqual(all)
+  return 1
+}
+
+test.each([[[]], [RULE_NAMES]])('lists are what is read key by key, without the rules %j', async (without) => {
+  const sum = { listed: 0, unlisted: 0, cut: 0 }
+  const property = fc.asyncProperty(draws, async (draw) => {
+    const counts = await compareLists(draw, { without })
+    for (const name of ['listed', 'unlisted', 'cut'] as const) sum[name] += counts[name]
+  })
+  await fc.assert(property, { numRuns: 30, endOnFailure: true })
+  for (const [name, count] of Object.entries(sum)) expect([name, count > 0]).toEqual([name, true])
+})
 
 describe('CP1: compiled features say what their declarations say', () => {
   const fired = new Map<RuleName, number>(RULE_NAMES.map((rule) => [rule, 0]))

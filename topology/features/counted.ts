@@ -13,7 +13,15 @@ import {
 import type { ExplainedValue } from '../../sinks/feature-reads.ts'
 import type { ReadSnapshot } from '../../state/read-snapshot.ts'
 import type { NodePlan } from '../plan.ts'
-import { type FeaturePlan, type KeyValue, largest, type TopCounts, type ValuesAsk } from './feature-plan.ts'
+import {
+  type FeatureListing,
+  type FeaturePlan,
+  type ListedValue,
+  largest,
+  type TopBounds,
+  type TopCounts,
+  type ValuesAsk,
+} from './feature-plan.ts'
 import { EXPLAINED_PANES_MAX } from './value-explanation.ts'
 
 /** Where the panes of a count are. */
@@ -24,15 +32,15 @@ interface Place {
   readonly layout: WindowedCount<unknown>['layout']
 }
 
-/** The feature of a windowedCount; null for another operator. */
-export function countedFeature(stage: string, node: NodePlan): FeaturePlan | null {
+/** The feature of a windowedCount, as a listing of its own; null for another operator. */
+export function countedListing(stage: string, node: NodePlan): FeatureListing | null {
   if (!('feature' in node.operator && 'layout' in node.operator)) return null
   const operator = node.operator as WindowedCount<unknown>
   const { feature, entity, layout, mode } = operator
   const store = node.stores[operator.stores.findIndex(({ name }) => name === PANES_STORE)]!.name
   const windowMs = Math.max(...operator.windowsMs)
   const place: Place = { store, windowMs, layout }
-  return {
+  const plan: FeaturePlan = {
     ...{ feature, entity, stage, type: 'float', windowMs, mode, paneMs: layout.paneMs },
     ...{ description: feature, owner: null, how: 'count', bytesMax: null },
     nothing: 0,
@@ -41,9 +49,9 @@ export function countedFeature(stage: string, node: NodePlan): FeaturePlan | nul
     earliestAt: ({ snapshot }) => heldFrom(layout, snapshot.lowestBucket(store), windowMs),
     valuesOf: ({ snapshot }, asks) => valuesOf(snapshot, place, asks),
     explain: ({ snapshot }, key, T) => explain(snapshot, place, { name: `${entity}.${feature}`, key }, T),
-    valuesAt: ({ snapshot }, T) => valuesAt(snapshot, place, T),
     topAt: ({ snapshot }, T, bounds) => topAt(snapshot, place, T, bounds),
   }
+  return { stage, features: [plan], valuesAt: ({ snapshot }, T) => valuesAt(snapshot, place, T) }
 }
 
 /** For each ask the values of its keys in their order, all by one read. `snapshot`: of the task that has them. Throws SnapshotGone. */
@@ -96,7 +104,7 @@ async function topAt(
   snapshot: ReadSnapshot,
   { store, windowMs, layout }: Place,
   T: number,
-  { k, entriesMax }: { readonly k: number; readonly entriesMax: number },
+  { k, entriesMax }: TopBounds,
 ): Promise<TopCounts> {
   const counts = new Map<string, number>()
   let scanned = 0
@@ -121,7 +129,7 @@ async function* valuesAt(
   snapshot: ReadSnapshot,
   { store, windowMs, layout }: Place,
   T: number,
-): AsyncIterable<KeyValue> {
+): AsyncIterable<ListedValue> {
   const buckets = bucketsFor(layout, T, windowMs)
   const panes = new Map<string, Map<number, Panes>>()
   for await (const [bucket, key, value] of snapshot.scan<Panes>(store, buckets[0]!, buckets.at(-1)! + 1)) {
@@ -131,6 +139,6 @@ async function* valuesAt(
   }
   for (const [key, byBucket] of panes) {
     const value = countAt(layout, (bucket) => byBucket.get(bucket), T, windowMs)
-    if (value !== 0) yield { key, value }
+    if (value !== 0) yield { place: 0, key, value }
   }
 }

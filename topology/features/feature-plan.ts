@@ -31,13 +31,11 @@ export interface ValuesAsk {
 
 /** A value of a key; null: absent. */
 export type ReadValue = FeatureValue | null
-export interface KeyValue {
-  readonly key: string
-  readonly value: FeatureValue
-}
 
 /** As features.ndjson has it. */
-export interface FeatureLine extends FeatureName, KeyValue {
+export interface FeatureLine extends FeatureName {
+  readonly key: string
+  readonly value: FeatureValue
   /** Where the value may lack events from before the feature was kept: from when it is complete, milliseconds; null: not known. */
   readonly complete_from?: number | null
 }
@@ -47,8 +45,13 @@ export function saysSomething(value: ReadValue | undefined): value is FeatureVal
   return value !== null && value !== undefined && value !== 0 && !(typeof value === 'object' && value.length === 0)
 }
 
-/** A key and its count. */
+/** A key and its value. */
 export type Counted = readonly [key: string, value: number]
+
+export interface TopBounds {
+  readonly k: number
+  readonly entriesMax: number
+}
 
 export interface TopCounts {
   /** The k largest, largest first; equal ones by key. */
@@ -79,12 +82,23 @@ export interface FeaturePlan extends FeatureName, Pick<ListedFeature, 'descripti
   valuesOf(view: View, asks: readonly ValuesAsk[]): Promise<ReadValue[][]>
   /** What the value of a key at T is made of: each value after what it is computed of. */
   explain(view: View, key: string, T: number): Promise<readonly ExplainedValue[]>
-  /** Every key with a value at T that says something: not absent, not 0, no empty list. */
-  valuesAt(view: View, T: number): AsyncIterable<KeyValue>
-  /** The k keys with the largest counts at T, of entriesMax entries at most; null: its values are no counts. */
-  readonly topAt:
-    | ((view: View, T: number, bounds: { readonly k: number; readonly entriesMax: number }) => Promise<TopCounts>)
-    | null
+  /** The k keys with the largest values at T, of entriesMax entries at most; null: it has no window of numbers. */
+  readonly topAt: ((view: View, T: number, bounds: TopBounds) => Promise<TopCounts>) | null
+}
+
+/** Features of a stage that are made of the same entries of its state: one pass over those says all of their values. */
+export interface FeatureListing {
+  readonly stage: string
+  readonly features: readonly FeaturePlan[]
+  /** Every value at T that says something: not absent, not 0, no empty list. In any order. Throws SnapshotGone. */
+  valuesAt(view: View, T: number): AsyncIterable<ListedValue>
+}
+
+export interface ListedValue {
+  /** Place of the feature among those of the listing. */
+  readonly place: number
+  readonly key: string
+  readonly value: FeatureValue
 }
 
 export const isFeature =
@@ -92,7 +106,7 @@ export const isFeature =
   (other: FeatureName): boolean =>
     other.feature === feature && other.entity === entity
 
-/** The k largest of some counts. */
+/** The k largest of some values. */
 export function largest(counts: Iterable<Counted>, k: number): Counted[] {
   return [...counts].sort(([a, x], [b, y]) => y - x || compareUtf8(a, b)).slice(0, k)
 }

@@ -7,7 +7,14 @@
 import { assert } from '../../log/errors.ts'
 import { compileExpressions, type ExpressionsRunner, type Maybe } from '../../operators/expression.ts'
 import { type FeatureGroup, generationsOf, type KeyRecord, RECORDS_STORE } from '../../operators/feature-record.ts'
-import { asMaybe, completeFrom, type FeatureValue, saysNothingAs0, seenValue } from '../../operators/feature-values.ts'
+import {
+  asMaybe,
+  completeFrom,
+  type FeatureValue,
+  featureValue,
+  saysNothingAs0,
+  seenValue,
+} from '../../operators/feature-values.ts'
 import { interpretExpressions } from '../../operators/interpreter.ts'
 import type { Operator } from '../../operators/operator.ts'
 import type { ExplainedValue } from '../../sinks/feature-reads.ts'
@@ -18,10 +25,15 @@ import type { CompiledFeature, CompiledFeatures, CompiledGroup } from './compile
 import { costsOf } from './costs.ts'
 import type { EntityDeclaration } from './declaration.ts'
 import {
+  type Counted,
+  type FeatureListing,
   type FeaturePlan,
-  type KeyValue,
+  type ListedValue,
+  largest,
   type ReadValue,
   saysSomething,
+  type TopBounds,
+  type TopCounts,
   type ValuesAsk,
   type View,
 } from './feature-plan.ts'
@@ -82,8 +94,8 @@ export function keptGroups(
   return compiled === null ? null : { compiled, kept }
 }
 
-/** The declared features that are kept in a stage. */
-export function keptFeatures(stage: StagePlan): FeaturePlan[] {
+/** The declared features that are kept in a stage, those of the same records together. */
+export function keptListings(stage: StagePlan): FeatureListing[] {
   const keeps = keptGroups(stage)
   if (keeps === null) return []
   const { kept } = keeps
@@ -93,11 +105,17 @@ export function keptFeatures(stage: StagePlan): FeaturePlan[] {
   const entities = groups.map(({ entity }) => entity)
   const bytes = new Map(costsOf(keeps.compiled).features.map((cost) => [cost.feature, Math.ceil(cost.bytes)]))
   const all: Kept = { byId, kept, expressions: runnerOf(keeps.compiled), entities, bytes }
-  return own.filter(({ copyFor }) => copyFor === null).map((feature) => planOf(feature, all, stage.name))
+  const listed = own.filter(({ copyFor }) => copyFor === null)
+  const readers = [...Map.groupBy(listed, (feature) => new Reader([feature], all).groups).values()]
+  return readers.map((features) => {
+    const reader = new Reader(features, all)
+    const plans = features.map((feature) => planOf(feature, all, stage.name))
+    return { stage: stage.name, features: plans, valuesAt: (view, T) => reader.valuesAt(view, T) }
+  })
 }
 
 function planOf(feature: CompiledFeature, all: Kept, stage: string): FeaturePlan {
-  const reader = new Reader(feature, all)
+  const reader = new Reader([feature], all)
   const { name, entity, type, how } = feature
   const window = how.kind === 'kept' && 'window' in how.reading ? how.reading.window : null
   const declared = all.entities.find((other) => other.name === entity)!
@@ -115,9 +133,13 @@ function planOf(feature: CompiledFeature, all: Kept, stage: string): FeaturePlan
     earliestAt: (view) => reader.earliestAt(view),
     valuesOf: (view, asks) => reader.valuesOf(view, asks),
     explain: (view, key, T) => reader.explain(view, key, T),
-    valuesAt: (view, T) => reader.valuesAt(view, T),
-    topAt: null,
+    topAt: isRanked(feature) ? (view, T, bounds) => reader.topAt(view, T, bounds) : null,
   }
+}
+
+/** Whether its keys have an order by value: numbers over a window, which a scan of its records says. */
+function isRanked({ type, how }: CompiledFeature): boolean {
+  return type === 'float' && how.kind === 'kept' && 'window' in how.reading
 }
 
 /** What decides the partition: a part of the key, or null where the key does not say it. */
@@ -137,18 +159,20 @@ export function routeOf({ key: fields, partition }: EntityDeclaration, key: stri
 
 type Records = ReadonlyMap<number, KeyRecord | undefined>
 
-/** Reads one feature, and what it is derived of. */
+/** Reads features, and what they are derived of. */
 class Reader {
-  /** The feature and what it is derived of, each after what it needs. */
+  /** The features and what they are derived of, each after what it needs. */
   readonly #needed: readonly CompiledFeature[]
+  readonly #wanted: readonly Wanted[]
   readonly #groups: ReadonlyMap<number, KeptGroup>
   readonly #derive: ReadonlyMap<string, (features: Readonly<Record<string, Maybe>>) => Maybe>
 
   readonly #entities: readonly EntityDeclaration[]
 
-  constructor(feature: CompiledFeature, { byId, kept, expressions, entities }: Kept) {
+  constructor(features: readonly CompiledFeature[], { byId, kept, expressions, entities }: Kept) {
     this.#entities = entities
-    this.#needed = neededFor(feature, byId)
+    this.#needed = neededFor(features, byId)
+    this.#wanted = features.map((feature) => wantedOf(feature, this.#needed, byId))
     const indexes = new Set(this.#needed.flatMap(({ how }) => (how.kind === 'kept' ? [how.group] : [])))
     this.#groups = new Map([...indexes].map((index) => [index, kept.get(index)!]))
     this.#derive = new Map(
@@ -158,6 +182,11 @@ class Reader {
         return [[id, (features: Readonly<Record<string, Maybe>>) => run({ features })[0]] as const]
       }),
     )
+  }
+
+  /** Which records are read, as a name. */
+  get groups(): string {
+    return [...this.#groups.keys()].sort().join(' ')
   }
 
   /** What is derived is complete when all that it is made of is. */
@@ -213,14 +242,33 @@ class Reader {
     return (place) => new Map(found.map(([index, recordAt]) => [index, recordAt(place)]))
   }
 
-  async *valuesAt({ snapshot, edition }: View, T: number): AsyncIterable<KeyValue> {
+  async *valuesAt({ snapshot, edition }: View, T: number): AsyncIterable<ListedValue> {
     for await (const [key, records] of this.#records(snapshot)) {
       const values = this.#valuesAt(records, edition, T)
-      const value = values.at(-1)?.value
-      // KF2.
-      const isKnown = values.some((one) => one.feature.how.kind === 'kept' && saysSomething(one.value))
-      if (isKnown && saysSomething(value)) yield { key, value }
+      for (const [place, { at, keptAt }] of this.#wanted.entries()) {
+        const { value } = values[at]!
+        // KF2.
+        if (saysSomething(value) && keptAt.some((i) => saysSomething(values[i]!.value))) yield { place, key, value }
+      }
     }
+  }
+
+  /** Of one feature, whose values are numbers kept in one group. Those of what came lately are looked at first. */
+  async topAt({ snapshot }: View, T: number, { k, entriesMax }: TopBounds): Promise<TopCounts> {
+    const [{ how }] = this.#needed as [CompiledFeature]
+    assert(how.kind === 'kept' && this.#needed.length === 1, 'what is derived has no list of the largest')
+    const { store } = this.#groups.get(how.group)!
+    const values: Counted[] = []
+    let scanned = 0
+    for (const bucket of generationsOf(snapshot.lowestBucket(store))) {
+      for await (const [, key, record] of snapshot.scan<KeyRecord>(store, bucket, bucket + 1)) {
+        if (scanned === entriesMax) return { top: largest(values, k), scanned, complete: false }
+        scanned++
+        const value = featureValue(how.reading, record, T)
+        if (typeof value === 'number' && saysSomething(value)) values.push([key, value])
+      }
+    }
+    return { top: largest(values, k), scanned, complete: true }
   }
 
   /** All keys with what each group has of them: of one group as they come, of several only when all are there. */
@@ -236,7 +284,7 @@ class Reader {
     yield* byKey
   }
 
-  /** KF1. Of all that is needed for the feature, and last its own. */
+  /** KF1. Of all that is needed for the features; of one feature its own is the last. */
   #valuesAt(
     records: Records,
     edition: EditionState | null,
@@ -261,8 +309,26 @@ function completeSince({ how, since = 1 }: CompiledFeature, edition: EditionStat
   return how.kind !== 'kept' ? 0 : seenAfterMs === null ? null : completeFrom(how.reading, seenAfterMs)
 }
 
-/** A feature after all that it is derived of. */
-function neededFor(feature: CompiledFeature, byId: ReadonlyMap<string, CompiledFeature>): CompiledFeature[] {
+/** Where among all that is needed a feature is, and what is kept of all that it is made of. */
+interface Wanted {
+  readonly at: number
+  readonly keptAt: readonly number[]
+}
+
+function wantedOf(
+  feature: CompiledFeature,
+  needed: readonly CompiledFeature[],
+  byId: ReadonlyMap<string, CompiledFeature>,
+): Wanted {
+  const kept = neededFor([feature], byId).filter(({ how }) => how.kind === 'kept')
+  return { at: needed.indexOf(feature), keptAt: kept.map((one) => needed.indexOf(one)) }
+}
+
+/** Features after all that they are derived of. */
+function neededFor(
+  features: readonly CompiledFeature[],
+  byId: ReadonlyMap<string, CompiledFeature>,
+): CompiledFeature[] {
   const needed = new Map<string, CompiledFeature>()
   const add = (one: CompiledFeature): void => {
     if (needed.has(one.id)) return
@@ -275,7 +341,7 @@ function neededFor(feature: CompiledFeature, byId: ReadonlyMap<string, CompiledF
     }
     needed.set(one.id, one)
   }
-  add(feature)
+  features.forEach(add)
   return [...needed.values()]
 }
 

@@ -19,7 +19,7 @@ import type { StagePlan } from '../plan.ts'
 import { APPLICATION } from './application.ts'
 import { type CompiledFeatures, compileFeatures } from './compile.ts'
 import { type Declarations, type FeatureDeclaration, isContext, isDerived, isWindowed } from './declaration.ts'
-import { keeping, keptFeatures } from './kept.ts'
+import { keeping, keptListings } from './kept.ts'
 import { type Ledger, ledgerAfter, withLedger } from './ledger.ts'
 import { meaningHashes } from './meaning.ts'
 import { StageVectors } from './vector-reads.ts'
@@ -73,7 +73,8 @@ function readingOf(compiled: CompiledFeatures, snapshots: ReadonlyMap<string, Re
     },
   }
   const stage = { name: 'all', nodes } as unknown as StagePlan
-  return { stage, features: keptFeatures(stage), snapshot: snapshot as ReadSnapshot }
+  const features = keptListings(stage).flatMap((listing) => listing.features)
+  return { stage, features, snapshot: snapshot as ReadSnapshot }
 }
 
 function planOf(declarations: Declarations, before: Ledger | null) {
