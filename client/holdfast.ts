@@ -194,7 +194,7 @@ export interface TopFeaturesAnswer {
   /** The largest first. */
   readonly values: readonly {
     readonly key: string
-    /** The count in the window. */
+    /** The value over the window. */
     readonly value: number
     /** Place in snapshots of the one that the value is from. */
     readonly snapshot: number
@@ -218,7 +218,7 @@ export interface TopFeaturesAnswer {
   }[]
   /** Entries of the state that were looked at. */
   readonly scanned: number
-  /** false: there are more entries than one scan looks at; the list may miss keys, and values be too small. */
+  /** false: there are more entries than one scan looks at; the list may miss keys, and counts be too small. */
   readonly complete: boolean
 }
 
@@ -294,6 +294,8 @@ export interface ListFeaturesAnswer {
     readonly stage: string
     /** Bytes of a record kept for it, at most; 0: computed of others; null: not known. */
     readonly bytes_max: number | null
+    /** Whether ?top= can be asked: its values are numbers kept over a window. */
+    readonly top: boolean
   }[]
 }
 
@@ -395,7 +397,7 @@ export class HoldfastClient {
     })) as ReadFeaturesAnswer
   }
 
-  /** The keys with the largest values of a feature. Throws ApiError, NoAnswer. */
+  /** The keys with the largest values of a feature whose values are numbers over a window. Throws ApiError, NoAnswer. */
   async topFeatures(feature: string, entity: string, query: TopFeaturesQuery): Promise<TopFeaturesAnswer> {
     return (await this.#transport.ask({
       method: 'GET',

@@ -49,6 +49,8 @@ export interface ListedFeature extends FeatureInfo {
   readonly stage: string
   /** Bytes of a key's record that are kept for it, at most; 0: it is computed of others; null: not known. */
   readonly bytesMax: number | null
+  /** Whether it can be asked for its keys with the largest values. */
+  readonly top: boolean
 }
 
 /** What the snapshot knows that answered. Times in milliseconds of event time; null: none yet. */
@@ -167,6 +169,8 @@ export type TopOutcome =
       /** false: there are more entries than one scan looks at; then there may be larger values, and these may be too small. */
       readonly complete: boolean
     }
+  /** Its values have no order, or none that a scan of the state says. */
+  | { readonly kind: 'no_top' }
   | Extract<ReadOutcome, { kind: 'unknown_feature' | 'snapshot_gone' | 'unavailable' | 'over_quota' }>
 
 /** What is kept of the events of a key in one stretch of time. */

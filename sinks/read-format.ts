@@ -91,6 +91,8 @@ function valuesWithSnapshots<V>(info: FeatureInfo, reads: readonly KeyRead<V>[])
 
 /** For the largest. */
 export function topAnswer(outcome: TopOutcome): Answer<TopAnswer> {
+  if (outcome.kind === 'no_top')
+    return failure(422, 'NO_TOP', 'this feature has no list of its largest values; /v1/features says which do: top')
   if (outcome.kind !== 'top') return failureOf(outcome)
   const { info, values, scanned, complete } = outcome
   return { status: 200, body: { ...describeFeature(info), ...valuesWithSnapshots(info, values), scanned, complete } }
@@ -107,8 +109,8 @@ export function describeFeature({ feature, entity, type, windowMs, mode, paneMs,
 }
 
 /** A feature as the list says it. */
-export function listedFeature({ description, owner, how, stage, bytesMax, ...info }: ListedFeature) {
-  return { ...describeFeature(info), description, owner, how, stage, bytes_max: bytesMax }
+export function listedFeature({ description, owner, how, stage, bytesMax, top, ...info }: ListedFeature) {
+  return { ...describeFeature(info), description, owner, how, stage, bytes_max: bytesMax, top }
 }
 
 export function refusalAnswer({ code, message, field }: Refusal): Failure {

@@ -103,6 +103,7 @@ export const FeatureList = Type.Object({
         description: 'Where what it is made of is kept: it is as fresh as the tasks of this stage in /v1/status.',
       }),
       bytes_max: IntegerOrNull('Bytes of a record kept for it, at most; 0: computed of others; null: not known.'),
+      top: Type.Boolean({ description: 'Whether ?top= can be asked: its values are numbers kept over a window.' }),
     }),
   ),
 })
@@ -129,7 +130,7 @@ export const Value = Type.Unsafe<ReadValue>({
   items: { type: ['array', 'string'], items: { type: ['number', 'string'] } },
   description: 'As type says; null: absent. A count is 0 for a key that nobody has seen.',
 })
-const Count = Type.Number({ description: 'The count in the window.' })
+const Ranked = Type.Number({ description: 'The value over the window.' })
 
 export const PointAnswer = Type.Object({ ...INFO, key: Type.String(), value: Value, ...FACTS, ...COMPLETE })
 export type PointAnswer = Static<typeof PointAnswer>
@@ -220,12 +221,12 @@ export type TopQuery = Static<typeof TopQuery>
 
 export const TopAnswer = Type.Object({
   ...INFO,
-  values: values('The largest first.', Count),
+  values: values('The largest first.', Ranked),
   snapshots: Snapshots,
   scanned: Type.Integer({ description: 'Entries of the state that were looked at.' }),
   complete: Type.Boolean({
     description:
-      'false: there are more entries than one scan looks at; the list may miss keys, and values be too small.',
+      'false: there are more entries than one scan looks at; the list may miss keys, and counts be too small.',
   }),
 })
 export type TopAnswer = Static<typeof TopAnswer>

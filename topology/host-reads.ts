@@ -39,7 +39,7 @@ import { type Plan, stageStream, stageSubject, taskName } from './plan.ts'
 export const PINS_MAX = 16
 /** Reads that wait at once: each has its task look every other millisecond, and together they may take a few percent of a core. */
 export const WAITS_MAX = 64
-/** Entries of a task's state that a scan for the largest looks at: some tenths of a second beside its other work. */
+/** Entries of a task's state that a scan for the largest looks at (of declared features: TOP_RECORDS_MAX): some tenths of a second beside its other work. */
 export const TOP_ENTRIES_MAX = 200_000
 /** Milliseconds for which such a list is given to whoever asks: people watch it, and each would else pay for a scan. */
 const TOP_SHARED_MS = 1_000
@@ -117,9 +117,9 @@ export class HostReads implements FeatureReads {
 
   #infoOf(plan: FeaturePlan): ListedFeature {
     const { feature, entity, type, windowMs, mode, paneMs, ...about } = plan
-    const { stage, description, owner, how, bytesMax } = about
-    const completeFrom = this.#completeFrom(plan)
-    return { feature, entity, type, windowMs, mode, paneMs, completeFrom, stage, description, owner, how, bytesMax }
+    const { stage, description, owner, how, bytesMax, topAt } = about
+    const info = { feature, entity, type, windowMs, mode, paneMs, completeFrom: this.#completeFrom(plan) }
+    return { ...info, stage, description, owner, how, bytesMax, top: topAt !== null }
   }
 
   /** Of all tasks of its stage: which of them has a key, nobody needs to know. Once known it stays as it is. */
@@ -211,7 +211,8 @@ export class HostReads implements FeatureReads {
 
   async top(feature: string, entity: string, k: number): Promise<TopOutcome> {
     const plan = this.#plans.find(isFeature({ feature, entity }))
-    if (plan === undefined || plan.topAt === null) return { kind: 'unknown_feature' }
+    if (plan === undefined) return { kind: 'unknown_feature' }
+    if (plan.topAt === null) return { kind: 'no_top' }
     const now = this.#o.runtime.now()
     let known = this.#tops.get(plan)
     if (known === undefined || now - known.atMs >= TOP_SHARED_MS) {

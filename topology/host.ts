@@ -426,7 +426,7 @@ export class Host implements TaskHost {
     return this.#reading(name, null, async (snapshot, task): Promise<TaskTopOutcome> => {
       const facts = factsOf(commitIn(snapshot), task.stream, this.#o.plan.configHash)
       if (facts.asOf === null) return { kind: 'top', top: [], scanned: 0, complete: true, at: null, facts }
-      assert(plan.topAt !== null, 'the largest are asked for where values are counts')
+      assert(plan.topAt !== null, 'the largest are asked for where there is such a list')
       const counts = await plan.topAt(viewOf(snapshot), facts.asOf, { k, entriesMax })
       return { kind: 'top', ...counts, at: facts.asOf, facts }
     })

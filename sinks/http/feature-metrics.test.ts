@@ -7,7 +7,7 @@ import { HttpMetrics } from './metrics.ts'
 
 const feature = (name: string, stage: string): ListedFeature => ({
   ...{ feature: name, entity: 'user', type: 'float', windowMs: null, mode: null, paneMs: null, completeFrom: 0 },
-  ...{ stage, description: name, owner: 'team', how: 'count', bytesMax: 8 },
+  ...{ stage, description: name, owner: 'team', how: 'count', bytesMax: 8, top: true },
 })
 
 it('a feature is as fresh as the newest event of its stage, and as complete as the slowest task of it', async () => {

@@ -308,7 +308,7 @@ it('the features of the node are listed', async () => {
     window_ms: HOUR_MS,
     mode: 'panes',
     pane_ms: 60_000,
-    ...{ description: 'page_views_1h', owner: null, how: 'count', stage: 'user-1', bytes_max: null },
+    ...{ description: 'page_views_1h', owner: null, how: 'count', stage: 'user-1', bytes_max: null, top: true },
     complete_from: 0,
   })
 })

@@ -129,10 +129,10 @@ function batchRoute(app: App, { reads }: ReadDeps): void {
 function topRoute(app: App, { reads }: ReadDeps): void {
   const schema = {
     operationId: 'topFeatures',
-    summary: 'The keys with the largest values of a feature',
+    summary: 'The keys with the largest values of a feature whose values are numbers over a window',
     params: FeatureParams,
     querystring: TopQuery,
-    response: { 200: TopAnswer, ...failures(400, 404, 410, 503) },
+    response: { 200: TopAnswer, ...failures(400, 404, 410, 422, 503) },
   }
   app.get<{ Params: { feature: string; entity: string }; Querystring: Record<string, unknown> }>(
     '/v1/features/:feature/:entity',

@@ -59,7 +59,7 @@ export class PageNode {
   #reads(): FeatureReads {
     const features = ['page', 'user'].map((entity) => ({
       ...{ feature: 'page_views_1h', entity, ...WINDOW, stage: entity, owner: null },
-      ...{ description: 'Pages seen', how: 'count', bytesMax: null },
+      ...{ description: 'Pages seen', how: 'count', bytesMax: null, top: true },
     }))
     return {
       features,

@@ -40,6 +40,9 @@ import {
 import { madeOfRecord, OF_OTHERS } from './value-explanation.ts'
 import { valueText } from './wording.ts'
 
+/** Records that a scan for the largest looks at: each is ten times what an entry of a count is, so it takes some tenths of a second. */
+export const TOP_RECORDS_MAX = 20_000
+
 /** How expressions of a plan are computed. */
 export function runnerOf({ uses }: Pick<CompiledFeatures, 'uses'>): ExpressionsRunner {
   return uses.has('generate') ? compileExpressions : interpretExpressions
@@ -258,11 +261,12 @@ class Reader {
     const [{ how }] = this.#needed as [CompiledFeature]
     assert(how.kind === 'kept' && this.#needed.length === 1, 'what is derived has no list of the largest')
     const { store } = this.#groups.get(how.group)!
+    const recordsMax = Math.min(entriesMax, TOP_RECORDS_MAX)
     const values: Counted[] = []
     let scanned = 0
     for (const bucket of generationsOf(snapshot.lowestBucket(store))) {
       for await (const [, key, record] of snapshot.scan<KeyRecord>(store, bucket, bucket + 1)) {
-        if (scanned === entriesMax) return { top: largest(values, k), scanned, complete: false }
+        if (scanned === recordsMax) return { top: largest(values, k), scanned, complete: false }
         scanned++
         const value = featureValue(how.reading, record, T)
         if (typeof value === 'number' && saysSomething(value)) values.push([key, value])

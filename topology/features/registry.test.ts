@@ -42,7 +42,9 @@ it('explains a plan: what is read, what is kept and for whom, and what each rule
     { what: 'count over click', readBy: ['user.clicks_7d'] },
     { what: 'count over page_view', readBy: ['user.views_1h', 'user.views_7d'] },
   ])
-  expect(derived).toEqual([{ feature: 'user.rate', how: 'divide(user.clicks_7d, user.views_7d)' }])
+  expect(derived).toEqual([
+    { feature: 'user.rate', how: 'divide(user.clicks_7d, user.views_7d)', needs: ['user.clicks_7d', 'user.views_7d'] },
+  ])
   const fired = Object.fromEntries(rules.map(({ rule, fired }) => [rule, fired]))
   expect(fired).toMatchObject({ windows: 1, fuse: 2, share: 0, decompose: 0, prune: 0, late: 1, preaggregate: 1 })
   // Without rules the rate counts clicks and views for itself.
