@@ -6,6 +6,7 @@
 //
 // BU1: a bug counts as caught only if an oracle of the patched copy found something; a copy that does not start is an error.
 // BU2: a patch that does not apply is an error: it has to be brought up to date with the file that it breaks.
+// Rules of the features compiler made wrong, which no kill shows, are in rules.ts.
 
 import { execFile } from 'node:child_process'
 import { cp, mkdtemp, readdir, readFile, rm, symlink } from 'node:fs/promises'
@@ -37,12 +38,12 @@ export interface Bug {
   readonly path: string
 }
 
-/** Every patch in this folder. */
-export async function bugs(): Promise<Bug[]> {
-  const files = (await readdir(import.meta.dirname)).filter((file) => file.endsWith('.patch')).sort()
+/** Every patch in a folder. */
+export async function bugs(folder: string = import.meta.dirname): Promise<Bug[]> {
+  const files = (await readdir(folder)).filter((file) => file.endsWith('.patch')).sort()
   return Promise.all(
     files.map(async (file) => {
-      const path = join(import.meta.dirname, file)
+      const path = join(folder, file)
       const [what] = (await readFile(path, 'utf8')).split('\n')
       return { name: basename(file, '.patch'), what: what!, path }
     }),
@@ -64,11 +65,14 @@ export async function withBug<T>(bug: Bug | null, work: (dir: string) => Promise
   }
 }
 
+/** Throws where a patch does not fit the files as they are (BU2). */
+export const fits = (bug: Bug): Promise<void> => apply(bug, PROJECT_DIR, ['--check'])
+
 /** Throws where the patch does not fit exactly (BU2). */
-async function apply({ path }: Bug, dir: string): Promise<void> {
+async function apply({ path }: Bug, dir: string, options: readonly string[] = []): Promise<void> {
   // Git must not take the copy for a part of a repository that lies around it: then it would change nothing.
   const env = { ...process.env, GIT_CEILING_DIRECTORIES: dirname(dir) }
-  await run('git', ['apply', '--whitespace=nowarn', path], { cwd: dir, env })
+  await run('git', ['apply', '--whitespace=nowarn', ...options, path], { cwd: dir, env })
 }
 
 export interface Verdict {
@@ -138,7 +142,8 @@ function tableOf(verdicts: readonly Verdict[]): string {
 }
 
 const SHOWN_CHARACTERS = 90
-const oneLine = (text: string): string => text.replaceAll(/\s+/g, ' ').slice(0, SHOWN_CHARACTERS)
+/** The beginning of a finding. */
+export const oneLine = (text: string): string => text.replaceAll(/\s+/g, ' ').slice(0, SHOWN_CHARACTERS)
 
 async function main(): Promise<void> {
   const { values } = parseArgs({

@@ -1,8 +1,9 @@
 // npm run test:kill -- [--kills N] [--seed N] [--lines N] [--partitions P] [--only PART] [--case I] [--lanes N] [--reads N]
 // PART: points or random (kills of `run`), features (of `run --features application`, whose results the oracle of
 // test/oracle/features.ts has judged), live (kills of `node`), reads (kills of `node` under readers, who read N keys),
-// broker (kills of the broker), bugs (deliberate ones, those that need it in the simulation) or all-bugs (all of them by kills
-// of `run`). Without it `run` and `node` are killed.
+// broker (kills of the broker), bugs (deliberate ones, those that need it in the simulation), all-bugs (all of them by kills
+// of `run`) or rules (rules of the features compiler made wrong, which random plans have to notice: nothing is killed).
+// --bug NAME takes one of the bugs or rules. Without PART `run` and `node` are killed.
 //
 // Kills real processes and compares with a run that nobody disturbed. Exit 1 on any difference, with the command that
 // repeats the case. What a case is: scenario.ts; how it is judged: trial.ts and twin.ts.
@@ -12,6 +13,7 @@ import { tmpdir } from 'node:os'
 import { join, resolve } from 'node:path'
 import { parseArgs } from 'node:util'
 import { findNatsServer } from '../../log/nats-server.ts'
+import { noticeWrongRules, ruleLine } from '../bugs/rules.ts'
 import { compareApplication, recomputeApplication } from '../oracle/features.ts'
 import { compare, readInput, recompute } from '../oracle/oracle.ts'
 import { killBroker, restoreOlderCopies } from './broker.ts'
@@ -26,7 +28,7 @@ import { type Arena, undisturbed, type Verdict } from './trial.ts'
 import { differences, type Traces } from './twin.ts'
 
 const REPO = resolve(import.meta.dirname, '../..')
-const PARTS = ['points', 'random', 'features', 'live', 'reads', 'broker', 'bugs', 'all-bugs']
+const PARTS = ['points', 'random', 'features', 'live', 'reads', 'broker', 'bugs', 'all-bugs', 'rules']
 
 interface Options {
   readonly kills: number
@@ -96,6 +98,7 @@ function partOf(only: string | undefined): (options: Options, workDir: string) =
   if (only === 'live') return live
   if (only === 'reads') return reads
   if (only === 'broker') return broker
+  if (only === 'rules') return rules
   if (only === 'bugs' || only === 'all-bugs') return deliberateBugs
   return only === undefined ? runAndNode : killsOfRun
 }
@@ -183,6 +186,10 @@ async function deliberateBugs(options: Options, workDir: string): Promise<boolea
     console.log(`${bug}: ${how}, ${by}${what === '' ? '' : `: ${what.replaceAll(/\s+/g, ' ').slice(0, 140)}`}`)
   })
   return verdicts.length > 0 && verdicts.every(({ oracle }) => oracle !== '')
+}
+
+async function rules({ bug, seed }: Options): Promise<boolean> {
+  return noticeWrongRules({ only: bug, seed }, (verdict) => console.log(ruleLine(verdict)))
 }
 
 /** The input, the twins, and the independent oracle's word on them: all tunings leave the same. */
