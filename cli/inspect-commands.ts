@@ -8,10 +8,12 @@ import { readTaskMeta } from '../state/task-state.ts'
 import { type AuditReport, audit } from '../topology/audit.ts'
 import { type CommitRecord, parseCommitRecord } from '../topology/commit-record.ts'
 import { explainJson, explainText } from '../topology/explain.ts'
+import { explainFeatures } from '../topology/features/explanation.ts'
 import { type Plan, taskName } from '../topology/plan.ts'
 import { openBroker } from './broker.ts'
 import { type PlanShape, readShape } from './data-directory.ts'
 import { chosenFeatures, chosenVectors } from './features/declarations-file.ts'
+import { writePicture } from './features/picture-file.ts'
 import { livePlanOf } from './node-command.ts'
 import { planOf } from './run-command.ts'
 import { LOG_BYTES_DEFAULT, readConfig, readNodeConfig } from './settings.ts'
@@ -27,33 +29,48 @@ export interface PlanChoice {
   readonly vectors: string | undefined
 }
 
+/** From what a plan is made, and whether it is that of a node. */
+type ChosenShape = PlanShape & { readonly live: boolean }
+
 /** Throws USAGE where a directory holds no run and no node. */
-export async function chosenPlan({
-  dataDir,
-  live,
-  namespace,
-  partitions,
-  config,
-  features,
-  vectors,
-}: PlanChoice): Promise<Plan> {
-  if (dataDir !== undefined) {
-    const made = await readShape(dataDir)
-    return made.live ? livePlanOf(made) : planOf(made)
-  }
-  const shape: PlanShape = {
+async function chosenShape({ dataDir, live, ...choice }: PlanChoice): Promise<ChosenShape> {
+  if (dataDir !== undefined) return readShape(dataDir)
+  const { namespace, partitions, config, features, vectors } = choice
+  return {
+    live,
     namespace: namespace ?? (live ? 'holdfast' : 'run'),
     partitions,
     config: live ? readNodeConfig(config) : readConfig(config),
     features: chosenFeatures(features),
     vectors: chosenVectors(vectors),
   }
-  return live ? livePlanOf(shape) : planOf(shape)
 }
 
-/** The plan as text or JSON. With a data directory also how many records each task has had. */
-export async function explain(choice: PlanChoice, logBytes: number | undefined, asJson: boolean): Promise<string> {
-  const plan = await chosenPlan(choice)
+const planFrom = (shape: ChosenShape): Plan => (shape.live ? livePlanOf(shape) : planOf(shape))
+
+/** Throws USAGE where a directory holds no run and no node. */
+export async function chosenPlan(choice: PlanChoice): Promise<Plan> {
+  return planFrom(await chosenShape(choice))
+}
+
+/** How the plan is told. */
+export interface ExplainForm {
+  /** Room for all streams together; undefined: that of the command. */
+  readonly logBytes: number | undefined
+  readonly asJson: boolean
+  /** A file for the picture of its declared features; undefined: none. */
+  readonly svg: string | undefined
+}
+
+/** The plan as text or JSON. With a data directory also how many records each task has had. Throws USAGE where nothing can be drawn. */
+export async function explain(choice: PlanChoice, { logBytes, asJson, svg }: ExplainForm): Promise<string> {
+  const shape = await chosenShape(choice)
+  const plan = planFrom(shape)
+  if (svg !== undefined) {
+    if (shape.features === undefined)
+      throw new HoldfastError('USAGE', '--svg draws declared features, and this plan has none: see --features')
+    writePicture(svg, explainFeatures(shape.features))
+  }
   const commits = choice.dataDir === undefined ? new Map<string, CommitRecord>() : await commitsIn(choice.dataDir, plan)
   const totalBytes = logBytes ?? LOG_BYTES_DEFAULT[plan.clock === 'wall' ? 'node' : 'run']
   const streams = { totalBytes, replicas: 1 }

@@ -11,6 +11,7 @@ import { configCommand } from './config-command.ts'
 import { EXIT, sayWhy } from './exit-code.ts'
 import { chosenFeatures, chosenVectors } from './features/declarations-file.ts'
 import { featuresCommand } from './features/features-command.ts'
+import { SVG_HELP } from './features/picture-file.ts'
 import { generateCommand } from './generate/generate-command.ts'
 import { auditLog, auditText, explain } from './inspect-commands.ts'
 import { runNode } from './node-command.ts'
@@ -182,9 +183,11 @@ planOptions(program.command('explain'))
   .description('Print the plan: stages, operators, tasks, streams; with --data-dir also what each task has done.')
   .option('--log-bytes <n>', 'room for all streams together (default: that of the command)', LOG_BYTES)
   .option('--json', 'as JSON')
+  .option('--svg <file>', SVG_HELP)
   .action(async (o, command: Command) => {
     refuseAnotherPlan(o.dataDir, command)
-    process.stdout.write(await explain({ ...o, live: o.live === true }, o.logBytes, o.json === true))
+    const form = { logBytes: o.logBytes, asJson: o.json === true, svg: o.svg }
+    process.stdout.write(await explain({ ...o, live: o.live === true }, form))
   })
 
 planOptions(program.command('audit'))

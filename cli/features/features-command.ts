@@ -1,7 +1,6 @@
 // `holdfast features`: which features are declared, what they are made of and cost, and what the compiler makes of all together.
 // It looks at declarations only: no node has to run. The texts are in features-text.ts.
 
-import { writeFileSync } from 'node:fs'
 import type { Command } from 'commander'
 import { HoldfastError } from '../../log/errors.ts'
 import { compatibility } from '../../topology/features/compatibility.ts'
@@ -11,7 +10,6 @@ import type { Declarations } from '../../topology/features/declaration.ts'
 import { explainFeatures } from '../../topology/features/explanation.ts'
 import { derivedOf, lineageOf, madeOf, sourcesBehind } from '../../topology/features/lineage.ts'
 import { duplicatesIn, meaningHashes } from '../../topology/features/meaning.ts'
-import { planPicture } from '../../topology/features/plan-picture.ts'
 import { type Registered, registered, searched, unreadFeatures } from '../../topology/features/registry.ts'
 import { readDeclarations } from './declarations-file.ts'
 import {
@@ -24,6 +22,7 @@ import {
   lineageText,
   shownText,
 } from './features-text.ts'
+import { SVG_HELP, writePicture } from './picture-file.ts'
 
 interface Options {
   readonly file?: string
@@ -94,13 +93,13 @@ export function featuresCommand(features: Command): void {
   served(
     onFile('explain', 'What the compiler makes of all declarations: records, parts, who shares them, rules.').option(
       '--svg <file>',
-      'write it as a picture, too',
+      SVG_HELP,
     ),
   ).action((options: Options) => {
     const declarations = readDeclarations(options.file)
     const unread = unreadIn(declarations, options)
     const explanation = explainFeatures(declarations, options.served)
-    if (options.svg !== undefined) write(options.svg, planPicture(explanation))
+    if (options.svg !== undefined) writePicture(options.svg, explanation)
     print(options, { ...explanation, unread }, () => explanationText(explanation, unread))
   })
   subcommand('check <file>', 'Whether declarations have a meaning and flow only where they may. Exit 2 if not.').action(
@@ -149,14 +148,6 @@ function featureNamed(declarations: Declarations, id: string): Registered {
   const alike = searched(all, words.slice(0, 2)).slice(0, SUGGESTIONS_MAX)
   const advice = alike.length === 0 ? '`features list` has all' : `alike: ${alike.map((one) => one.id).join(', ')}`
   throw new HoldfastError('USAGE', `there is no feature "${id}"; ${advice}`)
-}
-
-function write(file: string, text: string): void {
-  try {
-    writeFileSync(file, text)
-  } catch (error) {
-    throw new HoldfastError('USAGE', `cannot write ${file}: ${(error as Error).message}`)
-  }
 }
 
 function print({ json }: Options, value: unknown, words: () => string[]): void {

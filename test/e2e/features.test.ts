@@ -32,6 +32,16 @@ it('draws a plan into a file, and says where it cannot', async () => {
   expect([drawn.code, failed.code]).toEqual([0, 2])
   expect(readFileSync(there, 'utf8')).toMatch(/^<svg .*user\.clicks_7d.*<\/svg>\n$/s)
   expect(failed.stderr).toContain(`holdfast: cannot write ${nowhere}`)
+  const same = join(work.path, 'same.svg')
+  const [plan, none, unwritable] = await Promise.all([
+    holdfast(['explain', '--features', 'application', '--svg', same]),
+    holdfast(['explain', '--svg', join(work.path, 'none.svg')]),
+    holdfast(['explain', '--features', 'application', '--svg', nowhere]),
+  ])
+  expect([plan.code, none.code, unwritable.code]).toEqual([0, 2, 2])
+  expect(readFileSync(same, 'utf8')).toBe(readFileSync(there, 'utf8'))
+  expect(none.stderr).toMatch(/--svg draws declared features, and this plan has none/)
+  expect(unwritable.stderr).toContain(`holdfast: cannot write ${nowhere}`)
 })
 
 it('ends with 0, with 1 where names change their meaning, with 2 where there is no meaning', async () => {
