@@ -55,6 +55,12 @@ function seen(accepted: number, nowMs: number, pages = ['home', 'cart']): Seen {
   return { status: { now_ms: nowMs, tasks: [task] }, tops: [top, top] } as unknown as Seen
 }
 
+it('says where the most viewed pages are none of the features of the node', () => {
+  const without: Seen = { ...seen(100, 1_000), tops: [] }
+  expect(screenOf(without, 0, URL)).toContain('the most viewed pages are not among the features of this node')
+  expect(lineOf(without, 0)).toContain('no page viewed')
+})
+
 describe('on a terminal', () => {
   it('is drawn again in its place; what is said stays above it', () => {
     const terminal = new Terminal(ROOMY)

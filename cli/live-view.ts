@@ -17,15 +17,18 @@ const COLUMNS_DEFAULT = 80
 
 export interface Seen {
   readonly status: StatusAnswer
-  /** In the order of LISTS: pages first. */
+  /** In the order of LISTS, pages first, as far as the node keeps them. */
   readonly tops: readonly TopFeaturesAnswer[]
 }
 
 /** One look at a node. Throws what the client throws. */
 export async function lookAt(client: HoldfastClient): Promise<Seen> {
+  const { features } = await client.listFeatures()
+  const ranked = new Set(features.flatMap(({ feature, entity, top }) => (top ? [`${entity}.${feature}`] : [])))
+  const lists = LISTS.filter(({ feature, entity }) => ranked.has(`${entity}.${feature}`))
   const [status, ...tops] = await Promise.all([
     client.status(),
-    ...LISTS.map(({ feature, entity, keys }) => client.topFeatures(feature, entity, { top: keys })),
+    ...lists.map(({ feature, entity, keys }) => client.topFeatures(feature, entity, { top: keys })),
   ])
   return { status, tops }
 }
@@ -111,10 +114,6 @@ function ratePerS(before: StatusAnswer, now: StatusAnswer): number {
 /** The whole view. */
 export function screenOf({ status, tops }: Seen, rate: number, url: string): string[] {
   const { accepted, conversions, duplicates, dead_letters, late } = countsOf(status)
-  const pages = tops[0]!
-  const asOf = Math.max(...pages.snapshots.map(({ as_of }) => as_of ?? 0), 0)
-  const shown = pages.values.slice(0, PAGES_SHOWN)
-  const widest = Math.max(0, ...shown.map(({ value }) => n(value).length))
   return [
     '',
     `Holdfast at work · ${url}/ is its page · Ctrl-C ends it`,
@@ -123,13 +122,26 @@ export function screenOf({ status, tops }: Seen, rate: number, url: string): str
     `rate         ${n(Math.round(rate))} events/s`,
     `conversions  ${n(conversions)}`,
     '',
-    `most viewed pages of the last hour${asOf === 0 ? '' : `, as of ${new Date(asOf).toISOString()}`}`,
-    ...shown.map(({ key, value }) => `  ${n(value).padStart(widest)}  ${key}`),
-    ...(pages.complete ? [] : ['  (of a part of the keys: there are more than one look counts)']),
+    ...pagesOf(tops),
     '',
     ...tasksOf(status),
   ]
 }
+
+function pagesOf(tops: Seen['tops']): string[] {
+  const pages = topOfPages(tops)
+  if (pages === undefined) return ['the most viewed pages are not among the features of this node']
+  const asOf = Math.max(...pages.snapshots.map(({ as_of }) => as_of ?? 0), 0)
+  const shown = pages.values.slice(0, PAGES_SHOWN)
+  const widest = Math.max(0, ...shown.map(({ value }) => n(value).length))
+  return [
+    `most viewed pages of the last hour${asOf === 0 ? '' : `, as of ${new Date(asOf).toISOString()}`}`,
+    ...shown.map(({ key, value }) => `  ${n(value).padStart(widest)}  ${key}`),
+    ...(pages.complete ? [] : ['  (of a part of the keys: there are more than one look counts)']),
+  ]
+}
+
+const topOfPages = (tops: Seen['tops']) => tops.find(({ entity }) => entity === LISTS[0].entity)
 
 function tasksOf({ tasks }: StatusAnswer): string[] {
   const head = ['TASK', 'PHASE', 'BEHIND', 'LAG', 'READABLE AFTER, P50', 'P99', 'WAITING FOR']
@@ -146,7 +158,7 @@ export function lineOf({ status, tops }: Seen, rate: number): string {
   const { accepted, conversions, duplicates } = countsOf(status)
   const behind = status.tasks.reduce((sum, { pending }) => sum + pending, 0)
   const p99 = status.tasks.flatMap(({ readable_ms }) => (readable_ms === null ? [] : [readable_ms.p99]))
-  const [first] = tops[0]!.values
+  const first = topOfPages(tops)?.values[0]
   return [
     `${n(accepted)} accepted, ${n(Math.round(rate))}/s`,
     `${n(conversions)} conversions`,

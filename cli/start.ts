@@ -19,6 +19,7 @@ import { HoldfastError } from '../log/errors.ts'
 import { realRuntime } from '../log/runtime.ts'
 import { buildWeb } from '../scripts/build-web.ts'
 import { sayWhy } from './exit-code.ts'
+import { chosenFeatures } from './features/declarations-file.ts'
 import { countsOf, LiveView, lookAt, type Seen } from './live-view.ts'
 import { runNode } from './node-command.ts'
 import { LOG_BYTES_DEFAULT, NODE_CONFIG_DEFAULT, THREADS_DEFAULT, wholeNumber } from './settings.ts'
@@ -44,12 +45,13 @@ export const LAST_SHOWN = 'last-shown.json'
 interface Options {
   readonly seconds?: number
   readonly httpPort?: number
+  readonly features?: string
   readonly dataDir: string
 }
 
 const say = (line: string): void => console.log(line)
 
-async function start({ seconds, httpPort, dataDir }: Options): Promise<void> {
+async function start({ seconds, httpPort, features, dataDir }: Options): Promise<void> {
   await buildWeb({ say })
   const port = httpPort ?? (await freePort(HTTP_PORT_DEFAULT))
   if (httpPort === undefined && port !== HTTP_PORT_DEFAULT)
@@ -59,6 +61,7 @@ async function start({ seconds, httpPort, dataDir }: Options): Promise<void> {
     await runNode(
       {
         ...{ dataDir, namespace: NAMESPACE, partitions: PARTITIONS, config: NODE_CONFIG_DEFAULT, replicas: 1 },
+        features: chosenFeatures(features),
         ...{ nats: undefined, port: undefined, logBytes: LOG_BYTES_DEFAULT.run, threads: THREADS_DEFAULT },
         http: { host: '127.0.0.1', port, tokenFile: undefined },
         input: 'kept',
@@ -196,6 +199,10 @@ async function main(): Promise<void> {
       '--http-port <port>',
       `default ${HTTP_PORT_DEFAULT} or the next free one; 0: any`,
       wholeNumber('--http-port', 0, 65_535),
+    )
+    .option(
+      '--features <file>',
+      'keep what this file declares, or "application" (default: page views of the last hour)',
     )
     .option('--data-dir <dir>', 'log and state; emptied at the start', DIRECTORY)
   program.parse()

@@ -14,6 +14,7 @@ import { type Ended, holdfast, leftoversOf, PROJECT_DIR, Running, workDirectory 
 /** Enough that every list has its length, and some are duplicates: two seconds of traffic. */
 const EVENTS_MIN = 600
 const program = 'start.ts'
+const IN_A_BROWSER = /in a browser: (\S+)\//
 
 let work: Awaited<ReturnType<typeof workDirectory>>
 let dataDir: string
@@ -38,8 +39,8 @@ beforeAll(async () => {
   work = await workDirectory()
   dataDir = join(work.path, 'data')
   const running = new Running(['--http-port', '0', '--data-dir', dataDir], { program })
-  await running.until(() => /in a browser: (\S+)\//.test(running.stdout), 'an address')
-  url = /in a browser: (\S+)\//.exec(running.stdout)![1]!
+  await running.until(() => IN_A_BROWSER.test(running.stdout), 'an address')
+  url = IN_A_BROWSER.exec(running.stdout)![1]!
   const client = new HoldfastClient({ url })
   acceptedEarly = await acceptedFrom(client, 1)
   acceptedLater = await acceptedFrom(client, EVENTS_MIN)
@@ -128,6 +129,26 @@ describe('npm start', () => {
     expect(code).toBe(0)
     expect(stdout).toMatch(/port 8080 is taken: this one is on 80(8[1-9]|9\d)\n/)
     expect(shown().events.accepted).toBeLessThan(EVENTS_MIN)
+  })
+
+  it('shows the same of declared features, and their numbers follow from the log, too', async () => {
+    const args = ['--http-port', '0', '--data-dir', dataDir, '--features']
+    const running = new Running([...args, 'application'], { program })
+    await running.until(() => IN_A_BROWSER.test(running.stdout), 'an address')
+    await acceptedFrom(new HoldfastClient({ url: IN_A_BROWSER.exec(running.stdout)![1]! }), 100)
+    running.kill('SIGINT')
+    const { code, stdout, stderr } = await running.ended
+    expect([code, stderr]).toEqual([0, ''])
+    const { tops } = shown()
+    expect(
+      tops.map(({ entity, values }: { entity: string; values: unknown[] }) => [entity, values.length > 0]),
+    ).toEqual([
+      ['page', true],
+      ['user', true],
+    ])
+    expect(stdout).toContain(`  ${tops[0].values[0].key}\n`)
+    expect(recomputed()).toMatchObject({ status: 0, output: expect.stringMatching(/ 0 differences/) })
+    expect((await holdfast([...args, 'nowhere.json'], { program })).code).toBe(2)
   })
 
   it('explains itself, and refuses what is no option', async () => {
