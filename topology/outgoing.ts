@@ -84,10 +84,10 @@ export class Outgoing {
     this.#add(pending, json, input, node)
   }
 
-  /** The same control record (drain) to every partition of every exchange, behind everything else. */
-  toEveryTask(json: string): void {
-    for (const pending of this.#pending.slice(0, this.#exchanges.length * this.#partitions))
-      this.#add(pending, json, 0, 0)
+  /** The same control record (drain, plan) to every partition of every exchange that it is `for`, behind everything else. */
+  toEveryTask(json: string, isFor: (destination: number) => boolean = () => true): void {
+    for (const [i, pending] of this.#pending.slice(0, this.#exchanges.length * this.#partitions).entries())
+      if (isFor(i)) this.#add(pending, json, 0, 0)
     this.endBatch()
   }
 

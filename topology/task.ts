@@ -477,9 +477,14 @@ export class Task {
     const seenAfter = newsOf(state)
     if (seenAfter === null) return
     this.#edition = { ...state, told: true }
-    if (this.#o.stage.exchanges.length === 0 || this.#drained) return
+    if (this.#o.stage.exchanges.length === 0) return
     const news: PlanChange = { hf: 'plan', edition: state.number, seen_after: seenAfter }
-    this.#outgoing.toEveryTask(JSON.stringify(news))
+    if (this.#drained) {
+      // Nothing follows a drain; a stage that there was not before has had none.
+      const isNew = (destination: number) => this.#numberings[destination]!.computed.number === 0
+      this.#outgoing.toEveryTask(JSON.stringify(news), isNew)
+      this.#outgoing.toEveryTask(this.#onwardDrain, isNew)
+    } else this.#outgoing.toEveryTask(JSON.stringify(news))
     if (this.#uncommitted === 0) this.#uncommittedSince = this.#o.runtime.now()
     this.#uncommitted++
   }
@@ -768,9 +773,14 @@ export class Task {
     if (!this.#intake.allDrained) return
     await this.#release(Number.POSITIVE_INFINITY)
     await this.#pipeline.fireAll()
-    const onward: Drain = { hf: 'drain', as_of: this.#tally.high('as_of') }
-    this.#outgoing.toEveryTask(JSON.stringify(onward))
+    this.#outgoing.toEveryTask(this.#onwardDrain)
     this.#drained = true
+  }
+
+  /** What the stages after this one are told when it is drained. */
+  get #onwardDrain(): string {
+    const drain: Drain = { hf: 'drain', as_of: this.#tally.high('as_of') }
+    return JSON.stringify(drain)
   }
 
   // ---------------------------------------------------------------- configuration (protocol.md, section 9)
