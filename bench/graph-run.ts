@@ -130,10 +130,12 @@ export async function asOfRun(host: TaskHost, plan: Plan): Promise<number> {
   return asOf
 }
 
+/** Of the values in an order of their own: which thread says them first is not the plan's affair. */
 async function featuresDigest(host: TaskHost, plan: Plan): Promise<string> {
-  const asOf = await asOfRun(host, plan)
+  const lines: string[] = []
+  for await (const value of host.values(await asOfRun(host, plan))) lines.push(JSON.stringify(value))
   const hash = createHash('sha256')
-  for await (const value of host.values(asOf)) addLine(hash, JSON.stringify(value))
+  for (const line of lines.sort()) addLine(hash, line)
   return hash.digest('hex')
 }
 
