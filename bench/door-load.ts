@@ -8,6 +8,7 @@ import { serveParent } from './child.ts'
 import type { DoorCell, DoorTask } from './door-cells.ts'
 import { HttpConnections, requestBytes } from './http-connections.ts'
 import { cpuSecondsOf } from './meter.ts'
+import { caughtUp } from './node-process.ts'
 import { closedLoad, type Deed, openLoad, type Paced } from './pace.ts'
 
 const FEATURE = 'page_views_1h'
@@ -32,8 +33,6 @@ const LIVE_EVENTS_PER_S = 20_000
 const READS_PER_S = 10_000
 /** Single events that are followed from their publication to an answer that shows them. */
 const PROBES_PER_S = 50
-const SETTLE_MS = 60_000
-const LOOK_MS = 20
 /** Share of each measurement that is done once before, unmeasured: code is compiled then. */
 const WARM_UP = 0.4
 
@@ -69,7 +68,7 @@ class DoorLoad {
       return done / seconds
     }
     const batches = await add(this.#closed('ingest, batches of 100', BATCH_EVENTS, INGEST_ASKERS, this.#ingest))
-    await this.#settled()
+    await caughtUp(this.#readers)
     await add(this.#readable('user'))
     await add(this.#readable('page'))
     const points = await add(this.#closed('point reads', 1, READ_ASKERS, this.#point))
@@ -109,7 +108,7 @@ class DoorLoad {
     const load = openLoad({ perSecond, seconds: (1 + WARM_UP) * this.#task.seconds }, deed)
     const cell = await measure()
     const { done, failed, seconds } = await load
-    await this.#settled()
+    await caughtUp(this.#readers)
     const beside = { perSecond, done, failed, seconds }
     return { ...cell, beside }
   }
@@ -171,18 +170,6 @@ class DoorLoad {
     const path = `/v1/features/${FEATURE}/${entity}/${name}?wait=${position}&timeout_ms=10000`
     const { status, body } = await this.#readers.ask(requestBytes(path))
     return status === 200 && (JSON.parse(body.toString()) as { value: number }).value === 1
-  }
-
-  /** When every task has applied all that is in its stream. */
-  async #settled(): Promise<void> {
-    const until = performance.now() + SETTLE_MS
-    while (performance.now() < until) {
-      const { body } = await this.#readers.ask(requestBytes('/v1/status'))
-      const { tasks } = JSON.parse(body.toString()) as { tasks: readonly { readonly pending: number }[] }
-      if (tasks.length > 0 && tasks.every(({ pending }) => pending === 0)) return
-      await new Promise((resolve) => setTimeout(resolve, LOOK_MS))
-    }
-    throw new Error('the node did not catch up')
   }
 }
 

@@ -68,7 +68,7 @@ export interface FeatureOptions extends ChildOptions {
 const PROGRAM = new URL(import.meta.resolve('./feature-run.ts'))
 const FRAME_EVENTS = 100
 /** As busy as a week of a shop: most events are of users, ads and advertisers that came before. */
-const EVENTS_PER_USER = 40
+export const EVENTS_PER_USER = 40
 const WORLD = {
   pages: 500,
   ads: 200,
@@ -183,7 +183,7 @@ function* linesOf(events: number): Generator<string> {
 }
 
 /** Some lines of a world are no JSON, and one of them would spoil its frame. */
-function isObject(text: string): boolean {
+export function isObject(text: string): boolean {
   try {
     return typeof JSON.parse(text) === 'object'
   } catch {

@@ -1,6 +1,7 @@
 // The figures of the compiled features as text for people.
 
 import type { FeatureCell, FeatureFigures } from './feature-cells.ts'
+import type { LiveFeatures } from './live-features.ts'
 import { best, table } from './report.ts'
 
 const HEADS = [
@@ -9,7 +10,8 @@ const HEADS = [
 ]
 const MB = 1e6
 
-export function featureText({ cells, compile }: FeatureFigures): string {
+/** `live`: of a node beside them. */
+export function featureText({ cells, compile }: FeatureFigures, live: LiveFeatures): string {
   const counts = [...new Set(cells.map(({ features }) => features))]
   const rows = counts.flatMap((count) => {
     const own = cells.filter(({ features }) => features === count)
@@ -20,7 +22,14 @@ export function featureText({ cells, compile }: FeatureFigures): string {
     table(HEADS, rows, 2),
     '',
     `${features.toLocaleString('en-US')} features in ${pipelines} pipelines compile in ${Math.round(ms)} ms`,
+    liveText(live),
   ].join('\n')
+}
+
+export function liveText({ events, seconds, nodeCpuSeconds }: LiveFeatures): string {
+  const each = ((nodeCpuSeconds * 1e6) / events).toFixed(1)
+  const rate = Math.round(events / seconds).toLocaleString('en-US')
+  return `live, application: ${each} us an event at ${rate} events/s`
 }
 
 function row(cell: FeatureCell, whole: FeatureCell): string[] {

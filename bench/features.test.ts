@@ -8,7 +8,8 @@ import { APPLICATION } from '../topology/features/application.ts'
 import { RULE_NAMES } from '../topology/features/compile.ts'
 import { type Declarations, type FeatureDeclaration, namesOf } from '../topology/features/declaration.ts'
 import { FEATURE_SETS, featureCells, refuseOtherValues } from './feature-cells.ts'
-import { featureText } from './feature-report.ts'
+import { featureText, liveText } from './feature-report.ts'
+import { liveFeatures } from './live-features.ts'
 
 /** Of two entities in two stages, one of them derived. */
 const FEW: Declarations = {
@@ -49,8 +50,25 @@ it('runs plans with rules and without, which say the same and cost something els
     expect(apart!.reads).toBeGreaterThan(all!.reads)
     expect(apart!.fileBytes).toBeGreaterThan(none!.fileBytes)
     expect(said).toHaveLength(3)
-    expect(featureText(figures)).toMatch(/^5 +a graph for each +5 /m)
+    expect(featureText(figures, { events: 1_000, seconds: 2, nodeCpuSeconds: 0.05 })).toMatch(
+      /^5 +a graph for each +5 /m,
+    )
     expect(await readdir(directory)).toEqual([])
+  } finally {
+    await rm(directory, { recursive: true, force: true })
+  }
+})
+
+it('measures what an event costs a live node that keeps all of them', async () => {
+  const directory = await mkdtemp(join(tmpdir(), 'holdfast-live-bench-'))
+  try {
+    const live = await liveFeatures({ directory, seconds: 0.5, partitions: 1, threads: 2 })
+    // Some of a world's lines are refused; all others were applied.
+    expect(live.events).toBeGreaterThan(900)
+    expect(live.events).toBeLessThanOrEqual(1_000)
+    expect(live.nodeCpuSeconds).toBeGreaterThan(0)
+    const told = { events: 1_000, seconds: 2, nodeCpuSeconds: 0.05 }
+    expect(liveText(told)).toBe('live, application: 50.0 us an event at 500 events/s')
   } finally {
     await rm(directory, { recursive: true, force: true })
   }

@@ -18,6 +18,7 @@ import { type DoorCell, doorCells } from './door-cells.ts'
 import { doorText } from './door-report.ts'
 import { type FeatureFigures, featureCells } from './feature-cells.ts'
 import { featureText } from './feature-report.ts'
+import { type LiveFeatures, liveFeatures } from './live-features.ts'
 import { type Machine, machine } from './machine.ts'
 import { benchPlan } from './plan.ts'
 import { capacityText, machineText, restartText, throughputText, withSection } from './report.ts'
@@ -55,6 +56,8 @@ interface Size {
   readonly doorSeconds: number
   /** Of each plan of the features. */
   readonly featureEvents: number
+  /** Of a live node that keeps features, measured. */
+  readonly liveSeconds: number
 }
 
 const WHOLE: Size = {
@@ -66,6 +69,7 @@ const WHOLE: Size = {
   eventsAfter: 100_000,
   doorSeconds: 6,
   featureEvents: 40_000,
+  liveSeconds: 20,
 }
 /** Of throughput. On two cores two of them are no faster: what a second thread adds the server and RocksDB lack. */
 const PARTITIONS_DEFAULT = 1
@@ -83,6 +87,7 @@ const QUICK: Size = {
   eventsAfter: 10_000,
   doorSeconds: 0.2,
   featureEvents: 2_000,
+  liveSeconds: 0.5,
 }
 
 interface Results {
@@ -90,7 +95,7 @@ interface Results {
   readonly throughput?: readonly ThroughputCell[]
   readonly restart?: readonly RestartCell[]
   readonly door?: readonly DoorCell[]
-  readonly features?: FeatureFigures
+  readonly features?: FeatureFigures & { readonly live: LiveFeatures }
   readonly capacity?: readonly CapacityCell[]
 }
 
@@ -172,10 +177,16 @@ async function bench(options: Options, child: ChildOptions, directory: string): 
       })
     : undefined
   const features = parts.includes('features')
-    ? await featureCells({
-        ...{ ...child, directory, events: options.events ?? size.featureEvents },
-        samples: options.samples ?? size.samples,
-      })
+    ? {
+        live: await liveFeatures({
+          ...{ directory, partitions: DOOR_PARTITIONS, seconds: size.liveSeconds },
+          threads: threadsOf(benchPlan(DOOR_PARTITIONS)),
+        }),
+        ...(await featureCells({
+          ...{ ...child, directory, events: options.events ?? size.featureEvents },
+          samples: options.samples ?? size.samples,
+        })),
+      }
     : undefined
   const capacity = parts.includes('capacity')
     ? await capacityCells({
@@ -199,7 +210,7 @@ function textOf({ machine: on, throughput, restart, door, features, capacity }: 
     throughput && throughputText(throughput),
     restart && restartText(restart),
     door && doorText(door),
-    features && featureText(features),
+    features && featureText(features, features.live),
     capacity && capacityText(capacity),
   ]
   return [machineText(on), ...tables.filter((text) => text !== undefined)].join('\n\n')
