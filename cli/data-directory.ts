@@ -2,7 +2,7 @@
 // DD1: a run's belongs to one file, one number of partitions, one configuration and one release; anything else is refused,
 //      because the log in it was written under them.
 // DD2: a node's belongs to one namespace and one number of partitions (every key's state lies in the partition of its hash).
-//      Features may change in both as cli/kept-features.ts says; what vectors have may not.
+//      Features, and what vectors have of them, may change in both as cli/kept-features.ts says.
 // DD3: what is refused leaves the directory as it was.
 // DD4: a node's keeps the configuration it was made with, for what its log says before the first `config` record; what holds
 //      now is in the registry of the namespace (topology/config-registry.ts).
@@ -14,7 +14,6 @@ import { join } from 'node:path'
 import { pipeline } from 'node:stream/promises'
 import stringify from 'fast-json-stable-stringify'
 import { HoldfastError } from '../log/errors.ts'
-import type { VectorFeatures } from '../topology/features/vectors.ts'
 import { featuresAfter, type KeptFeatures } from './kept-features.ts'
 import type { Config } from './settings.ts'
 
@@ -32,8 +31,6 @@ export interface PlanShape extends KeptFeatures {
   readonly namespace: string
   readonly partitions: number
   readonly config: Config
-  /** What of them the vectors of touches have; not given: none are taken. */
-  readonly vectors?: VectorFeatures | undefined
 }
 
 interface RunFile extends RunIdentity, PlanShape {
@@ -55,7 +52,6 @@ const RUN_DIFFERENCES: Readonly<Record<keyof RunIdentity, string>> = {
 const NODE_DIFFERENCES = {
   namespace: 'belongs to a node of another namespace',
   partitions: 'belongs to a node with another number of partitions',
-  vectors: 'belongs to a node that publishes other vectors',
 } as const
 
 export class DataDirectory {
@@ -94,10 +90,7 @@ export class DataDirectory {
     return usable(path, async () => {
       await mkdir(path, { recursive: true })
       const before = await readOwn<RunFile>(path, RUN_FILE)
-      if (before !== null) {
-        compare(path, before, identity, RUN_DIFFERENCES)
-        compare(path, before, shape, { vectors: 'was made with other vectors' })
-      }
+      if (before !== null) compare(path, before, identity, RUN_DIFFERENCES)
       const kept = featuresAfter(path, before, shape)
       await mkdir(join(path, 'state'), { recursive: true })
       const file = { ...identity, ...shape, ...kept, starts: before?.starts ?? 0 }

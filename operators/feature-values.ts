@@ -1,7 +1,8 @@
 // Values of features, from the record of a key, at a time: averages, variances, rates and shares are computed here and nowhere
 // else, in double, in the order in which they are written (contract.md, section 6).
 // FV1: nothing is made up: what no event says is absent. A count of nothing is 0, a sum too; an average of nothing is absent.
-// FV2: where a feature is not complete yet, that nothing was seen is absent and never 0: it may not have been looked for.
+// FV2: where a feature is not complete yet, that nothing was seen is absent and never 0: it may not have been looked for. What is made
+//      of several parts is absent then: one may have been kept before for another feature, and have seen other events.
 
 import { assert } from '../log/errors.ts'
 import { addExact, type Exact, multiplyExact } from './bytes.ts'
@@ -98,9 +99,10 @@ export function seenValue(
   T: number,
   seenAfterMs: number | null,
 ): FeatureValue | undefined {
+  if (seenAfterMs !== null && completeFrom(reading, seenAfterMs) <= T) return featureValue(reading, record, T)
+  if (reading.fn === 'average' || reading.fn === 'variance') return undefined
   const value = featureValue(reading, record, T)
-  if (value !== 0 || !saysNothingAs0(reading)) return value
-  return seenAfterMs !== null && completeFrom(reading, seenAfterMs) <= T ? value : undefined
+  return value === 0 && saysNothingAs0(reading) ? undefined : value
 }
 
 /** Of the population: (n Σx² - (Σx)²) / n², the upper part exact. Absent of nothing. */

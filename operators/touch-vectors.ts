@@ -2,8 +2,11 @@
 // records as they are before the touch is applied to them (operators/feature-group.ts), published when it is whole.
 // TV1: what a stage fills in is of everything before the touch in the order of its log, and of nothing after it.
 // TV2: what comes in beside touches goes on as it is: the next stage may keep features of it.
+// TV3: a vector ends in the layout of now, also where it was sealed in an earlier one: what all layouts from that one to the last
+//      have keeps its value, what is new is absent in the part that was taken before it.
 // What of an event makes its vector is planned in topology/features/vectors.ts; it travels as topology/features/vector-exchange.ts says.
 
+import { corrupt } from './bytes.ts'
 import type { Event, EventType } from './event.ts'
 import type { ExpressionsRunner } from './expression.ts'
 import type { Operator, OperatorContext, Rec } from './operator.ts'
@@ -19,10 +22,21 @@ import {
   type VectorEvent,
 } from './vector-values.ts'
 
-/** An event between two stages: of a touch, its vector so far, as base64 of its bytes. */
+/** An event between two stages: of a touch, its vector so far. */
 export interface SealedEvent extends Event {
-  readonly sealed?: string
+  readonly sealed?: SealedVector
 }
+
+/** A vector on its way. */
+export interface SealedVector {
+  /** Among the layouts that vectors have had, from 0. */
+  readonly layout: number
+  /** Base64. */
+  readonly bytes: string
+}
+
+/** Layouts that vectors may have had: whoever reads one on its way has them all at hand, as with the forms of records. */
+export const LAYOUTS_MAX = 256
 
 /** What one stage does for vectors. Plain data. */
 export interface StageSlots {
@@ -62,31 +76,47 @@ export function beginVectors(
   }
 }
 
-/** Goes on with the vectors that the stage before has sealed. Counts as `known` says. */
-export function unsealVectors({
-  layout,
-  slots,
-  lookbackMs,
-}: Pick<StageSlots, 'layout' | 'slots' | 'lookbackMs'>): Operator<SealedEvent, VectorEvent> {
-  const codec = vectorCodec(layout)
+/**
+ * Goes on with the vectors that the stage before has sealed. `layouts`: all that they have had, the one of now last. Counts as
+ * `known` says.
+ */
+export function unsealVectors(
+  layouts: readonly VectorLayout[],
+  { slots, lookbackMs }: Pick<StageSlots, 'slots' | 'lookbackMs'>,
+): Operator<SealedEvent, VectorEvent> {
+  const known = layouts.map((layout, number) => ({
+    codec: vectorCodec(layout),
+    places: placesIn(layout, layouts.slice(number)),
+  }))
   return {
     name: 'unseal vectors',
     version: 1,
-    settings: { layout, slots, lookbackMs },
+    settings: { layouts, slots, lookbackMs },
     stores: [],
     process(batch, ctx) {
       return batch.map((rec): Rec<VectorEvent> => {
         const { sealed, ...event } = rec.value
         if (sealed === undefined) return rec
+        const from = known[sealed.layout]
+        if (from === undefined) throw corrupt('a vector has a layout that the plan does not have')
         const opened: Slots = new Array(slots).fill(undefined)
-        codec.decode(Buffer.from(sealed, 'base64')).forEach((value, i) => {
-          opened[i] = value
+        from.codec.decode(Buffer.from(sealed.bytes, 'base64')).forEach((value, i) => {
+          const place = from.places[i]!
+          if (place !== -1) opened[place] = value
         })
         countKnown(rec, lookbackMs, ctx)
         return { ...rec, value: { ...event, slots: opened } }
       })
     },
   }
+}
+
+/** TV3. For each feature of a layout its place in the last of those after it; -1 where one of them has none, or of another type. */
+function placesIn(layout: VectorLayout, after: readonly VectorLayout[]): number[] {
+  return layout.map(({ id, type }) => {
+    const places = after.map((other) => other.findIndex((field) => field.id === id && field.type === type))
+    return places.includes(-1) ? -1 : places.at(-1)!
+  })
 }
 
 /** Counts `vectors`: touches, and `vectors_late`: those of which records cannot say any more what was known then. */

@@ -5,6 +5,10 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { Command } from 'commander'
 import { afterAll, describe, expect, it, vi } from 'vitest'
+import { APPLICATION } from '../../topology/features/application.ts'
+import type { Declarations } from '../../topology/features/declaration.ts'
+import { openNodeDirectory } from '../data-directory.ts'
+import { NODE_CONFIG_DEFAULT } from '../settings.ts'
 import { featuresCommand } from './features-command.ts'
 
 const dir = mkdtempSync(join(tmpdir(), 'holdfast-features-'))
@@ -87,6 +91,40 @@ describe('what `list --json` prints is what --file takes:', () => {
     expect(stdout).toContain('refused  user.page_views_1h: types was ["page_view"], would be ["lead"]')
     expect(stdout).toMatch(/not compatible\n$/)
     expect(error).toContain('3 of')
+  })
+
+  it('what `run` and `node` refuse beside that, too: another partition, page views alone, a directory that has no more room', async () => {
+    const old = await listed
+    const text = readFileSync(old, 'utf8')
+    const crossed = JSON.parse(text) as Declarations
+    const entities = crossed.entities.map((one) => (one.name === 'user_ad' ? { ...one, partition: 'ad_id' } : one))
+    const moved = await features('compat', old, file('moved.json', JSON.stringify({ ...crossed, entities })))
+    expect(moved.stdout).toContain('refused  user_ad: partition was "user_id", would be "ad_id"')
+    expect(moved.stdout).toContain('of it is derived user_ad.')
+    const nowhere = file('nowhere.json', JSON.stringify({ ...crossed, entities, features: crossed.features }))
+    const fresh = file('none.json', JSON.stringify({ ...crossed, features: [] }))
+    expect((await features('compat', fresh, nowhere)).error).toContain(
+      'entity user_ad: no stage is partitioned by ad_id',
+    )
+    expect((await features('compat', old, 'none')).stdout).toContain(
+      'refused  features: all was what is declared, would be page views of the last hour',
+    )
+    expect((await features('compat', 'none', 'application')).stdout).toContain('not compatible')
+    expect(await features('compat', 'none', 'none')).toEqual({ stdout: 'compatible\n', error: null })
+
+    const shape = { namespace: 'n', partitions: 1, config: NODE_CONFIG_DEFAULT }
+    const vectors = ['user.clicks_7d']
+    await openNodeDirectory(join(dir, 'node'), { ...shape, features: APPLICATION, vectors })
+    expect(await features('compat', join(dir, 'node'), 'application')).toEqual({ stdout: 'compatible\n', error: null })
+    const less = {
+      ...APPLICATION,
+      features: APPLICATION.features.filter((one) => 'aggregate' in one && one.name !== 'clicks'),
+    }
+    const gone = file('gone.json', JSON.stringify(less))
+    const { error } = await features('compat', join(dir, 'node'), gone)
+    const refused = openNodeDirectory(join(dir, 'node'), { ...shape, features: less, vectors }).catch(String)
+    expect(error).toContain('vector: user.clicks_7d: there is no such feature')
+    expect(await refused).toContain(error)
   })
 
   it('a forbidden flow is refused with its path', async () => {

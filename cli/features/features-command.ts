@@ -1,9 +1,9 @@
 // `holdfast features`: which features are declared, what they are made of and cost, and what the compiler makes of all together.
 // It looks at declarations only: no node has to run. The texts are in features-text.ts.
 
+import { statSync } from 'node:fs'
 import type { Command } from 'commander'
 import { HoldfastError } from '../../log/errors.ts'
-import { compatibility } from '../../topology/features/compatibility.ts'
 import { compileFeatures } from '../../topology/features/compile.ts'
 import { COST_COEFFICIENTS, costsOf } from '../../topology/features/costs.ts'
 import type { Declarations } from '../../topology/features/declaration.ts'
@@ -11,7 +11,9 @@ import { explainFeatures } from '../../topology/features/explanation.ts'
 import { derivedOf, lineageOf, madeOf, sourcesBehind } from '../../topology/features/lineage.ts'
 import { duplicatesIn, meaningHashes } from '../../topology/features/meaning.ts'
 import { type Registered, registered, searched, unreadFeatures } from '../../topology/features/registry.ts'
-import { readDeclarations } from './declarations-file.ts'
+import { readShape } from '../data-directory.ts'
+import { changeOf, type KeptFeatures } from '../kept-features.ts'
+import { chosenFeatures, readDeclarations } from './declarations-file.ts'
 import {
   checkedText,
   compatibilityText,
@@ -114,14 +116,20 @@ export function featuresCommand(features: Command): void {
   )
   subcommand(
     'compat <old> <new>',
-    'Whether names keep their meaning from one file of declarations to another. Exit 1 if not.',
-  ).action((old: string, now: string, options: Options) => {
-    const report = compatibility(readDeclarations(old), readDeclarations(now))
+    'Whether `run` and `node` go from one set of declarations to another: each a file, "application", or "none" for page views alone; the old one also a --data-dir. Exit 1 if not.',
+  ).action(async (old: string, now: string, options: Options) => {
+    const before: KeptFeatures = isDirectory(old) ? await readShape(old) : { features: declarationsIn(old) }
+    const { report } = changeOf(before, { features: declarationsIn(now), vectors: before.vectors })
     print(options, report, () => compatibilityText(report))
     const { length } = report.refused
     if (length > 0) throw new Error(`${length} of ${old} would mean something else: give what is new a name of its own`)
   })
 }
+
+const declarationsIn = (choice: string): Declarations | undefined =>
+  chosenFeatures(choice === 'none' ? undefined : choice)
+
+const isDirectory = (path: string): boolean => statSync(path, { throwIfNoEntry: false })?.isDirectory() === true
 
 function served(command: Command): Command {
   return command.option('--served <features>', 'ids that somebody reads, separated by commas (default: all)', (ids) =>

@@ -152,8 +152,8 @@ export function checkedText({ features, entities, duplicates }: CheckReport): st
 
 /** Of names that would change their meaning. */
 export function refusedText(refused: Compatibility['refused']): string[] {
-  return refused.flatMap(({ feature, changes, touches }) => [
-    ...changes.map(({ of, from, to }) => `refused  ${feature}: ${of} was ${from}, would be ${to}`),
+  return refused.flatMap(({ name, changes, touches }) => [
+    ...changes.map(({ of, from, to }) => `refused  ${name}: ${of} was ${from}, would be ${to}`),
     ...(touches.length === 0 ? [] : [`         of it is derived ${touches.join(', ')}`]),
   ])
 }

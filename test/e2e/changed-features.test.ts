@@ -185,7 +185,10 @@ describe('a run that goes on with other features', () => {
     expect(compat.stdout).toContain('refused  user.views_1h: types was ["page_view"]')
     const args = ['--input', at('input.ndjson'), '--out', at('refused-out'), '--data-dir', at('late'), '--drain']
     const alone = await holdfast(['run', ...args, '--partitions', '2'])
-    expect([alone.code, alone.stderr]).toEqual([2, expect.stringContaining('was made with --features')])
+    expect([alone.code, alone.stderr]).toEqual([
+      2,
+      expect.stringContaining('refused  features: all was what is declared'),
+    ])
     expect(readFileSync(at('late/run.json'))).toEqual(before)
   })
 })

@@ -1,4 +1,4 @@
-// CO1 to CO3: a name keeps its meaning, or the change is refused with what it touches.
+// CO1 to CO5: a name keeps its meaning, or the change is refused with what it touches.
 
 import { describe, expect, it } from 'vitest'
 import { clicks, computed, declared } from '../../test/features/declared.ts'
@@ -34,7 +34,7 @@ describe('refused is a change of', () => {
   ])('%s, with everything that is derived of it', (of, a, b) => {
     const { refused } = compared([clicks(a), half(), quarter], [clicks(b), half(), quarter])
     expect(refused).toHaveLength(1)
-    expect(refused[0]).toMatchObject({ feature: 'user.clicks_7d', touches: ['user.half', 'user.quarter'] })
+    expect(refused[0]).toMatchObject({ name: 'user.clicks_7d', touches: ['user.half', 'user.quarter'] })
     expect(refused[0]!.changes.map((change) => change.of)).toEqual([of])
   })
 
@@ -46,9 +46,7 @@ describe('refused is a change of', () => {
 
   it('window', () => {
     const { refused } = compared([latest('7d')], [latest('8d')])
-    expect(refused.map(({ feature, changes }) => [feature, changes.map(({ of }) => of)])).toEqual([
-      ['user.last', ['window']],
-    ])
+    expect(refused.map(({ name, changes }) => [name, changes.map(({ of }) => of)])).toEqual([['user.last', ['window']]])
   })
 
   it('key', () => {
@@ -58,9 +56,37 @@ describe('refused is a change of', () => {
     expect(changes).toEqual([{ of: 'key', from: '["user_id"]', to: '["user_id","ad_id"]' }])
   })
 
+  it('key and partition of an entity, with its features, however they are named', () => {
+    const entity = (key: string[], partition: string) => ({ entities: [{ name: 'user', key, partition }] })
+    const before = { ...declared([clicks()]), ...entity(['user_id', 'ad_id'], 'user_id') }
+    const moved = { ...declared([clicks()]), ...entity(['user_id', 'ad_id'], 'ad_id') }
+    expect(compatibility(before, moved).refused).toEqual([
+      {
+        name: 'user',
+        changes: [{ of: 'partition', from: '"user_id"', to: '"ad_id"' }],
+        touches: ['user.clicks_7d'],
+      },
+    ])
+    const renamed = { ...declared([clicks({ name: 'taps' } as object)]), ...entity(['user_id'], 'user_id') }
+    const [change] = compatibility(before, renamed).refused
+    expect(change).toMatchObject({ name: 'user', touches: ['user.clicks_7d', 'user.taps_7d'] })
+    expect(change!.changes.map(({ of }) => of)).toEqual(['key'])
+    expect(compatibility({ ...before, features: [] }, moved).refused).toEqual([])
+  })
+
+  it('what is declared for page views alone, and the other way', () => {
+    const some = declared([clicks()])
+    const [from, to] = ['what is declared', 'page views of the last hour']
+    expect(compatibility(some, null).refused).toEqual([
+      { name: 'features', changes: [{ of: 'all', from, to }], touches: [] },
+    ])
+    expect(compatibility(null, some).refused[0]!.changes).toEqual([{ of: 'all', from: to, to: from }])
+    expect(compatibility(null, null).refused).toEqual([])
+  })
+
   it('derivation, for what is derived of that too', () => {
     const { refused } = compared([clicks(), half(), quarter], [clicks(), half(3), quarter])
-    expect(refused.map(({ feature, touches }) => [feature, touches])).toEqual([['user.half', ['user.quarter']]])
+    expect(refused.map(({ name, touches }) => [name, touches])).toEqual([['user.half', ['user.quarter']]])
   })
 })
 

@@ -7,9 +7,11 @@ import type { Event } from '../../operators/event.ts'
 import { featureGroup } from '../../operators/feature-group.ts'
 import type { Rec } from '../../operators/operator.ts'
 import { FORMS_MAX } from '../../operators/record-forms.ts'
+import { LAYOUTS_MAX } from '../../operators/touch-vectors.ts'
 import { MemoryDisk } from '../../state/memory-backend.ts'
 import type { ReadSnapshot } from '../../state/read-snapshot.ts'
 import { TaskState } from '../../state/task-state.ts'
+import { partOf } from '../../test/features/ads-plans.ts'
 import { naiveFeature, naiveKey } from '../../test/features/naive.ts'
 import { naiveInVector } from '../../test/features/naive-vectors.ts'
 import { draws, randomPlan, randomStream } from '../../test/features/random-plans.ts'
@@ -18,7 +20,7 @@ import { begun, type EditionState, firstEdition } from '../edition.ts'
 import type { StagePlan } from '../plan.ts'
 import { APPLICATION } from './application.ts'
 import { type CompiledFeatures, compileFeatures } from './compile.ts'
-import { type Declarations, type FeatureDeclaration, isContext, isDerived, isWindowed } from './declaration.ts'
+import { type Declarations, isDerived, isWindowed } from './declaration.ts'
 import { keeping, keptListings } from './kept.ts'
 import { type Ledger, ledgerAfter, withLedger } from './ledger.ts'
 import { meaningHashes } from './meaning.ts'
@@ -88,15 +90,6 @@ const forAds = (declarations: Declarations): Declarations => ({
   features: declarations.features.map((feature) => ({ ...feature, purpose: 'personalised_ads' })),
 })
 
-/** Some of what is kept, and of windows some; nothing is derived of it. */
-const partOf = (features: readonly FeatureDeclaration[], keep: (bit: number) => boolean): FeatureDeclaration[] =>
-  features.flatMap((feature, i): FeatureDeclaration[] => {
-    if (isDerived(feature) || isContext(feature) || !keep(i)) return []
-    if (!isWindowed(feature)) return [feature]
-    const windows = feature.windows.filter((_, j) => keep(i + j + 1))
-    return windows.length === 0 ? [] : [{ ...feature, windows }]
-  })
-
 describe('a plan that changes', () => {
   test('says what it had said all the time where it is complete, and never 0 where it is not', async () => {
     const seen = { complete: 0, partial: 0, later: 0, vectors: 0, absent: 0 }
@@ -146,7 +139,8 @@ describe('a plan that changes', () => {
       // The same in vectors: a touch that is read takes what all events say.
       const froms = new Map(features.map((one) => [`${one.entity}.${one.feature}`, one.completeFrom(edition)!]))
       const ids = [...froms.keys()].sort()
-      const touches = events.slice(-5).map(({ fields }) => ({ fields }))
+      const known = events.slice(-5).map(({ fields }) => ({ fields }))
+      const touches = [...known, ...known.map(({ fields }) => ({ fields: { ...fields, user_id: 'nobody' } }))]
       for (const T of [asOf, Math.max(asOf, ...froms.values())]) {
         const fields = touches.map((touch) => touch.fields)
         const vectors = await new StageVectors(stage, ids).read(view, fields, T)
@@ -202,9 +196,37 @@ describe('a ledger', () => {
     expect(back.forms.page!.map(({ parts }) => parts.length > 0)).toEqual([true, false, true])
     expect(back.forms.user).toEqual(whole.forms.user)
     expect(back.columns).toEqual(whole.columns)
-    for (const [id, hash] of meaningHashes(APPLICATION)) {
+    for (const [id, meaning] of meaningHashes(APPLICATION)) {
+      const hash = `${id.split('.')[0]} ${meaning}`
       if (back.since[hash] !== undefined) expect([id, back.since[hash]]).toEqual([id, isPage(id) ? 3 : 1])
     }
+  })
+
+  test('has what went to another entity as new: its records stand elsewhere', () => {
+    const [user] = APPLICATION.entities
+    const entities = [...APPLICATION.entities, { ...user!, name: 'person' }]
+    const features = APPLICATION.features.filter((feature) => !isDerived(feature) && feature.entity === 'user')
+    const moved = features.map((feature) => ({ ...feature, entity: 'person' }))
+    const before = ledgerAfter(null, { ...APPLICATION, features })
+    const after = ledgerAfter(before, { ...APPLICATION, entities, features: moved })
+    expect([after.edition, new Set(Object.values(after.since))]).toEqual([2, new Set([2])])
+  })
+
+  test('has a layout of vectors after the other, and room for so many', () => {
+    const taking = ledgerAfter(null, APPLICATION, 'all')
+    expect([whole.layouts, taking.layouts!.length, ledgerAfter(taking, APPLICATION, 'all')]).toEqual([
+      undefined,
+      1,
+      taking,
+    ])
+    const one = (ledger: Ledger, id: string): Ledger => ledgerAfter(ledger, APPLICATION, [id])
+    const other = one(taking, 'user.clicks_7d')
+    expect([other.edition, other.layouts!.map((layout) => layout.length)]).toEqual([1, [taking.layouts![0]!.length, 1]])
+    let ledger: Ledger = { ...other, layouts: Array(LAYOUTS_MAX - 1).fill(other.layouts![1]!) }
+    ledger = one(ledger, 'user.clicks_1h')
+    expect(ledger.layouts).toHaveLength(LAYOUTS_MAX)
+    expect(one(ledger, 'user.clicks_1h')).toEqual(ledger)
+    expect(() => one(ledger, 'user.clicks_7d')).toThrow(`vectors have had ${LAYOUTS_MAX} layouts`)
   })
 
   test('has room for so many forms of an entity, and then it says what to do', () => {

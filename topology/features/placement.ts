@@ -3,6 +3,7 @@
 // PM1: entities with one partition field share a stage, whatever their keys: a cross that has the user in it is kept with the user.
 // PM2: a stage gets the events that something in it selects, and of those the fields that something in it reads, nothing else.
 
+import { HoldfastError } from '../../log/errors.ts'
 import type { Event, EventType, Fields } from '../../operators/event.ts'
 import { type Expression, fieldsOf } from '../../operators/expression.ts'
 import type { ExchangeCodec } from '../plan.ts'
@@ -21,10 +22,11 @@ export interface PlacedGroups {
   readonly groups: readonly CompiledGroup[]
 }
 
-/** The groups by stage, in the order of the stages. Throws RangeError for a field that has none. */
+/** The groups by stage, in the order of the stages. Throws USAGE for a field that has none. */
 export function placed(groups: readonly CompiledGroup[], stages: Stages): PlacedGroups[] {
   for (const { entity } of groups) {
-    if (!Object.hasOwn(stages, entity.partition)) throw new RangeError(`no stage is partitioned by ${entity.partition}`)
+    if (!Object.hasOwn(stages, entity.partition))
+      throw new HoldfastError('USAGE', `entity ${entity.name}: no stage is partitioned by ${entity.partition}`)
   }
   return Object.entries(stages).flatMap(([partition, stage]) => {
     const own = groups.filter(({ entity }) => entity.partition === partition)

@@ -3,6 +3,7 @@
 //      whether vectors are taken of it or not.
 // SG2: where vectors are taken, the groups of a stage stand one behind the other, and a touch passes all of them.
 
+import { assert } from '../../log/errors.ts'
 import type { Event } from '../../operators/event.ts'
 import { featureDispatch } from '../../operators/feature-dispatch.ts'
 import { featureGroup, type GroupSettings, routedGroup } from '../../operators/feature-group.ts'
@@ -23,7 +24,7 @@ import { keeping, runnerOf } from './kept.ts'
 import type { Ledger } from './ledger.ts'
 import { columnsOf, featureExchange, type PlacedGroups, placed, SOURCE_PARTITION, type Stages } from './placement.ts'
 import { vectorExchange } from './vector-exchange.ts'
-import { TOUCH_PARTITIONS, type VectorPlan } from './vectors.ts'
+import { schemaHash, TOUCH_PARTITIONS, type VectorPlan } from './vectors.ts'
 
 /** The output to which the vectors of touches are published. */
 export const VECTORS = 'vectors'
@@ -49,7 +50,7 @@ export function keepFeatures(
         : events.keyBy(place.stage, featureExchange(place, carries, ledger?.columns[place.partition]))
     keepGroups(there, place, compiled)
   }
-  if (vectors !== null) takeVectors(events, places, compiled, stages, vectors)
+  if (vectors !== null) takeVectors(events, places, compiled, stages, { vectors, ledger })
 }
 
 /** The stages that a touch passes, one after the other. Its vector is whole, and published, in the last one. */
@@ -58,7 +59,7 @@ function takeVectors(
   places: readonly PlacedGroups[],
   compiled: CompiledFeatures,
   stages: Stages,
-  vectors: VectorPlan,
+  { vectors, ledger }: { readonly vectors: VectorPlan; readonly ledger: Ledger | undefined },
 ): void {
   const [first, second] = TOUCH_PARTITIONS.map(
     (partition) =>
@@ -69,10 +70,13 @@ function takeVectors(
   const begun = events.through(beginVectors(TOUCH_TYPES, context, slotsOf(first), runnerOf(compiled)))
   const left = fillVectors(begun, first, compiled, slotsOf(first))
   const carries = compiled.uses.has('columns') ? 'columns' : 'events'
-  const columns = [...new Set([...columnsOf(second.groups), ...TOUCH_FIELDS])].sort()
-  const exchange = vectorExchange(featureExchange(second, carries, columns), layout)
+  // What may be new stands last (LE2 of ledger.ts).
+  const columns = [...new Set([...TOUCH_FIELDS, ...(ledger?.columns[second.partition] ?? columnsOf(second.groups))])]
+  const layouts = ledger?.layouts ?? [layout]
+  assert(schemaHash(layouts.at(-1)!) === schema, 'a ledger has the layout of now')
+  const exchange = vectorExchange(featureExchange(second, carries, columns), layouts)
   const there = left.keyBy(second.stage, exchange, [{ name: VECTORS, mode: 'records' }])
-  const whole = fillVectors(there.through(unsealVectors(slotsOf(second))), second, compiled, slotsOf(second))
+  const whole = fillVectors(there.through(unsealVectors(layouts, slotsOf(second))), second, compiled, slotsOf(second))
   whole.through(publishVectors(VECTORS, layout, schema))
 }
 

@@ -7,11 +7,16 @@ import { fitted, type VectorLayout, vectorCodec } from '../../operators/vector.t
 import type { VectorEvent } from '../../operators/vector-values.ts'
 import type { ExchangeCodec } from '../plan.ts'
 
-/** [event] or, for a touch, [event, base64 of its vector]. Every touch travels, whether or not something selects it. */
+/**
+ * [event] or, for a touch, [event, place of its layout among all there were, base64 of its vector]. Every touch travels, whether or
+ * not something selects it. `layouts`: all that vectors have had, the one of now last.
+ */
 export function vectorExchange(
   events: ExchangeCodec<Event, Event>,
-  layout: VectorLayout,
+  layouts: readonly VectorLayout[],
 ): ExchangeCodec<VectorEvent, SealedEvent> {
+  const last = layouts.length - 1
+  const layout = layouts[last]!
   const codec = vectorCodec(layout)
   return {
     name: `${events.name}, with vectors`,
@@ -23,12 +28,14 @@ export function vectorExchange(
       if (event.slots === undefined) return `[${encoded}]`
       const bytes = codec.encode(event.slots.slice(0, layout.length).map(fitted))
       const { buffer, byteOffset, byteLength } = bytes
-      return `[${encoded},"${Buffer.from(buffer, byteOffset, byteLength).toString('base64')}"]`
+      return `[${encoded},${last},"${Buffer.from(buffer, byteOffset, byteLength).toString('base64')}"]`
     },
     decode(json, at) {
-      const [event, sealed] = json as [unknown, string?]
-      const decoded = events.decode(event, at)
-      return sealed === undefined ? decoded : { ...decoded, sealed }
+      const travelled = json as [event: unknown] | [event: unknown, layout: number, bytes: string]
+      const decoded = events.decode(travelled[0], at)
+      if (travelled.length === 1) return decoded
+      const [, number, bytes] = travelled
+      return { ...decoded, sealed: { layout: number, bytes } }
     },
   }
 }

@@ -3,14 +3,13 @@ import { afterAll, describe, expect, test } from 'vitest'
 import type { Event } from '../../operators/event.ts'
 import type { Operator, Rec } from '../../operators/operator.ts'
 import type { PublishedVector } from '../../operators/touch-vectors.ts'
-import { computed } from '../../test/features/declared.ts'
+import { adsPlan, adsStream } from '../../test/features/ads-plans.ts'
 import { naiveInVector } from '../../test/features/naive-vectors.ts'
-import { type Draw, draws, randomPlan, randomStream } from '../../test/features/random-plans.ts'
+import { type Draw, draws } from '../../test/features/random-plans.ts'
 import { runOperator } from '../../test/operator-harness.ts'
 import { topology } from '../dsl.ts'
 import { type Plan, SOURCE } from '../plan.ts'
 import { type CompiledFeatures, type CompileOptions, compileFeatures, LOOKBACK_MS, RULE_NAMES } from './compile.ts'
-import { CONTEXT, type Declarations, type FeatureDeclaration } from './declaration.ts'
 import { keepFeatures } from './stage-plan.ts'
 import { touchVectorPlan, type VectorPlan } from './vectors.ts'
 
@@ -19,35 +18,6 @@ const STAGES = { user_id: 'users', advertiser_id: 'ads' }
 const arriving: Operator<Event, Event> = {
   ...{ name: 'arriving', version: 1, settings: null, stores: [] },
   process: (batch) => batch,
-}
-
-const CONTEXT_FEATURES: readonly FeatureDeclaration[] = [
-  computed('channel', { entity: CONTEXT, context: { field: 'channel', as: 'text' } }),
-  computed('hour', { entity: CONTEXT, context: { op: 'hour_of_day', args: [{ field: 'event_time', as: 'number' }] } }),
-]
-
-/** Of a random plan: what is of an ad is kept with its advertiser, everything is for ads, and there is context. */
-function adsPlan(draw: Draw): Declarations {
-  const { declarations } = randomPlan(draw)
-  const entities = declarations.entities.map((entity) =>
-    entity.name === 'ad' ? { name: 'ad', key: ['advertiser_id', 'ad_id'], partition: 'advertiser_id' } : entity,
-  )
-  const features = [...declarations.features, ...CONTEXT_FEATURES].map((feature) => ({
-    ...feature,
-    purpose: 'personalised_ads' as const,
-  }))
-  return { ...declarations, entities, features }
-}
-
-/** Records with advertisers, as every touch has one. Some touches are of a program, and none. */
-function adsStream(draw: Draw): Rec<Event>[] {
-  return randomStream(draw).records.map((rec) => {
-    const { value } = rec
-    const { ad_id } = value.fields
-    const fields = { ...value.fields, advertiser_id: ad_id === 'a1' ? 's1' : 's2' }
-    const bots = draw(fc.nat(15)) === 0 ? ({ bots: 'mark' } as const) : {}
-    return { ...rec, value: { ...value, fields, ...bots } }
-  })
 }
 
 function planOf(compiled: CompiledFeatures, vectors: VectorPlan | null): Plan {
