@@ -7,14 +7,7 @@
 import { assert } from '../../log/errors.ts'
 import { compileExpressions, type ExpressionsRunner, type Maybe } from '../../operators/expression.ts'
 import { type FeatureGroup, generationsOf, type KeyRecord, RECORDS_STORE } from '../../operators/feature-record.ts'
-import {
-  asMaybe,
-  completeFrom,
-  type FeatureValue,
-  featureValue,
-  saysNothingAs0,
-  seenValue,
-} from '../../operators/feature-values.ts'
+import { asMaybe, completeFrom, type FeatureValue, saysNothingAs0, seenValue } from '../../operators/feature-values.ts'
 import { interpretExpressions } from '../../operators/interpreter.ts'
 import type { Operator } from '../../operators/operator.ts'
 import type { ExplainedValue } from '../../sinks/feature-reads.ts'
@@ -257,8 +250,8 @@ class Reader {
   }
 
   /** Of one feature, whose values are numbers kept in one group. Those of what came lately are looked at first. */
-  async topAt({ snapshot }: View, T: number, { k, entriesMax }: TopBounds): Promise<TopCounts> {
-    const [{ how }] = this.#needed as [CompiledFeature]
+  async topAt({ snapshot, edition }: View, T: number, { k, entriesMax }: TopBounds): Promise<TopCounts> {
+    const [{ how, since = 1 }] = this.#needed as [CompiledFeature]
     assert(how.kind === 'kept' && this.#needed.length === 1, 'what is derived has no list of the largest')
     const { store } = this.#groups.get(how.group)!
     const recordsMax = Math.min(entriesMax, TOP_RECORDS_MAX)
@@ -268,7 +261,7 @@ class Reader {
       for await (const [, key, record] of snapshot.scan<KeyRecord>(store, bucket, bucket + 1)) {
         if (scanned === recordsMax) return { top: largest(values, k), scanned, complete: false }
         scanned++
-        const value = featureValue(how.reading, record, T)
+        const value = seenValue(how.reading, record, T, seenAfterOf(edition, since))
         if (typeof value === 'number' && saysSomething(value)) values.push([key, value])
       }
     }
