@@ -11,7 +11,6 @@ const AD = { advertiser_id: 'shop', campaign_id: 'c', ad_id: 'a1' }
 
 let world: ReadWorld
 let server: HttpServer
-let wait: string
 
 beforeAll(async () => {
   world = await ReadWorld.start(APPLICATION)
@@ -28,7 +27,9 @@ beforeAll(async () => {
     ...AD,
   })
   await world.view('ann', 'home', event_time + 6_000)
-  wait = await world.view('ann', 'offers', event_time + 66_000)
+  const last = await world.view('ann', 'offers', event_time + 66_000)
+  // As long as the hook may take, on a machine that does other things: then all tests read what does not change any more.
+  while ((await get(`page_views_1h/user/ann?wait=${last}&timeout_ms=10000`)).status !== 200);
 })
 afterAll(async () => {
   await server.close()
@@ -41,8 +42,8 @@ async function get(path: string): Promise<{ readonly status: number; readonly bo
   const answer = await fetch(`${server.url}/v1/features/${path}`)
   return { status: answer.status, body: (await answer.json()) as Answer }
 }
-const explain = async (feature: string, entity: string, key: string, query = ''): Promise<ExplainFeatureAnswer> => {
-  const { status, body } = await get(`${feature}/${entity}/${encodeURIComponent(key)}/explain?wait=${wait}${query}`)
+const explain = async (feature: string, entity: string, key: string): Promise<ExplainFeatureAnswer> => {
+  const { status, body } = await get(`${feature}/${entity}/${encodeURIComponent(key)}/explain`)
   expect(status).toBe(200)
   return body
 }
@@ -52,7 +53,6 @@ it('says the value of a read, for every feature of a user, and what the snapshot
   const { features } = await client.listFeatures()
   const own = features.filter(({ entity }) => entity === 'user')
   expect(own.length).toBeGreaterThan(20)
-  await explain('page_views_1h', 'user', 'ann')
   const { snapshot } = await client.pinSnapshot()
   for (const { feature } of own) {
     const { values, ...rest } = await client.explainFeature(feature, 'user', 'ann', { snapshot })
