@@ -100,7 +100,7 @@ describe('node --vectors', () => {
       return { node, url: /over HTTP: (http:\S+)/.exec(node.stderr)![1]! }
     }
     let { node, url } = await start()
-    const client = await connect({ servers: `nats://127.0.0.1:${port}`, maxReconnectAttempts: -1 })
+    let client = await connect({ servers: `nats://127.0.0.1:${port}` })
     const touch = { user_id: 'ann', advertiser_id: 's', campaign_id: 'c', ad_id: 'a', device: 'phone' }
     const click = (i: number) => ({
       type: 'click',
@@ -125,11 +125,11 @@ describe('node --vectors', () => {
     }
     for (const i of [0, 1, 2]) send(i)
     await published(2)
+    await client.close()
     node.kill('SIGKILL')
     await node.ended
     ;({ node, url } = await start())
-    while (client.isClosed()) await sleep(10)
-    await client.flush()
+    client = await connect({ servers: `nats://127.0.0.1:${port}` })
     send(3)
     const vectors = await published(4)
     const told = vectors.map(({ event_id, values }) => [event_id, ...ids.map((id) => values[id])]).sort()
