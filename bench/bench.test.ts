@@ -18,6 +18,7 @@ import {
   outputsOf,
   startAndCatchUp,
 } from './graph-run.ts'
+import { joinerLines, SHARES, SPAN_DAYS } from './joiner-input.ts'
 import { benchPlan } from './plan.ts'
 import { withSection } from './report.ts'
 import { openBroker, publishLines } from './stream.ts'
@@ -105,6 +106,32 @@ it('measures the front door of a node with the load in another process, and the 
   expect(results.door[0].clientCpuSeconds).toBeGreaterThan(0)
   expect(stdout).toMatch(/publish to readable by page, beside 20,000 events\/s +50 /)
   expect(await readdir(dir)).toEqual(['bench.json'])
+})
+
+it('measures the full path, in which conversions are credited and rows of every kind fall due', async () => {
+  const { stdout, results } = await bench('--quick', '--only', 'joiner', '--events', '3000', '--threads', '2')
+  expect(results.joiner.map(({ task }: { task: { perMessage: number } }) => task.perMessage)).toEqual([100, 1])
+  for (const { samples, touches, attributed, rows, stateBytes, rssMiB } of results.joiner) {
+    expect(samples['full path'][0].nodeCpuSeconds).toBeGreaterThan(samples['consume-and-parse'][0].nodeCpuSeconds)
+    for (const count of [touches, attributed, rows.O, rows.D, rows.M, stateBytes['user-2'], rssMiB])
+      expect(count).toBeGreaterThan(0)
+  }
+  expect(stdout).toMatch(/frames of 100 +full path +2 +[\d,]+ +0\.\d{3} +0\.\d{3} /)
+  expect(await readdir(dir)).toEqual(['bench.json'])
+})
+
+it('the input of the joiner has the shares that are said, in the order of time, over the days that are said', () => {
+  const counts: Record<string, number> = {}
+  let [first, last] = [Number.POSITIVE_INFINITY, 0]
+  for (const line of joinerLines(20_000)) {
+    const { type, event_time } = JSON.parse(line)
+    counts[type] = (counts[type] ?? 0) + 1
+    first = Math.min(first, event_time)
+    expect(event_time).toBeGreaterThanOrEqual(last)
+    last = event_time
+  }
+  expect(Math.round((last - first) / 86_400_000)).toBe(SPAN_DAYS)
+  for (const [type, percent] of Object.entries(SHARES)) expect(Math.abs(counts[type]! / 200 - percent)).toBeLessThan(1)
 })
 
 it('weighs what a run leaves, beside what the model of capacity says', async () => {

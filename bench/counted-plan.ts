@@ -50,12 +50,20 @@ function forwarding(ctx: OperatorContext): OperatorContext {
   return {
     configured: (at) => ctx.configured(at),
     seenAfter: (edition) => ctx.seenAfter(edition),
+    model: (at) => ctx.model(at),
+    blob: (bytes) => ctx.blob(bytes),
+    blobOf: (sha256) => ctx.blobOf(sha256),
     keyed: (name) => ctx.keyed(name),
     seen: (name) => ctx.seen(name),
+    holds: (name) => ctx.holds(name),
     count: (name, by) => ctx.count(name, by),
     highest: (name, value) => ctx.highest(name, value),
     emit: (output, record, cause) => ctx.emit(output, record, cause),
+    emitJson: (output, json, cause) => ctx.emitJson(output, json, cause),
     setTimer: (timer, cause) => ctx.setTimer(timer, cause),
+    get drainedAt() {
+      return ctx.drainedAt
+    },
   }
 }
 

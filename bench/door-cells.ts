@@ -2,12 +2,8 @@
 // (door-load.ts), each in a process of its own; what the load measured.
 // DC1: nothing of it outlives the bench: the node is stopped (node-process.ts), the server ends with us.
 
-import { join } from 'node:path'
-import { startNatsServer } from '../log/nats-supervisor.ts'
-import { plainMapping } from '../topology/plan.ts'
 import { type ChildOptions, runChild } from './child.ts'
-import { NodeProcess } from './node-process.ts'
-import { benchPlan } from './plan.ts'
+import { withNodeAndServer } from './node-process.ts'
 
 export interface DoorTask {
   readonly url: string
@@ -56,37 +52,11 @@ export interface DoorOptions extends ChildOptions {
 }
 
 const PROGRAM = new URL(import.meta.resolve('./door-load.ts'))
-/** Room for what a minute of the highest rate publishes, all streams together. */
-const LOG_BYTES = 8 * 1024 ** 3
 
-export async function doorCells(o: DoorOptions): Promise<DoorCell[]> {
-  const plan = benchPlan(o.partitions)
-  const server = await startNatsServer({
-    storeDir: join(o.directory, 'door-nats'),
-    mappings: plainMapping(plan),
-    restart: false,
+export function doorCells(o: DoorOptions): Promise<DoorCell[]> {
+  return withNodeAndServer('door', o, ({ pid, ...node }) => {
+    const task: DoorTask = { ...node, nodePid: pid, seconds: o.seconds }
+    const say = (line: string): void => o.say(`door: ${line}`)
+    return runChild<DoorCell[]>(PROGRAM, task, { ...o, say })
   })
-  try {
-    const node = new NodeProcess(nodeArguments(o, plan.namespace, server.url), o.profile)
-    try {
-      const task: DoorTask = {
-        ...{ url: await node.url, natsUrl: server.url, namespace: plan.namespace },
-        ...{ nodePid: node.pid, serverPid: server.pid, seconds: o.seconds },
-      }
-      const say = (line: string): void => o.say(`door: ${line}`)
-      return await Promise.race([runChild<DoorCell[]>(PROGRAM, task, { ...o, say }), node.died])
-    } finally {
-      await node.stop()
-    }
-  } finally {
-    await server.stop()
-  }
-}
-
-function nodeArguments({ directory, partitions, threads }: DoorOptions, namespace: string, url: string): string[] {
-  return [
-    ...['node', '--nats', url, '--namespace', namespace, '--data-dir', join(directory, 'door-node')],
-    ...['--partitions', String(partitions), '--threads', String(threads)],
-    ...['--log-bytes', String(LOG_BYTES), '--http-port', '0'],
-  ]
 }

@@ -3,12 +3,10 @@
 // FR1: the state that is weighed is that of the last measured run, compacted.
 
 import { createHash } from 'node:crypto'
-import { readdir, stat } from 'node:fs/promises'
 import { join } from 'node:path'
 import { realRuntime } from '../log/runtime.ts'
 import { allBuckets, KIND } from '../state/key-layout.ts'
 import { openRocksBackend } from '../state/rocks-backend.ts'
-import { RocksDB } from '../state/rocksdb.ts'
 import { featureId } from '../topology/features/declaration.ts'
 import { featuresOf } from '../topology/features/plans.ts'
 import { type GraphOptions, pageViewGraph } from '../topology/graph.ts'
@@ -16,14 +14,13 @@ import { Host, tasksOf } from '../topology/host.ts'
 import type { Plan } from '../topology/plan.ts'
 import { DEFAULT_TUNING } from '../topology/task.ts'
 import { serveParent } from './child.ts'
+import { compactedBytes } from './compaction.ts'
 import { countedPlan, keepsFeatures, type StateCounts } from './counted-plan.ts'
 import type { FeatureResult, FeatureTask } from './feature-cells.ts'
 import { asOfRun, forgetRun, startAndCatchUp } from './graph-run.ts'
 import { metered, type Sample } from './meter.ts'
 import { type Broker, openBroker } from './stream.ts'
 
-/** As the state is opened, in what decides how large its files are. */
-const COMPACTION = { createIfMissing: false, tableBlockSize: 4_096, enableBlobFiles: false }
 /** The input stays for the next run. */
 const TUNING = { ...DEFAULT_TUNING, trimBytes: Number.POSITIVE_INFINITY }
 
@@ -103,20 +100,11 @@ async function valueDigests(host: Host, plan: Plan): Promise<string[]> {
   return [...lines].map(([id, own]) => `${id} ${createHash('sha256').update(own.sort().join('\n')).digest('hex')}`)
 }
 
-async function compact(path: string): Promise<void> {
-  const db = new RocksDB(path, COMPACTION)
-  await db.ready()
-  await db.flush()
-  await db.compactRange()
-  await db.close()
-}
-
 async function weighed({ stateDir }: FeatureTask, plan: Plan) {
   let [recordBytes, fileBytes] = [0, 0]
   for (const { name, stage } of tasksOf(plan)) {
     const path = join(stateDir, name)
-    await compact(path)
-    for (const file of await readdir(path)) if (file.endsWith('.sst')) fileBytes += (await stat(join(path, file))).size
+    fileBytes += await compactedBytes(path)
     const backend = await openRocksBackend(path)
     for (const { id } of stage.nodes.filter(keepsFeatures).flatMap(({ stores }) => stores)) {
       for (const kind of [KIND.keyed, KIND.packed])

@@ -11,6 +11,7 @@ import type { NatsLog } from '../log/nats-log.ts'
 import { realRuntime } from '../log/runtime.ts'
 import { RECORD_HEADER } from '../log/writer.ts'
 import type { CommitRecord } from '../topology/commit-record.ts'
+import type { GraphOptions as TopologyGraph } from '../topology/graph.ts'
 import { type TaskHost, tasksOf } from '../topology/host.ts'
 import type { ThreadConnection } from '../topology/host-messages.ts'
 import { outputStream, type Plan, stageStream } from '../topology/plan.ts'
@@ -26,7 +27,9 @@ const LOOK_MS = 5
 const STUCK_MS = 60_000
 
 export interface GraphOptions {
-  /** Of benchGraph(). */
+  /** Not given: benchGraph(). */
+  readonly graph?: TopologyGraph
+  /** Of the graph. */
   readonly plan: Plan
   readonly log: NatsLog
   readonly connection: ThreadConnection
@@ -35,10 +38,11 @@ export interface GraphOptions {
   readonly tuning: TaskTuning
 }
 
-export function openHost({ plan, log, connection, threads, stateDir, tuning }: GraphOptions): TaskHost {
+export function openHost(options: GraphOptions): TaskHost {
+  const { plan, log, connection, threads, stateDir, tuning, graph = benchGraph(plan.partitions) } = options
   const runtime = realRuntime
   return new ThreadedHost({
-    ...{ graph: benchGraph(plan.partitions), threads, log, connection, runtime, tuning, stateDir },
+    ...{ graph, threads, log, connection, runtime, tuning, stateDir },
     onHalt: () => {},
   })
 }
@@ -65,10 +69,28 @@ export async function startAndCatchUp(host: TaskHost, plan: Plan, events: number
   }
 }
 
+/** The same, and every stage has committed the time that the first one ends at, with all that it makes due. */
+export async function startAndSettle(host: TaskHost, plan: Plan, events: number): Promise<void> {
+  await host.start()
+  const sent: (readonly CommitRecord[])[] = []
+  let endMs = Number.NEGATIVE_INFINITY
+  for (const { name } of plan.stages) {
+    const toRead = sum(sent.flat().flatMap(({ destinations }) => numbersTo(plan, name, destinations)))
+    const isFirst = sent.length === 0
+    const commits = await committed(host, tasksIn(plan, name), (now) =>
+      isFirst
+        ? total(now, 'read') === events
+        : total(now, 'records') === toRead && now.every(({ watermark }) => watermark >= endMs),
+    )
+    if (isFirst) endMs = Math.min(...commits.map(({ watermark }) => watermark))
+    sent.push(commits)
+  }
+}
+
 const tasksIn = (plan: Plan, stage: string): string[] =>
   tasksOf(plan).flatMap((task) => (task.stage.name === stage ? [task.name] : []))
 
-const total = (commits: readonly CommitRecord[], count: string): number =>
+export const total = (commits: readonly CommitRecord[], count: string): number =>
   sum(commits.map(({ tally }) => tally.counts[count] ?? 0))
 
 const sum = (numbers: readonly number[]): number => numbers.reduce((a, b) => a + b, 0)

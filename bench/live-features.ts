@@ -7,7 +7,7 @@ import { SPEED_MAX, world } from '../cli/generate/world.ts'
 import { EVENTS_PER_USER, isObject } from './feature-cells.ts'
 import { HttpConnections, requestBytes } from './http-connections.ts'
 import { cpuSecondsOf } from './meter.ts'
-import { caughtUp, NodeProcess } from './node-process.ts'
+import { caughtUp, withNode } from './node-process.ts'
 import { openLoad } from './pace.ts'
 
 export interface LiveFeatures {
@@ -36,19 +36,16 @@ const CONNECTIONS = 16
 const WORLD = { pages: 500, ads: 200, campaigns: 40, advertisers: 10, seed: 1, live: true } as const
 
 export async function liveFeatures(o: LiveOptions): Promise<LiveFeatures> {
-  const args = ['--data-dir', join(o.directory, 'live-node'), '--features', 'application', '--http-port', '0']
-  const size = ['--partitions', String(o.partitions), '--threads', String(o.threads)]
-  const node = new NodeProcess(['node', ...args, ...size], null)
-  try {
-    const connections = new HttpConnections(await node.url, CONNECTIONS)
+  const args = ['--data-dir', join(o.directory, 'live-node'), '--features', 'application']
+  args.push('--partitions', String(o.partitions), '--threads', String(o.threads))
+  return withNode(args, null, async ({ url, pid }) => {
+    const connections = new HttpConnections(url, CONNECTIONS)
     try {
-      return await Promise.race([measured(o.seconds, node.pid, connections), node.died])
+      return await measured(o.seconds, pid, connections)
     } finally {
       connections.close()
     }
-  } finally {
-    await node.stop()
-  }
+  })
 }
 
 async function measured(seconds: number, nodePid: number, connections: HttpConnections): Promise<LiveFeatures> {

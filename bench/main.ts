@@ -10,23 +10,42 @@ import { Command, CommanderError, Option } from 'commander'
 import { THREADS_DEFAULT, THREADS_MAX, wholeNumber } from '../cli/settings.ts'
 import { HoldfastError } from '../log/errors.ts'
 import { PARTITIONS_MAX } from '../topology/dsl.ts'
+import { pageViewGraph } from '../topology/graph.ts'
 import { tasksOf } from '../topology/host.ts'
 import type { Plan } from '../topology/plan.ts'
+import { type BulkCell, type BulkSize, bulkCells, bulkText } from './bulk-run.ts'
 import { type CapacityCell, capacityCells } from './capacity-cells.ts'
 import type { ChildOptions } from './child.ts'
 import { type DoorCell, doorCells } from './door-cells.ts'
 import { doorText } from './door-report.ts'
 import { type FeatureFigures, featureCells } from './feature-cells.ts'
 import { featureText } from './feature-report.ts'
+import { type JoinerCell, joinerCells } from './joiner-cells.ts'
 import { type LiveFeatures, liveFeatures } from './live-features.ts'
 import { type Machine, machine } from './machine.ts'
-import { benchPlan } from './plan.ts'
-import { capacityText, machineText, restartText, throughputText, withSection } from './report.ts'
+import { type ModelFigures, modelText } from './model-report.ts'
+import { modelCells } from './models-run.ts'
+import { benchPlan, joinerGraph } from './plan.ts'
+import { capacityText, joinerText, machineText, restartText, throughputText, withSection } from './report.ts'
 import { type RestartCell, restartCells } from './restart-cells.ts'
+import { latencyCells } from './score-latency.ts'
 import { stateCosts } from './state-costs.ts'
 import { CELL_NAMES, type ThroughputCell, throughputCells } from './throughput-cells.ts'
+import { type WindowCell, windowCells } from './window-cells.ts'
+import { windowText } from './window-report.ts'
 
-const PARTS = ['throughput', 'restart', 'door', 'features', 'state', 'capacity'] as const
+const PARTS = [
+  'throughput',
+  'restart',
+  'door',
+  'bulk',
+  'features',
+  'joiner',
+  'windows',
+  'models',
+  'state',
+  'capacity',
+] as const
 type Part = (typeof PARTS)[number]
 
 interface Options {
@@ -54,10 +73,17 @@ interface Size {
   readonly eventsAfter: number
   /** Of each measurement of the front door. */
   readonly doorSeconds: number
+  readonly bulk: BulkSize
   /** Of each plan of the features. */
   readonly featureEvents: number
   /** Of a live node that keeps features, measured. */
   readonly liveSeconds: number
+  /** Of each set of windows. */
+  readonly windowTouches: number
+  /** That each model learns and scores. */
+  readonly modelRows: number
+  /** Of a live node that scores, measured: with one version, and while it is swapped. */
+  readonly scoredSeconds: number
 }
 
 const WHOLE: Size = {
@@ -68,8 +94,12 @@ const WHOLE: Size = {
   keys: [1_000_000],
   eventsAfter: 100_000,
   doorSeconds: 6,
+  bulk: { burst: 100_000, backlog: 1_000_000, seconds: 6 },
   featureEvents: 40_000,
   liveSeconds: 20,
+  windowTouches: 200_000,
+  modelRows: 200_000,
+  scoredSeconds: 20,
 }
 /** Of throughput. On two cores two of them are no faster: what a second thread adds the server and RocksDB lack. */
 const PARTITIONS_DEFAULT = 1
@@ -86,8 +116,12 @@ const QUICK: Size = {
   keys: [50_000],
   eventsAfter: 10_000,
   doorSeconds: 0.2,
+  bulk: { burst: 3_000, backlog: 5_000, seconds: 1 },
   featureEvents: 2_000,
   liveSeconds: 0.5,
+  windowTouches: 2_000,
+  modelRows: 2_000,
+  scoredSeconds: 4,
 }
 
 interface Results {
@@ -95,8 +129,12 @@ interface Results {
   readonly throughput?: readonly ThroughputCell[]
   readonly restart?: readonly RestartCell[]
   readonly door?: readonly DoorCell[]
+  readonly bulk?: readonly BulkCell[]
   readonly features?: FeatureFigures & { readonly live: LiveFeatures }
+  readonly joiner?: readonly JoinerCell[]
   readonly capacity?: readonly CapacityCell[]
+  readonly windows?: readonly WindowCell[]
+  readonly models?: ModelFigures
 }
 
 const EXIT = { failed: 1, usage: 2, interrupted: 130 } as const
@@ -113,7 +151,7 @@ const program = new Command('npm run bench --')
   .addOption(
     new Option(
       '--only <part>',
-      'one part (features, capacity and state, microseconds per operation, are asked for by name)',
+      'one part (bulk, features, joiner, windows, models, capacity and state, microseconds per operation, are asked for by name)',
     ).choices(PARTS),
   )
   .addOption(new Option('--cell <names...>', 'of throughput only these inputs').choices(CELL_NAMES))
@@ -176,6 +214,15 @@ async function bench(options: Options, child: ChildOptions, directory: string): 
         threads: threadsOf(benchPlan(DOOR_PARTITIONS)),
       })
     : undefined
+  const { events } = options
+  // A burst is a tenth of the backlog.
+  const bulkSize = events === undefined ? size.bulk : { ...size.bulk, burst: events / 10, backlog: events }
+  const bulk = parts.includes('bulk')
+    ? await bulkCells({
+        ...{ ...bulkSize, directory, partitions: DOOR_PARTITIONS, say: child.say },
+        threads: threadsOf(benchPlan(DOOR_PARTITIONS)),
+      })
+    : undefined
   const features = parts.includes('features')
     ? {
         live: await liveFeatures({
@@ -188,11 +235,38 @@ async function bench(options: Options, child: ChildOptions, directory: string): 
         })),
       }
     : undefined
+  const joiner = parts.includes('joiner')
+    ? await joinerCells({
+        ...{ ...child, directory, profile, partitions },
+        framedEvents: options.events ?? size.framedEvents,
+        singleEvents: options.events ?? size.singleEvents,
+        samples: options.samples ?? size.samples,
+        threads: threadsOf(pageViewGraph(joinerGraph(partitions))),
+      })
+    : undefined
   const capacity = parts.includes('capacity')
     ? await capacityCells({
         ...{ ...child, directory, events: options.events ?? size.singleEvents },
         threads: threadsOf(benchPlan(1)),
       })
+    : undefined
+  const windows = parts.includes('windows')
+    ? await windowCells({
+        ...{ ...child, directory, touches: options.events ?? size.windowTouches },
+        samples: options.samples ?? size.samples,
+      })
+    : undefined
+  const models = parts.includes('models')
+    ? {
+        latency: await latencyCells({
+          ...{ directory, profile, seconds: size.scoredSeconds },
+          threads: threadsOf(benchPlan(DOOR_PARTITIONS)),
+        }),
+        cells: await modelCells({
+          ...{ directory, rows: options.events ?? size.modelRows },
+          samples: options.samples ?? size.samples,
+        }),
+      }
     : undefined
   if (parts.includes('state')) await stateCosts(child.signal)
   return {
@@ -200,24 +274,48 @@ async function bench(options: Options, child: ChildOptions, directory: string): 
     ...(throughput && { throughput }),
     ...(restart && { restart }),
     ...(door && { door }),
+    ...(bulk && { bulk }),
     ...(features && { features }),
+    ...(joiner && { joiner }),
     ...(capacity && { capacity }),
+    ...(windows && { windows }),
+    ...(models && { models }),
   }
 }
 
-function textOf({ machine: on, throughput, restart, door, features, capacity }: Results): string {
+function textOf({
+  machine: on,
+  throughput,
+  restart,
+  door,
+  bulk,
+  features,
+  joiner,
+  capacity,
+  windows,
+  models,
+}: Results): string {
   const tables = [
     throughput && throughputText(throughput),
     restart && restartText(restart),
     door && doorText(door),
+    bulk && bulkText(bulk),
     features && featureText(features, features.live),
+    joiner && joinerText(joiner),
     capacity && capacityText(capacity),
+    windows && windowText(windows),
+    models && modelText(models),
   ]
   return [machineText(on), ...tables.filter((text) => text !== undefined)].join('\n\n')
 }
 
 /** A part that has a section of its own leaves that of the others alone. */
-const SECTIONS: Partial<Record<Part, string>> = { features: 'bench features' }
+const SECTIONS: Partial<Record<Part, string>> = {
+  features: 'bench features',
+  joiner: 'bench joiner',
+  windows: 'bench windows',
+  models: 'bench models',
+}
 
 function writeDocs(text: string, only: Part | undefined): void {
   const command = `npm run bench -- ${process.argv.slice(2).join(' ')}`

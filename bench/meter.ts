@@ -19,6 +19,7 @@ export interface Sample {
 const LOOP_RESOLUTION_MS = 2
 /** Linux counts the CPU time of processes in hundredths of a second, whatever the kernel's own tick. */
 const TICKS_PER_SECOND = 100
+const BYTES_PER_KIB = 1_024
 
 /** Runs `work` and measures it. `serverPid`: the nats-server that it talks to. */
 export async function metered<T>(serverPid: number, work: () => Promise<T>): Promise<{ result: T; sample: Sample }> {
@@ -50,6 +51,15 @@ export function cpuSecondsOf(pid: number): number {
   // The name in parentheses may hold anything; user and system time are the 12th and 13th field after it.
   const fields = stat.slice(stat.lastIndexOf(')') + 2).split(' ')
   return (Number(fields[11]) + Number(fields[12])) / TICKS_PER_SECOND
+}
+
+/** Resident bytes of another process. */
+export function rssBytesOf(pid: number): number {
+  const inKib =
+    process.platform === 'linux'
+      ? /VmRSS:\s+(\d+)/.exec(readFileSync(`/proc/${pid}/status`, 'latin1'))?.[1]
+      : execFileSync('ps', ['-o', 'rss=', '-p', String(pid)]).toString()
+  return Number(inKib) * BYTES_PER_KIB
 }
 
 /** `[[hours:]minutes:]seconds`, as ps prints it. */

@@ -3,18 +3,24 @@
 
 import { type ChildProcess, spawn } from 'node:child_process'
 import { once } from 'node:events'
+import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { NODE_ENVIRONMENT, NODE_FLAGS } from '../cli/node-flags.mjs'
+import { startNatsServer } from '../log/nats-supervisor.ts'
+import { plainMapping } from '../topology/plan.ts'
 import { type HttpConnections, requestBytes } from './http-connections.ts'
+import { benchPlan } from './plan.ts'
 
 const NODE = fileURLToPath(new URL('../cli/main.ts', import.meta.url))
+/** Room for what a minute of the highest rate publishes, and for a backlog of a million events, all streams together. */
+const LOG_BYTES = 8 * 1024 ** 3
 const START_MS = 30_000
 const STOP_MS = 15_000
 const SETTLE_MS = 60_000
 const LOOK_MS = 20
 
 /** `profile`: where it writes a profile of each of its threads; null: none. */
-export class NodeProcess {
+class NodeProcess {
   /** Of its front door, when that is open. */
   readonly url: Promise<string>
   /** Rejects when it ends by itself. */
@@ -57,6 +63,59 @@ export class NodeProcess {
     const timer = setTimeout(() => this.#child.kill('SIGKILL'), STOP_MS)
     await this.#ended
     clearTimeout(timer)
+  }
+}
+
+/** Works with a node while it lives. Rejects when it ends by itself; stops it in the end. */
+export async function withNode<T>(
+  args: readonly string[],
+  profile: string | null,
+  work: (node: { readonly url: string; readonly pid: number }) => Promise<T>,
+): Promise<T> {
+  const node = new NodeProcess(['node', ...args, '--http-port', '0'], profile)
+  try {
+    return await Promise.race([work({ url: await node.url, pid: node.pid }), node.died])
+  } finally {
+    await node.stop()
+  }
+}
+
+export interface OutsideNode {
+  readonly url: string
+  readonly pid: number
+  readonly natsUrl: string
+  readonly serverPid: number
+  readonly namespace: string
+}
+
+export interface OutsideOptions {
+  readonly directory: string
+  readonly partitions: number
+  readonly threads: number
+  readonly profile: string | null
+  /** Of `holdfast node`, beside those that follow from the others. Not given: none. */
+  readonly args?: readonly string[]
+}
+
+/** The same with a server beside it, whose CPU time is counted for itself. `name`: of what they leave in the directory. */
+export async function withNodeAndServer<T>(
+  name: string,
+  { directory, partitions, threads, profile, args: more = [] }: OutsideOptions,
+  work: (node: OutsideNode) => Promise<T>,
+): Promise<T> {
+  const { namespace, ...plan } = benchPlan(partitions)
+  const server = await startNatsServer({
+    storeDir: join(directory, `${name}-nats`),
+    mappings: plainMapping({ namespace, ...plan }),
+    restart: false,
+  })
+  const args = ['--nats', server.url, '--namespace', namespace, '--data-dir', join(directory, `${name}-node`)]
+  args.push('--partitions', String(partitions), '--threads', String(threads), '--log-bytes', String(LOG_BYTES), ...more)
+  const beside = { natsUrl: server.url, serverPid: server.pid, namespace }
+  try {
+    return await withNode(args, profile, (node) => work({ ...node, ...beside }))
+  } finally {
+    await server.stop()
   }
 }
 

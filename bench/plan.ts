@@ -1,5 +1,6 @@
-// The plan that every part of the bench measures.
+// The plans that the bench measures.
 
+import { attributionSettings, DECLARATION_DEFAULT } from '../operators/attribution-declaration.ts'
 import { type GraphOptions, LATENESS_MS_DEFAULT, pageViewGraph } from '../topology/graph.ts'
 import type { Plan } from '../topology/plan.ts'
 
@@ -15,3 +16,9 @@ export const benchGraph = (partitions: number): GraphOptions => ({
 })
 
 export const benchPlan = (partitions: number): Plan => pageViewGraph(benchGraph(partitions))
+
+/** The same with the joiner, in its default windows. */
+export const joinerGraph = (partitions: number): GraphOptions => ({
+  ...benchGraph(partitions),
+  attribution: attributionSettings(DECLARATION_DEFAULT),
+})

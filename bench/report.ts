@@ -1,6 +1,8 @@
 // The figures of a bench as text for people; the JSON file holds every sample.
 
 import type { CapacityCell } from './capacity-cells.ts'
+import { JOINER_MEASUREMENTS, type JoinerCell, type JoinerMeasurement } from './joiner-cells.ts'
+import { SHARES, SPAN_DAYS } from './joiner-input.ts'
 import type { Machine } from './machine.ts'
 import type { Sample } from './meter.ts'
 import type { RestartCell, RestartSample } from './restart-cells.ts'
@@ -84,6 +86,55 @@ export function cpuRatioToParse({ samples }: ThroughputCell, measurement: Measur
 }
 
 const leastCpu = (samples: readonly Sample[]): number => Math.min(...samples.map((sample) => sample.mainCpuSeconds))
+
+/** The full path, beside reading and parsing the same. */
+export function joinerText(cells: readonly JoinerCell[]): string {
+  const heads = [
+    'messages',
+    'measurement',
+    'threads',
+    'events/s',
+    'ratio',
+    'CPU ratio',
+    'node us',
+    'server us',
+    'RSS MiB',
+  ]
+  const rows = cells.flatMap((cell) => JOINER_MEASUREMENTS.map((measurement) => joinerRow(cell, measurement)))
+  const shares = Object.entries(SHARES).map(([type, percent]) => `${percent} % ${type.replace('_', ' ')}s`)
+  const first = `${shares.join(', ')}, spread over ${SPAN_DAYS} days`
+  return [first, '', table(heads, rows, 2), '', ...cells.map(keptText)].join('\n')
+}
+
+function joinerRow({ task, samples, rssMiB }: JoinerCell, measurement: JoinerMeasurement): string[] {
+  const { events, perMessage, threads } = task
+  const isWhole = measurement === 'full path'
+  const own = samples[measurement]
+  const parse = samples['consume-and-parse']
+  const leastOf = (of: readonly Sample[], field: 'nodeCpuSeconds' | 'serverCpuSeconds'): number =>
+    Math.min(...of.map((sample) => sample[field]))
+  const us = (seconds: number): string => ((seconds * 1e6) / events).toFixed(2)
+  return [
+    perMessage === 1 ? 'single' : `frames of ${perMessage}`,
+    measurement,
+    String(isWhole ? threads : 1),
+    Math.round(events / best(own).seconds).toLocaleString('en-US'),
+    (best(parse).seconds / best(own).seconds).toFixed(3),
+    (leastOf(parse, 'nodeCpuSeconds') / leastOf(own, 'nodeCpuSeconds')).toFixed(3),
+    us(leastOf(own, 'nodeCpuSeconds')),
+    us(leastOf(own, 'serverCpuSeconds')),
+    isWhole ? rssMiB.toFixed(0) : '',
+  ]
+}
+
+function keptText({ task, touches, conversions, attributed, rows, stateBytes }: JoinerCell): string {
+  const perMillion = (bytes: number): string => `${(bytes / touches).toFixed(0)} MB`
+  const kinds = Object.entries(rows).map(([kind, count]) => `${n(count)} ${kind}`)
+  return (
+    `${n(task.events)} events: ${n(touches)} touches, ${n(conversions)} conversions, ${n(attributed)} times credited; rows ${kinds.join(', ')}; ` +
+    `per million touches user-2 has ${perMillion(stateBytes['user-2'])}, clicks ${perMillion(stateBytes.clicks)}`
+  )
+}
 
 export function restartText(cells: readonly RestartCell[]): string {
   const heads = [

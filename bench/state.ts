@@ -1,6 +1,6 @@
 // What state/ costs, printed: microseconds per operation of each store on real RocksDB, how long a restart takes, and what an event
-// costs the record of one key with a short window and with a long one.
-//   node bench/state.ts [--seen 10000000] [--keys 1000000]
+// costs the record of one key with a short window and with a long one, what a hold costs, and what a timer does.
+//   node bench/state.ts [--seen 10000000] [--keys 1000000] [--holds 1000000]
 // The figures of a machine, not a test: nothing here fails.
 
 import { mkdtempSync, rmSync } from 'node:fs'
@@ -8,21 +8,32 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { parseArgs } from 'node:util'
 import type { FeatureGroup } from '../operators/feature-record.ts'
+import { type Operator, RANK, type Rec } from '../operators/operator.ts'
 import { partOf } from '../operators/parts.ts'
 import { recordCodec } from '../operators/record-forms.ts'
 import { ladderOf, type TileWindow } from '../operators/tiles.ts'
 import { openRocksBackend } from '../state/rocks-backend.ts'
 import type { Codec, KeyedStore, OrderQueue, StoreSpec } from '../state/store.ts'
 import { TaskState } from '../state/task-state.ts'
+import { topology } from '../topology/dsl.ts'
+import { Outgoing } from '../topology/outgoing.ts'
+import { HELD, Pipeline, TIMERS } from '../topology/pipeline.ts'
+import { Tally } from '../topology/tally.ts'
+import { benchHolds } from './hold-costs.ts'
 
 const SLICE = 128
 const COMMIT = 20_000
 const DAY_MS = 86_400_000
+/** More than the cache of a keyed store has, so that most of what they read is in the backend. */
+const TIMERS_FIRED = 500_000
 const START_MS = Date.UTC(2025, 0, 1)
 
-const { values: args } = parseArgs({ options: { seen: { type: 'string' }, keys: { type: 'string' } } })
+const { values: args } = parseArgs({
+  options: { seen: { type: 'string' }, keys: { type: 'string' }, holds: { type: 'string' } },
+})
 const seenCount = Number(args.seen ?? 10_000_000)
 const keyCount = Number(args.keys ?? 1_000_000)
+const holdCount = Number(args.holds ?? 1_000_000)
 
 interface Panes {
   counts: number[]
@@ -205,6 +216,70 @@ async function popUpTo(queue: OrderQueue, watermark: number): Promise<void> {
   }
 }
 
+/** Timers that are all due at once, each of which reads a key of its own: what one costs alone, and in batches of a slice. */
+async function benchTimers(count: number, sliceMax: number): Promise<void> {
+  const path = mkdtempSync(join(tmpdir(), 'holdfast-bench-'))
+  try {
+    const operator: Operator<string, string> = {
+      ...{ name: 'timers', version: 1, settings: {} },
+      stores: [{ kind: 'keyed', id: 1, name: 'panes', codec: panes }],
+      timers: { kinds: ['due'], delayMinMs: DAY_MS },
+      process(batch, ctx) {
+        for (const record of batch) {
+          ctx.keyed<Panes>('panes').set(0, record.value, { counts: [1] })
+          ctx.setTimer({ dueMs: record.at + DAY_MS, kind: 'due', key: record.value, payload: null }, record)
+        }
+        return []
+      },
+      timerKeys: ({ key }, ctx) => ctx.keyed<Panes>('panes').want(0, key),
+      onTimer({ key }, ctx) {
+        count1(ctx.keyed<Panes>('panes'), key)
+        return undefined
+      },
+    }
+    const ingress: Operator<string, string> = { ...operator, name: 'in', stores: [], process: (batch) => batch }
+    const settings = { namespace: 'bench', name: 'timers', clock: 'data', partitions: 1, latenessMs: 0 } as const
+    const stage = topology(settings, (t) => t.source('timers', ingress).through(operator)).stages[0]!
+    const state = await TaskState.open(await openRocksBackend(path), [...stage.stores, HELD, TIMERS])
+    const pipeline = new Pipeline({
+      ...{
+        stage,
+        state,
+        sliceMax,
+        tally: new Tally(),
+        outgoing: new Outgoing('data', { partition: 0, partitions: 1 }, [], []),
+      },
+      ...{
+        pause: async () => {},
+        position: () => ({}),
+        configured: () => null,
+        seenAfter: () => -1,
+        model: () => null,
+        blobOf: async () => null,
+      },
+    })
+    await drive(state, count, {
+      prepare() {},
+      async slice(from, to) {
+        const records = Array.from({ length: to - from }, (_, i) => recordAt(from + i))
+        await pipeline.run(records)
+      },
+    })
+    const begin = threadUs()
+    await pipeline.passTime(START_MS + count + DAY_MS)
+    report(`timers: fired in batches of ${sliceMax}, each reads a key`, (threadUs() - begin) / count, 'us')
+    await state.close()
+  } finally {
+    rmSync(path, { recursive: true })
+  }
+}
+
+function recordAt(i: number): Rec<string> {
+  const at = START_MS + i
+  const id = eventId(i)
+  return { value: id, at, watermark: at - 1, late: false, rank: RANK.record, type: 'click', id, number: i, input: 0 }
+}
+
 const MINUTE_MS = 60_000
 /** Weeks of an event a minute before the first that is measured, so that the longest window is full. */
 const WEEKS_BEFORE = 5
@@ -246,6 +321,8 @@ async function main(): Promise<void> {
       benchWindow(kind, '5 min', { lengthMs: 5 * MINUTE_MS, paneMs: MINUTE_MS })
       benchWindow(kind, '28 days', { lengthMs: 28 * DAY_MS, paneMs: 60 * MINUTE_MS })
     }
+    await benchHolds({ drive, threadUs, report }, holdCount)
+    for (const sliceMax of [1, SLICE]) await benchTimers(TIMERS_FIRED, sliceMax)
     let state = await TaskState.open(await openRocksBackend(path), SPECS)
     await benchKeyed(state, keyCount)
     await benchQueue(state, 50_000)

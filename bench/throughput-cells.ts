@@ -2,29 +2,16 @@
 // throughput.ts.
 
 import { existsSync } from 'node:fs'
-import { join } from 'node:path'
-import { type ChildOptions, runChild } from './child.ts'
 import { DATASETS, type DatasetName, SHOP_FILE } from './datasets.ts'
 import type { Outputs } from './graph-run.ts'
+import { FORMATS, type LoadOptions, type LoadTask, loadCell, loadTask } from './load-cell.ts'
 import type { Sample } from './meter.ts'
 
 export const MEASUREMENTS = ['consume', 'consume-and-parse', 'page-view graph', 'graph, trimming'] as const
 export type Measurement = (typeof MEASUREMENTS)[number]
 
-export interface ThroughputTask {
+export interface ThroughputTask extends LoadTask {
   readonly dataset: DatasetName
-  readonly events: number
-  /** Events in one message; 1: no array around it. */
-  readonly perMessage: number
-  /** Of the graph: tasks per stage, and streams that its input is in. */
-  readonly partitions: number
-  /** Of the graph: its tasks share them. */
-  readonly threads: number
-  readonly samples: number
-  /** Where the server and the state live; the program removes it. */
-  readonly directory: string
-  /** Where to write what the calling thread did in one more run of the graph; null: nowhere. */
-  readonly profile: string | null
 }
 
 export interface ThroughputResult {
@@ -38,21 +25,12 @@ export interface ThroughputCell extends ThroughputResult {
   readonly task: ThroughputTask
 }
 
-export interface ThroughputOptions extends ChildOptions {
+export interface ThroughputOptions extends LoadOptions {
   /** The cells to measure, by name; null: all. */
   readonly cells: readonly string[] | null
-  readonly framedEvents: number
-  readonly singleEvents: number
-  readonly partitions: number
-  readonly threads: number
-  readonly samples: number
-  readonly directory: string
-  readonly profile: string | null
 }
 
 const PROGRAM = new URL(import.meta.resolve('./throughput.ts'))
-const FRAME_EVENTS = 100
-const FORMATS = [FRAME_EVENTS, 1]
 
 /** `shop-10d-100` is shop-10d in frames of 100. */
 export const CELL_NAMES = Object.keys(DATASETS).flatMap((dataset) => FORMATS.map((n) => `${dataset}-${n}`))
@@ -73,19 +51,8 @@ export async function throughputCells(options: ThroughputOptions): Promise<Throu
   return cells
 }
 
-async function cellOf(o: ThroughputOptions, dataset: DatasetName, perMessage: number): Promise<ThroughputCell> {
+function cellOf(o: ThroughputOptions, dataset: DatasetName, perMessage: number): Promise<ThroughputCell> {
   const name = `${dataset}-${perMessage}`
-  const task: ThroughputTask = {
-    dataset,
-    perMessage,
-    events: perMessage === 1 ? o.singleEvents : o.framedEvents,
-    partitions: o.partitions,
-    threads: o.threads,
-    samples: o.samples,
-    directory: join(o.directory, name),
-    profile: o.profile === null ? null : join(o.profile, `${name}.cpuprofile`),
-  }
-  const say = (line: string): void => o.say(`${name}: ${line}`)
-  const result = await runChild<ThroughputResult>(PROGRAM, task, { signal: o.signal, say })
-  return { task, ...result }
+  const task: ThroughputTask = { dataset, ...loadTask(o, name, perMessage) }
+  return loadCell<ThroughputResult, ThroughputTask>(PROGRAM, name, task, o)
 }

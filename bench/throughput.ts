@@ -9,6 +9,7 @@ import { join } from 'node:path'
 import type { Plan } from '../topology/plan.ts'
 import { DEFAULT_TUNING, type TaskTuning } from '../topology/task.ts'
 import { serveParent } from './child.ts'
+import { consume, consumeAndParse } from './consume.ts'
 import { DATASETS } from './datasets.ts'
 import {
   assertEqualOutputs,
@@ -23,7 +24,7 @@ import {
 import { metered, type Sample } from './meter.ts'
 import { benchPlan } from './plan.ts'
 import { profiled } from './profile.ts'
-import { type Broker, inputStreams, openBroker, publishLines, readAll } from './stream.ts'
+import { type Broker, openBroker, publishLines } from './stream.ts'
 import { MEASUREMENTS, type Measurement, type ThroughputResult, type ThroughputTask } from './throughput-cells.ts'
 
 /** As a node runs, but it leaves the streams whole: the input for the next run, the records for their digest. */
@@ -94,30 +95,6 @@ async function measure(task: ThroughputTask, plan: Plan, broker: Broker, say: Sa
 
 function sampleText([name, samples]: [string, readonly Sample[]]): string[] {
   return samples.slice(-1).map(({ seconds }) => `${name} ${seconds.toFixed(2)} s`)
-}
-
-type Read = Pick<GraphOptions, 'plan' | 'log'>
-
-/** Reads the whole input; `use` makes a number of each payload, so that nothing is optimised away. */
-async function consume({ plan, log }: Read, use: (payload: Uint8Array) => number) {
-  let [bytes, messages, used] = [0, 0, 0]
-  for await (const batch of readAll(log, inputStreams(plan))) {
-    messages += batch.length
-    for (const { payload } of batch) {
-      bytes += payload.length
-      used += use(payload)
-    }
-  }
-  return { bytes, messages, used }
-}
-
-async function consumeAndParse(run: Read, events: number): Promise<void> {
-  const { used } = await consume(run, (payload) => {
-    const { buffer, byteOffset, byteLength } = payload
-    const value: unknown = JSON.parse(Buffer.from(buffer, byteOffset, byteLength).toString('utf8'))
-    return Array.isArray(value) ? value.length : 1
-  })
-  if (used !== events) throw new Error(`${used} events are in the stream, not ${events}`)
 }
 
 type Around = <T>(work: () => Promise<T>) => Promise<T>

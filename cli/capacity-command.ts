@@ -31,6 +31,7 @@ interface CapacityOptions {
   readonly idBytes: number
   readonly eventsPerMessage: number
   readonly duplicateDays: number
+  readonly touchShare: number
   readonly conversionShare: number
   readonly logHours: number
   readonly peak: number
@@ -70,6 +71,12 @@ export function capacityCommand(program: Command): void {
       d.duplicateDays,
     )
     .option(
+      '--touch-share <n>',
+      'of the events clicks and impressions, 0 to 1; the others are page views',
+      decimal('--touch-share', 0, 1),
+      d.touchShare,
+    )
+    .option(
       '--conversion-share <n>',
       'of the events those with an order, 0 to 1',
       decimal('--conversion-share', 0, 1),
@@ -89,6 +96,8 @@ export function capacityCommand(program: Command): void {
     .action((options: CapacityOptions) => {
       const { windows: windowsMs, partitions = null, memory = null, json, ...rest } = options
       const load: Load = { ...rest, windowsMs, partitions }
+      if (load.touchShare + load.conversionShare > 1)
+        throw new HoldfastError('USAGE', '--touch-share and --conversion-share are more than 1 together')
       const capacity = capacityOf(load)
       const fits = memory === null ? null : capacity.memory.total <= memory
       const text = json
@@ -121,12 +130,13 @@ function windowsIn(text: string): readonly number[] {
 }
 
 function capacityLines(load: Load, c: Capacity): string[] {
-  const { partitions, partitionsNeeded, threads } = c
-  const { eventsPerS, peak, skew } = load
-  const assumed = `assumed: at the peak ${peak} x the mean, in the largest partition ${skew} x the mean one; every event a page view`
+  const { stages, partitions, partitionsNeeded, threads } = c
+  const { eventsPerS, peak, skew, touchShare, conversionShare } = load
+  const percent = (share: number): string => `${plain(100 * share)} %`
+  const assumed = `assumed: at the peak ${peak} x the mean, in the largest partition ${skew} x the mean one; ${percent(touchShare)} touches, ${percent(conversionShare)} conversions`
   const asked = partitions < partitionsNeeded ? ` (the load needs ${partitionsNeeded})` : ''
   return [
-    `${plain(eventsPerS)} events/s · ${plain(partitions)} partitions${asked} · 2 stages · ${2 * partitions} tasks on ${threads} threads`,
+    `${plain(eventsPerS)} events/s · ${plain(partitions)} partitions${asked} · ${stages} stages · ${stages * partitions} tasks on ${threads} threads`,
     assumed,
     ...block('Log, written in an hour', c.logPerHour, bytesText),
     ...block(`Log, held for ${load.logHours} hours`, c.logHeld, bytesText),

@@ -1,16 +1,19 @@
 // `holdfast config check | diff | apply`: the configuration of a namespace, changed while its node runs.
 // CC1: nothing is written but by `apply`, and by it one message: compare-and-set on the activation that was newest when it
-//      looked (topology/config-registry.ts).
+//      looked (topology/activation-registry.ts).
 // CC2: the same configuration again is no new activation.
+// CC3: what belongs to the plan is not changed here: of attribution its goals may change, as each event is judged by those of its
+//      order time; with other windows, models or times, what is held and said already would mean something else.
 // It talks to NATS and not to a node (docs/decisions/0006-configuration-over-nats.md).
 
 import type { Command } from 'commander'
 import { HoldfastError } from '../log/errors.ts'
 import { LogUnavailable } from '../log/log.ts'
 import { connectLog } from '../log/nats-log.ts'
-import { ACTIVATIONS_KEPT, type Activation, ConfigRegistry } from '../topology/config-registry.ts'
+import { ACTIVATIONS_KEPT } from '../topology/activation-registry.ts'
+import { type ConfigActivation, ConfigRegistry } from '../topology/config-registry.ts'
 import { configHash } from '../topology/configuration.ts'
-import { type NodeConfig, readNodeConfig } from './settings.ts'
+import { type Config, type NodeConfig, nodeConfigOf, readNodeConfig } from './settings.ts'
 import { tableLines } from './text-table.ts'
 import { timeMs } from './time-argument.ts'
 
@@ -40,7 +43,10 @@ export function configCommand(program: Command): void {
     .action(async (file: string, choice: Where) => {
       const wanted = readNodeConfig(file)
       await withRegistry(choice, async (registry) => {
-        const lines = differences((await newestOf(registry, choice)).body as NodeConfig, wanted)
+        const lines = differences(
+          nodeConfigOf((await newestOf(registry, choice)).body, 'the newest configuration'),
+          wanted,
+        )
         process.stdout.write(lines.length === 0 ? 'equal\n' : `${lines.join('\n')}\n`)
         if (lines.length > 0) process.exitCode = DIFFERENT
       })
@@ -79,7 +85,7 @@ async function withRegistry<T>({ nats, namespace }: Where, work: (registry: Conf
   }
 }
 
-async function newestOf(registry: ConfigRegistry, { nats, namespace }: Where): Promise<Activation> {
+async function newestOf(registry: ConfigRegistry, { nats, namespace }: Where): Promise<ConfigActivation> {
   const newest = (await registry.exists()) ? await registry.newest() : null
   if (newest !== null) return newest
   throw new HoldfastError('USAGE', `${nats} knows no configuration of namespace ${namespace}: no node has run in it`)
@@ -96,10 +102,30 @@ export async function apply(
   // One that holds already does not begin again; one that waits may be given another time.
   const isSame = newest.hash === configHash(wanted) && (newest.from === from || newest.from <= Date.now())
   if (isSame) return `no change: this is the newest configuration already. ${describe(newest)}`
+  refuseOtherPlan(nodeConfigOf(newest.body, `activation ${newest.activation}`), wanted)
   await refuseTooManyWaiting(registry, from)
   const outcome = await registry.append(wanted, from, newest)
   if (outcome.kind === 'stored') return describe(outcome.activation)
   throw new Error(reasonOf(outcome))
+}
+
+/** CC3. */
+function refuseOtherPlan(old: NodeConfig, wanted: NodeConfig): void {
+  const [before, after] = [planPartOf(old), planPartOf(wanted)]
+  const names = new Set([...before.keys(), ...after.keys()])
+  const changed = [...names].find((name) => before.get(name) !== after.get(name))
+  if (changed === undefined) return
+  const why = 'it belongs to the plan of the namespace; of attribution only the goals may change'
+  throw new HoldfastError(
+    'USAGE',
+    `not applied: "${changed}" would change, and ${why}: another plan needs another --namespace`,
+  )
+}
+
+function planPartOf({ attribution, scoring = 'off' }: Config): Map<string, string> {
+  if (attribution === 'off') return fieldsOf({ attribution, scoring })
+  const { goals: _, ...plan } = attribution
+  return fieldsOf({ attribution: plan, scoring })
 }
 
 async function refuseTooManyWaiting(registry: ConfigRegistry, from: number): Promise<void> {
@@ -109,7 +135,7 @@ async function refuseTooManyWaiting(registry: ConfigRegistry, from: number): Pro
   throw new Error(`${WAITING_MAX} configurations wait for their time already: apply one without --from, or wait`)
 }
 
-function describe({ activation, hash, from }: Activation): string {
+function describe({ activation, hash, from }: ConfigActivation): string {
   const since = from === 0 ? 'its place in the log' : new Date(from).toISOString()
   return `activation ${activation}: configuration ${hash}, from ${since}`
 }

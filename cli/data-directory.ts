@@ -14,6 +14,7 @@ import { join } from 'node:path'
 import { pipeline } from 'node:stream/promises'
 import stringify from 'fast-json-stable-stringify'
 import { HoldfastError } from '../log/errors.ts'
+import type { ModelFile } from '../topology/models/model-file.ts'
 import { featuresAfter, type KeptFeatures } from './kept-features.ts'
 import type { Config } from './settings.ts'
 
@@ -24,23 +25,31 @@ export interface RunIdentity {
   readonly fingerprint: string
   readonly namespace: string
   readonly inputSha256: string
+  /** SHA-256 of the model that scores, or NO_MODEL. */
+  readonly model: string
 }
+
+export const NO_MODEL = 'none'
 
 /** From what a plan is made again, by `explain` and `audit`. */
 export interface PlanShape extends KeptFeatures {
   readonly namespace: string
   readonly partitions: number
   readonly config: Config
+  /** Of a run: what scores its touches. */
+  readonly model?: ModelFile | undefined
 }
 
-interface RunFile extends RunIdentity, PlanShape {
+interface RunFile extends RunIdentity, Omit<PlanShape, 'model'> {
   readonly starts: number
 }
 
 const RUN_FILE = 'run.json'
 const NODE_FILE = 'node.json'
+/** Of a run that scores: it may go on, and be looked at, where the model's own file is gone. */
+const MODEL_FILE = 'model.onnx'
 /** What a start that went no further leaves. */
-const LEFT_BY_STARTS = ['state', `${RUN_FILE}.new`, `${NODE_FILE}.new`]
+const LEFT_BY_STARTS = ['state', MODEL_FILE, `${RUN_FILE}.new`, `${NODE_FILE}.new`]
 
 /** What to say where a field differs. */
 const RUN_DIFFERENCES: Readonly<Record<keyof RunIdentity, string>> = {
@@ -48,6 +57,7 @@ const RUN_DIFFERENCES: Readonly<Record<keyof RunIdentity, string>> = {
   fingerprint: 'was made with other partitions or another configuration',
   namespace: 'was made in another namespace',
   inputSha256: 'was made from another input file',
+  model: 'was scored by another model, or by none',
 }
 const NODE_DIFFERENCES = {
   namespace: 'belongs to a node of another namespace',
@@ -86,13 +96,19 @@ export class DataDirectory {
   }
 
   /** Opens or creates it, to keep these features from now on. Throws USAGE where it is something else's. */
-  static open(path: string, identity: RunIdentity, shape: Omit<PlanShape, 'ledger'>): Promise<DataDirectory> {
+  static open(
+    path: string,
+    identity: RunIdentity,
+    { model, ...shape }: Omit<PlanShape, 'ledger'>,
+  ): Promise<DataDirectory> {
     return usable(path, async () => {
       await mkdir(path, { recursive: true })
       const before = await readOwn<RunFile>(path, RUN_FILE)
-      if (before !== null) compare(path, before, identity, RUN_DIFFERENCES)
+      if (before !== null) compare(path, { ...before, model: before.model ?? NO_MODEL }, identity, RUN_DIFFERENCES)
       const kept = featuresAfter(path, before, shape)
       await mkdir(join(path, 'state'), { recursive: true })
+      // A directory that was there has the same one already (RunIdentity).
+      if (model !== undefined && before === null) await writeFile(join(path, MODEL_FILE), model.bytes)
       const file = { ...identity, ...shape, ...kept, starts: before?.starts ?? 0 }
       if (before === null || stringify(file) !== stringify(before)) await writeWhole(path, RUN_FILE, file)
       return new DataDirectory(path, file)
@@ -132,7 +148,10 @@ export function readShape(path: string): Promise<PlanShape & { readonly live: bo
   return usable(path, async () => {
     const names = await readdir(path)
     for (const name of [RUN_FILE, NODE_FILE]) {
-      if (names.includes(name)) return { ...(await readJson<PlanShape>(join(path, name))), live: name === NODE_FILE }
+      if (!names.includes(name)) continue
+      const { model: sha256 = NO_MODEL, ...shape } = await readJson<RunFile>(join(path, name))
+      const model = sha256 === NO_MODEL ? undefined : { bytes: await readFile(join(path, MODEL_FILE)), sha256 }
+      return { ...shape, model, live: name === NODE_FILE }
     }
     throw new HoldfastError('USAGE', `${path} holds no run or node of Holdfast`)
   })

@@ -3,6 +3,7 @@
 import { existsSync } from 'node:fs'
 import { join } from 'node:path'
 import { HoldfastError } from '../log/errors.ts'
+import type { Backend } from '../state/backend.ts'
 import { openRocksBackend } from '../state/rocks-backend.ts'
 import { readTaskMeta } from '../state/task-state.ts'
 import { type AuditReport, audit } from '../topology/audit.ts'
@@ -47,6 +48,19 @@ async function chosenShape({ dataDir, live, ...choice }: PlanChoice): Promise<Ch
 }
 
 const planFrom = (shape: ChosenShape): Plan => (shape.live ? livePlanOf(shape) : planOf(shape))
+
+/** The plan of the run or node that a directory holds. Throws USAGE where there is none. */
+export async function planOfDirectory(path: string): Promise<Plan> {
+  return planFrom(await readShape(path))
+}
+
+/** Opens the state of a task of a directory whose run or node has ended; null where there is none. */
+export const stateOpener =
+  (dataDir: string) =>
+  async (task: string): Promise<Backend | null> => {
+    const path = join(dataDir, 'state', task)
+    return existsSync(path) ? openRocksBackend(path) : null
+  }
 
 /** Throws USAGE where a directory holds no run and no node. */
 export async function chosenPlan(choice: PlanChoice): Promise<Plan> {

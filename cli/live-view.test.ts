@@ -52,8 +52,17 @@ function seen(accepted: number, nowMs: number, pages = ['home', 'cart']): Seen {
   }
   const values = pages.map((key, i) => ({ key, value: 1_000 - i, snapshot: 0 }))
   const top = { feature: 'page_views_1h', entity: 'page', values, snapshots: [{ as_of: 0 }], complete: true }
-  return { status: { now_ms: nowMs, tasks: [task] }, tops: [top, top] } as unknown as Seen
+  return { status: { now_ms: nowMs, tasks: [task], model: null }, tops: [top, top] } as unknown as Seen
 }
+
+it('says which model scores, and that it is too old', () => {
+  const { status, tops } = seen(100, 1_000)
+  const model = { version: 7, activation: 9, age_ms: 3 * 86_400_000, stale: true, refused: { parent: 2 } }
+  const line = 'model        version 7, published 3 d ago, which is too old · 2 published and refused'
+  expect(screenOf({ tops, status: { ...status, model } }, 0, URL)).toContain(line)
+  const none = { ...status, model: { version: 0, activation: 0, age_ms: null, stale: false, refused: {} } }
+  expect(screenOf({ tops, status: none }, 0, URL)).toContain('model        no version is live: rates answer')
+})
 
 it('says where the most viewed pages are none of the features of the node', () => {
   const without: Seen = { ...seen(100, 1_000), tops: [] }

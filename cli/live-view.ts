@@ -3,6 +3,8 @@
 // LV2: numbers are as the front door says them; rates are taken between two looks.
 
 import type { HoldfastClient, StatusAnswer, TopFeaturesAnswer } from '../client/holdfast.ts'
+import { laneCountName } from '../operators/label-counts.ts'
+import { modelLine } from '../sinks/model-status.ts'
 import { tableLines } from './text-table.ts'
 
 /** Lists that are looked at, longer than they are shown: the page shows more. */
@@ -41,6 +43,13 @@ export interface Counts {
   readonly late: number
 }
 
+/** Conversions credited to a touch in one window, and to nobody. */
+export interface CreditedIn {
+  readonly window: string
+  readonly attributed: number
+  readonly unattributed: number
+}
+
 /** What became of the events since the node began. */
 export function countsOf({ tasks }: StatusAnswer): Counts {
   const sum = (counter: string) => tasks.reduce((total, { counts }) => total + (counts[counter] ?? 0), 0)
@@ -48,6 +57,20 @@ export function countsOf({ tasks }: StatusAnswer): Counts {
     ...{ accepted: sum('accepted'), conversions: sum('conversions'), duplicates: sum('duplicates') },
     ...{ dead_letters: sum('dead_letters'), late: sum('late') },
   }
+}
+
+/** Of the windows in which something was attributed so far, or found to be nobody's. */
+export function creditedIn({ tasks }: StatusAnswer): CreditedIn[] {
+  const prefix = laneCountName('attributed', '')
+  const other = laneCountName('unattributed', '')
+  const names = tasks.flatMap(({ counts }) => Object.keys(counts))
+  const windows = new Set(
+    names.flatMap((name) => [prefix, other].flatMap((of) => (name.startsWith(of) ? [name.slice(of.length)] : []))),
+  )
+  const sum = (name: string) => tasks.reduce((total, { counts }) => total + (counts[name] ?? 0), 0)
+  return [...windows].sort().map((window) => ({
+    ...{ window, attributed: sum(prefix + window), unattributed: sum(other + window) },
+  }))
 }
 
 export class LiveView {
@@ -120,7 +143,12 @@ export function screenOf({ status, tops }: Seen, rate: number, url: string): str
     '',
     `events       ${n(accepted)} accepted · ${n(duplicates)} duplicates · ${n(dead_letters)} dead letters · ${n(late)} late`,
     `rate         ${n(Math.round(rate))} events/s`,
+    ...(status.model === null ? [] : [`model        ${modelLine(status.model)}`]),
     `conversions  ${n(conversions)}`,
+    ...creditedIn(status).map(
+      ({ window, attributed, unattributed }) =>
+        `  ${window.padEnd(18)} ${n(attributed)} credited to a touch · ${n(unattributed)} to nobody`,
+    ),
     '',
     ...pagesOf(tops),
     '',

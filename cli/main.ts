@@ -3,6 +3,7 @@
 import { Command } from 'commander'
 import { PARTITIONS_MAX } from '../topology/dsl.ts'
 import { runtimeOf } from '../topology/kill-point.ts'
+import { SCORING_DEFAULT } from '../topology/models/scoring-settings.ts'
 import { RELEASE } from '../topology/plan.ts'
 import { DEFAULT_TUNING } from '../topology/task.ts'
 import { byteCount } from './byte-count.ts'
@@ -14,9 +15,13 @@ import { featuresCommand } from './features/features-command.ts'
 import { SVG_HELP } from './features/picture-file.ts'
 import { generateCommand } from './generate/generate-command.ts'
 import { auditLog, auditText, explain } from './inspect-commands.ts'
+import { chosenModel, modelCommand } from './model-command.ts'
 import { runNode } from './node-command.ts'
 import { queryCommand } from './query-command.ts'
-import { freshNamespace, isAccountedFor, run, type Summary } from './run-command.ts'
+import { reportCommand } from './report-command.ts'
+import { freshNamespace, isAccountedFor, run } from './run-command.ts'
+import { conservationText, type Summary } from './run-results.ts'
+import { sendCommand } from './send-command.ts'
 import {
   LOG_BYTES_DEFAULT,
   readConfig,
@@ -28,6 +33,7 @@ import {
 } from './settings.ts'
 import { tokenCommand } from './token-command.ts'
 import { topCommand } from './top-command.ts'
+import { trainCommand } from './train-command.ts'
 
 const FEATURES_HELP =
   'keep what this file declares (docs/features.md), or "application" (default: page views of the last hour)'
@@ -50,7 +56,7 @@ program
   .command('run')
   .description('Process a file of events (NDJSON, .gz too) to its end and write the results.')
   .requiredOption('--input <file>', 'events, one JSON object a line; .gz is unpacked')
-  .requiredOption('--out <dir>', 'where summary.json, features.ndjson, dead_letters.ndjson and vectors.ndjson go')
+  .requiredOption('--out <dir>', 'where summary.json and the files of lines go')
   .requiredOption('--drain', 'end when the file ends (a live node is another command)')
   .option('--partitions <n>', 'tasks per stage', wholeNumber('--partitions', 1, PARTITIONS_MAX), 1)
   .option(
@@ -59,6 +65,14 @@ program
   )
   .option('--features <file>', FEATURES_HELP)
   .option('--vectors <features>', VECTORS_HELP)
+  .option(
+    '--model <file>',
+    'score with this ONNX file (holdfast train --onnx), and not with models that learn on the way',
+  )
+  .option(
+    '--scoring',
+    'score with models that learn from the labels on the way ("scoring" of --config has the settings)',
+  )
   .option('--nats <url>', 'use this server instead of starting one')
   .option('--namespace <name>', 'prefix of all streams (with --nats; default: a new one)')
   .option('--data-dir <dir>', 'keep log and state here: an interrupted run goes on from it')
@@ -86,9 +100,10 @@ program
         input: o.input,
         out: o.out,
         partitions: o.partitions,
-        config: readConfig(o.config),
+        config: o.scoring === true ? { scoring: SCORING_DEFAULT, ...readConfig(o.config) } : readConfig(o.config),
         features: chosenFeatures(o.features),
         vectors: chosenVectors(o.vectors),
+        model: await chosenModel(o.model),
         nats: o.nats,
         dataDir: o.dataDir,
         namespace,
@@ -123,6 +138,12 @@ program
   .option('--replicas <n>', 'copies of each stream in a cluster', wholeNumber('--replicas', 1, 5), 1)
   .option('--log-bytes <n>', 'room for all streams together', LOG_BYTES, LOG_BYTES_DEFAULT.node)
   .option('--threads <n>', 'threads that the tasks are spread over (speed only)', THREADS, THREADS_DEFAULT)
+  .option(
+    '--bulk-share <percent>',
+    'what uploads may be of the records of a commit while live events come (speed only)',
+    wholeNumber('--bulk-share', 1, 100),
+    100 * DEFAULT_TUNING.fedShare,
+  )
   .option('--memory <bytes>', MEMORY_HELP, byteCount('--memory'))
   .option(
     '--expect-ids-per-day <n>',
@@ -143,6 +164,7 @@ program
     const options = {
       ...{ dataDir, namespace, partitions, nats, port, replicas, ...limits, threads, config, http },
       configFile: o.config,
+      bulkShare: o.bulkShare / 100,
       features: chosenFeatures(o.features),
       vectors: chosenVectors(o.vectors),
     }
@@ -151,9 +173,13 @@ program
 
 configCommand(program)
 queryCommand(program)
+reportCommand(program)
 topCommand(program)
+sendCommand(program)
 tokenCommand(program)
 capacityCommand(program)
+trainCommand(program)
+modelCommand(program)
 
 generateCommand(program.command('generate'))
 featuresCommand(program.command('features'))
@@ -207,6 +233,7 @@ function describe(summary: Summary, out: string): string {
   return [
     `read ${n(summary.read)} = accepted ${n(summary.accepted)} + duplicates ${n(summary.duplicates)} + dead letters ${n(summary.dead_letters)}`,
     `late ${n(summary.late)} · as of ${asOf} · ${summary.wall_seconds} s · start ${summary.starts}`,
+    ...conservationText(summary),
     `results in ${out}`,
     '',
   ].join('\n')

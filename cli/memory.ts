@@ -6,7 +6,7 @@
 
 import { totalmem } from 'node:os'
 import { HoldfastError } from '../log/errors.ts'
-import { DUPLICATES_DEFAULT } from '../operators/duplicates.ts'
+import { DUPLICATES_DEFAULT } from '../operators/duplicate-rule.ts'
 import type { FilterRoom } from '../state/filter-room.ts'
 import { expectedFilters, lineText, processMemory } from '../topology/capacity.ts'
 import { tasksOf } from '../topology/host.ts'
@@ -35,13 +35,14 @@ export function filterRoomFor(plan: Plan, { memory, threads, expectIdsPerDay }: 
     bytes: left / tasks,
     sum: `${bytesText(left / tasks)} of each of ${tasks} tasks = (${what} - ${bytesText(process.total)} of the process) / ${tasks}; more --memory helps`,
   }
-  if (expectIdsPerDay !== undefined) refuseExpected(expectIdsPerDay, room, tasks)
+  if (expectIdsPerDay !== undefined) refuseExpected(expectIdsPerDay, room, plan.partitions)
   return room
 }
 
-function refuseExpected(idsPerDay: number, room: FilterRoom, tasks: number): void {
+/** Nearly all ids are in the first stage: conversions, which the joiner knows, are few. */
+function refuseExpected(idsPerDay: number, room: FilterRoom, partitions: number): void {
   const days = DUPLICATES_DEFAULT.horizonMs / DAY_MS
-  const filters = expectedFilters(idsPerDay, days, tasks)
+  const filters = expectedFilters(idsPerDay, days, partitions)
   if (filters.product <= room.bytes) return
   throw new HoldfastError('USAGE', `--expect-ids-per-day: filters do not fit: ${lineText(filters)} bytes > ${room.sum}`)
 }

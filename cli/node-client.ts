@@ -26,7 +26,12 @@ export function nodeOptions(command: Command): Command {
 }
 
 /** A client for the node that was chosen. Throws USAGE. */
-export function clientOf({ url, tokenFile }: NodeChoice, env: NodeJS.ProcessEnv): HoldfastClient {
+export function clientOf(choice: NodeChoice, env: NodeJS.ProcessEnv): HoldfastClient {
+  return new HoldfastClient(addressOf(choice, env))
+}
+
+/** Where the node is, and what to show there. Throws USAGE. */
+export function addressOf({ url, tokenFile }: NodeChoice, env: NodeJS.ProcessEnv) {
   const token = tokenFile === undefined ? env[TOKEN_VARIABLE] : readToken(tokenFile)
   if (token !== undefined && !TOKEN.test(token)) {
     throw new HoldfastError(
@@ -36,7 +41,7 @@ export function clientOf({ url, tokenFile }: NodeChoice, env: NodeJS.ProcessEnv)
   }
   if (!/^https?:\/\//.test(url) || !URL.canParse(url))
     throw new HoldfastError('USAGE', `--url must be an address like ${NODE_URL}`)
-  return new HoldfastClient({ url, token })
+  return { url, token }
 }
 
 function readToken(path: string): string {

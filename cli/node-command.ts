@@ -8,15 +8,31 @@ import { type DirectoryLock, lockDirectory } from '../log/directory-lock.ts'
 import { HoldfastError } from '../log/errors.ts'
 import type { Log } from '../log/log.ts'
 import type { Runtime } from '../log/runtime.ts'
+import { ATTRIBUTIONS } from '../operators/attribution.ts'
+import { LABELS } from '../operators/labels.ts'
+import { MODELS } from '../operators/model-records.ts'
+import { CONVERSIONS } from '../sinks/conversion-stream.ts'
+import type { KeeperOptions } from '../topology/activation-keeper.ts'
 import { ConfigKeeper } from '../topology/config-keeper.ts'
 import { configHash } from '../topology/configuration.ts'
 import type { Tick } from '../topology/control.ts'
 import type { Declarations } from '../topology/features/declaration.ts'
 import type { VectorFeatures } from '../topology/features/vectors.ts'
-import { ACCEPTED, type GraphOptions, pageViewGraph } from '../topology/graph.ts'
+import { ACCEPTED, BULK, type GraphOptions, pageViewGraph } from '../topology/graph.ts'
 import { statusOf, type TaskHost, tasksOf } from '../topology/host.ts'
-import { CONTROL_WRITER, outputStream, type Plan, plainMapping, stageSubject } from '../topology/plan.ts'
-import { ensureStreams, refuseTooSmall, streamSpecs, trimBytesFor } from '../topology/streams.ts'
+import { ModelKeeper } from '../topology/model-keeper.ts'
+import { SCORING_DEFAULT } from '../topology/models/scoring-settings.ts'
+import {
+  CONTROL_WRITER,
+  feederOf,
+  outputStream,
+  type Plan,
+  plainMapping,
+  publishes,
+  type StagePlan,
+  stageSubject,
+} from '../topology/plan.ts'
+import { ensureModelBucket, ensureStreams, refuseTooSmall, streamSpecs, trimBytesFor } from '../topology/streams.ts'
 import { DEFAULT_TUNING } from '../topology/task.ts'
 import { ThreadedHost } from '../topology/threaded-host.ts'
 import { askAtStart, type Broker, openBroker } from './broker.ts'
@@ -26,7 +42,8 @@ import { type FrontDoorOptions, openFrontDoor } from './front-door.ts'
 import type { KeptFeatures } from './kept-features.ts'
 import { filterRoomFor } from './memory.ts'
 import { beginRegistry, NodeConfiguration } from './node-configuration.ts'
-import type { Config, NodeConfig } from './settings.ts'
+import { NodeModels, staleAfterMs } from './node-models.ts'
+import { attributionOf, type Config, type NodeConfig, scoringOf } from './settings.ts'
 
 export interface NodeOptions {
   readonly namespace: string
@@ -47,6 +64,8 @@ export interface NodeOptions {
   readonly replicas: number
   /** That the tasks are spread over: speed, never results. */
   readonly threads: number
+  /** Of what the stage of users commits, uploads may be so much while live events come; not given: half. */
+  readonly bulkShare?: number | undefined
   /** Bytes that the process may take; not given: what the machine or container has. */
   readonly memory?: number | undefined
   /** Different events that are expected in a day; not given: not known. */
@@ -81,7 +100,10 @@ function liveGraphOf({ namespace, partitions, config, features, ledger, vectors 
   const { latenessMs, anonymous, bots } = config
   return {
     ...{ namespace, name: 'page views', clock: 'wall', partitions, latenessMs, anonymous, bots, accepted: 'records' },
+    uploads: true,
     configHash: configHash(config),
+    attribution: attributionOf(config),
+    scoring: scoringOf(config),
     ...(features === undefined ? {} : { features, ledger }),
     ...(vectors === undefined ? {} : { vectors }),
   }
@@ -129,6 +151,7 @@ async function live(
   const streams = streamSettings(options)
   await askAtStart({ runtime, say, end }, async () => {
     await ensureStreams(log, streamSpecs(plan, streams))
+    await ensureModelBucket(log, plan, streams)
     await beginRegistry(log, plan.namespace, own.config)
   })
   const stopped = Promise.withResolvers<void>()
@@ -142,6 +165,7 @@ async function live(
     tuning: {
       ...DEFAULT_TUNING,
       trimBytes: trimBytesFor(plan, streams, options.input ?? 'trimmed'),
+      fedShare: options.bulkShare ?? DEFAULT_TUNING.fedShare,
       filterRoom: filterRoomFor(plan, options),
     },
     stateDir: join(options.dataDir, 'state'),
@@ -151,10 +175,11 @@ async function live(
     },
   })
   const configuration = new NodeConfiguration(new ConfigKeeper({ plan, host, log, runtime }), own.config, say)
+  const models = modelsOf(plan, own.config, { plan, host, log, runtime }, say)
   try {
     await askAtStart({ runtime, say, end }, () => configuration.open(options.configFile, options.config))
     await host.start()
-    const parts = { plan, host, log, runtime, say, configuration }
+    const parts = { plan, host, log, runtime, say, configuration, models }
     const door = options.http === null ? null : await openFrontDoor(options.http, parts)
     describeNode(plan, url, door?.url ?? null, options, say)
     if (door !== null) options.onOpen?.(door.url)
@@ -164,6 +189,7 @@ async function live(
     const timers = [
       setInterval(() => void ticker.tick(), TICK_MS),
       setInterval(() => void configuration.look(), LOOK_MS),
+      ...(models === null ? [] : [setInterval(() => void models.look(), LOOK_MS)]),
     ]
     await stopped.promise
     await options.beforeEnd?.()
@@ -177,6 +203,18 @@ async function live(
   for (const { error } of host.failed) throw error
 }
 
+/** null: no model is trained. */
+function modelsOf(
+  plan: Plan,
+  { scoring = SCORING_DEFAULT }: Config,
+  parts: KeeperOptions,
+  say: (line: string) => void,
+): NodeModels | null {
+  if (!publishes(plan, MODELS)) return null
+  const period = scoring === 'off' ? SCORING_DEFAULT : scoring
+  return new NodeModels(new ModelKeeper(parts, say), staleAfterMs(period), say)
+}
+
 function describeNode(
   plan: Plan,
   url: string,
@@ -187,21 +225,30 @@ function describeNode(
   const { namespace } = plan
   say(`holdfast node on ${url}: ${plan.stages.length * plan.partitions} tasks`)
   if (nats !== undefined) {
-    const [[from, to]] = Object.entries(plainMapping(plan)) as [[string, string]]
-    say(`the server needs this subject mapping: mappings: { "${from}": "${to}" }`)
+    const mappings = Object.entries(plainMapping(plan)).map(([from, to]) => `"${from}": "${to}"`)
+    say(`the server needs this subject mapping: mappings: { ${mappings.join(', ')} }`)
   }
   if (http !== null) say(`events, values and metrics over HTTP: ${http} (${http}/openapi.json says how)`)
-  say(`send one JSON event (or an array of one user's) to ${namespace}.in.<user_id>`)
+  say(
+    `send one JSON event (or an array of one user's) to ${namespace}.in.<user_id>, of an upload to ${namespace}.${BULK}.<user_id>`,
+  )
   say(`accepted events: stream ${outputStream(namespace, ACCEPTED, 0)} (one per partition)`)
+  const joined = [CONVERSIONS, ATTRIBUTIONS, LABELS].filter((output) => publishes(plan, output))
+  if (joined.length > 0)
+    say(`${joined.join(', ')}: streams ${joined.map((output) => outputStream(namespace, output, 0)).join(', ')}`)
 }
 
-/** Appends ticks to source partitions that got nothing since the last look (NC1). */
+/**
+ * Appends ticks. To partitions of the source that had no record since the last look (NC1); frames without records, as a feeder sends
+ * them, make no time pass. And to a quiet feeder: it has no use for the time, but says then how far it is, so that the source's stream
+ * can be trimmed beyond what it sent before (protocol.md, section 7); that of a source without events fills with ticks.
+ */
 class Ticker {
   readonly #plan: Plan
   readonly #host: TaskHost
   readonly #log: Log
-  /** By partition: the last sequence seen, our own ticks included. */
-  readonly #seen = new Map<number, number>()
+  /** By task: records that it had applied. */
+  readonly #seen = new Map<string, number>()
 
   constructor(plan: Plan, host: TaskHost, log: Log) {
     this.#plan = plan
@@ -210,20 +257,26 @@ class Ticker {
   }
 
   async tick(): Promise<void> {
-    const { namespace, stages } = this.#plan
-    const stage = stages[0]!.name
+    const ticked = [this.#plan.stages[0]!, feederOf(this.#plan)].filter((stage) => stage !== null)
     await Promise.all(
-      statusOf(this.#host, stage).map(async ({ seq, pending, phase }, partition) => {
-        const quiet = phase === 'running' && pending === 0 && this.#seen.get(partition) === seq
-        this.#seen.set(partition, seq)
-        if (!quiet) return
-        const record: Tick = { hf: 'tick' }
-        const subject = stageSubject(namespace, stage, partition, CONTROL_WRITER)
-        const payload = Buffer.from(JSON.stringify([record]))
-        // An unknown outcome needs nothing: ticks are idempotent, and the next one is a second away.
-        const result = await this.#log.publish({ subject, headers: null, payload }, null)
-        if (result.kind === 'stored') this.#seen.set(partition, result.seq)
-      }),
+      ticked.flatMap((stage) => this.#quietIn(stage).map((partition) => this.#append(stage, partition))),
     )
+  }
+
+  /** Partitions of a stage that have had no record since the last look, and have none before them. */
+  #quietIn(stage: StagePlan): number[] {
+    return statusOf(this.#host, stage.name).flatMap(({ name, pending, phase, tally }, partition) => {
+      const records = tally.counts.records ?? 0
+      const isQuiet = phase === 'running' && pending === 0 && this.#seen.get(name) === records
+      this.#seen.set(name, records)
+      return isQuiet ? [partition] : []
+    })
+  }
+
+  /** An unknown outcome needs nothing: ticks are idempotent, and the next one is a second away. */
+  async #append({ name }: StagePlan, partition: number): Promise<void> {
+    const record: Tick = { hf: 'tick' }
+    const subject = stageSubject(this.#plan.namespace, name, partition, CONTROL_WRITER)
+    await this.#log.publish({ subject, headers: null, payload: Buffer.from(JSON.stringify([record])) }, null)
   }
 }

@@ -169,7 +169,7 @@ describe('what top computes', () => {
     watermark: number | null = 5,
     lag_ms = 0,
   ) => ({
-    ...{ now_ms },
+    ...{ now_ms, attribution: null, model: null, evaluated: null },
     tasks: [
       {
         name: 't-0',
@@ -183,7 +183,15 @@ describe('what top computes', () => {
         last_event: null,
         waiting: null,
       },
-    ].map((task) => ({ ...task, lag_ms, lag_records: 40, config: 'c0', readable_ms: READABLE, counts: { records } })),
+    ].map((task) => ({
+      ...task,
+      sends_to: [],
+      lag_ms,
+      lag_records: 40,
+      config: 'c0',
+      readable_ms: READABLE,
+      counts: { records },
+    })),
   })
 
   it('rates between two looks; how far behind the node says it is', () => {
@@ -199,7 +207,9 @@ describe('what top computes', () => {
   })
 
   it('a task that is new, and a node that started again, have no rates below zero', () => {
-    expect(rowsBetween({ now_ms: 0, tasks: [] }, answer(1_000, 9, 90, 1))).toMatchObject([{ records_per_s: 0 }])
+    expect(
+      rowsBetween({ now_ms: 0, tasks: [], attribution: null, model: null, evaluated: null }, answer(1_000, 9, 90, 1)),
+    ).toMatchObject([{ records_per_s: 0 }])
     expect(rowsBetween(answer(9_000, 9, 90, 1), answer(500, 3, 30, 1))).toMatchObject([{ records_per_s: 0 }])
   })
 
@@ -229,7 +239,7 @@ function ask(
   const child = spawn(process.execPath, [join(import.meta.dirname, 'main.ts'), ...withUrl], {
     env: { ...NODE_ENVIRONMENT, ...process.env, ...env },
     stdio: ['ignore', 'pipe', 'pipe'],
-    timeout: 20_000,
+    timeout: 60_000,
   })
   const said = { stdout: '', stderr: '' }
   child.stderr.setEncoding('utf8').on('data', (text: string) => {

@@ -1,11 +1,12 @@
 // `holdfast query`: values of a feature, read from a running node, as a small table or as the node's JSON; and what a value is
-// made of (--explain).
+// made of (--explain). Attributions of conversions: cli/attribution-query.ts.
 
 import type { Command } from 'commander'
 import type { ExplainFeatureAnswer, HoldfastClient, ReadFeaturesAnswer } from '../client/holdfast.ts'
 import { ApiError } from '../client/transport.ts'
 import { HoldfastError } from '../log/errors.ts'
 import { KEYS_MAX } from '../sinks/read-schemas.ts'
+import { attributionQueryCommand } from './attribution-query.ts'
 import { clientOf, commandError, type NodeChoice, nodeOptions } from './node-client.ts'
 import { tableLines } from './text-table.ts'
 import { timeMs } from './time-argument.ts'
@@ -20,12 +21,15 @@ interface QueryOptions extends NodeChoice {
 
 /** Adds the command. */
 export function queryCommand(program: Command): void {
+  // Options behind `query attribution` are its own, though `query` has some of the same names.
   const command = program
+    .enablePositionalOptions()
     .command('query')
     .description('Read the values of a feature from a running node.')
     .argument('<feature>', 'like page_views_1h')
     .argument('<entity>', 'like page')
     .argument('<key...>', `one key or more, up to ${KEYS_MAX}`)
+  attributionQueryCommand(command)
   nodeOptions(command)
     .option('--at <time>', 'event time to answer for: milliseconds since 1970, or like 2026-01-31T12:00:00Z', (text) =>
       timeMs('--at', text),

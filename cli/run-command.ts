@@ -10,28 +10,35 @@ import { tmpdir } from 'node:os'
 import { dirname, join, resolve } from 'node:path'
 import { HoldfastError } from '../log/errors.ts'
 import type { Log, StreamSpec } from '../log/log.ts'
-import { askPatiently, type OnWait } from '../log/patience.ts'
+import { bucketStream } from '../log/nats-blobs.ts'
+import type { OnWait } from '../log/patience.ts'
 import type { Runtime } from '../log/runtime.ts'
-import { DEAD_LETTERS, type DeadLetter } from '../operators/validation.ts'
-import { canonicalLine, sortLines, writeDocument, writeLines } from '../sinks/run-directory.ts'
 import { configHash } from '../topology/configuration.ts'
 import type { Declarations } from '../topology/features/declaration.ts'
-import { VECTORS } from '../topology/features/stage-plan.ts'
 import type { VectorFeatures } from '../topology/features/vectors.ts'
 import { FileSource } from '../topology/file-source.ts'
 import { type GraphOptions, pageViewGraph } from '../topology/graph.ts'
-import { statusOf, type TaskHost } from '../topology/host.ts'
-import { outputStream, type Plan, RELEASE } from '../topology/plan.ts'
-import { ensureStreams, firstUsed, refuseTooSmall, streamSpecs, trimBytesFor } from '../topology/streams.ts'
+import type { ModelFile } from '../topology/models/model-file.ts'
+import { type Plan, RELEASE } from '../topology/plan.ts'
+import {
+  ensureModelBucket,
+  ensureStreams,
+  firstUsed,
+  modelBucketName,
+  refuseTooSmall,
+  streamSpecs,
+  trimBytesFor,
+} from '../topology/streams.ts'
 import { DEFAULT_TUNING, type TaskStatus, type Waiting } from '../topology/task.ts'
 import { ThreadedHost } from '../topology/threaded-host.ts'
 import { type AskAtStart, askAtStart, type Broker, openBroker } from './broker.ts'
-import { DataDirectory, sha256OfFile } from './data-directory.ts'
+import { DataDirectory, NO_MODEL, sha256OfFile } from './data-directory.ts'
 import { EarlyEnd } from './early-end.ts'
 import type { KeptFeatures } from './kept-features.ts'
 import { filterRoomFor } from './memory.ts'
 import { ProgressDisplay } from './progress.ts'
-import type { Config } from './settings.ts'
+import { type Summary, sumOf, writeResults } from './run-results.ts'
+import { attributionOf, type Config, scoringOf } from './settings.ts'
 
 export interface RunOptions {
   readonly input: string
@@ -42,6 +49,8 @@ export interface RunOptions {
   readonly features?: Declarations | undefined
   /** What of them the vectors of touches have, which are written; not given: none are. */
   readonly vectors?: VectorFeatures | undefined
+  /** Scores touches; a sound file. Not given: none is scored. */
+  readonly model?: ModelFile | undefined
   readonly nats: string | undefined
   readonly dataDir: string | undefined
   readonly namespace: string
@@ -59,21 +68,6 @@ export interface RunOptions {
   readonly quiet: boolean
 }
 
-/** summary.json, as far as there are operators for it. */
-export interface Summary {
-  readonly read: number
-  readonly accepted: number
-  readonly duplicates: number
-  readonly dead_letters: number
-  readonly late: number
-  readonly as_of: number | null
-  /** Hash of the configuration. */
-  readonly config: string
-  readonly resumed_at_line: number
-  readonly starts: number
-  readonly wall_seconds: number
-}
-
 /** Milliseconds that a stream may stay full: input streams are trimmed as tasks go on, so that something has to move. */
 const FULL_PATIENCE_MS = 20_000
 const FULL_LOOK_MS = 500
@@ -89,8 +83,12 @@ export async function run(options: RunOptions, runtime: Runtime): Promise<Summar
   try {
     const { namespace, partitions, config } = options
     const { fingerprint } = planOf({ namespace, partitions, config })
-    const identity = { release: RELEASE, fingerprint, namespace, inputSha256: await sha256OfFile(options.input) }
-    const shape = { namespace, partitions, config, features: options.features, vectors: options.vectors }
+    const { features, vectors, model } = options
+    const shape = { namespace, partitions, config, features, vectors, model }
+    const identity = {
+      ...{ release: RELEASE, fingerprint, namespace, inputSha256: await sha256OfFile(options.input) },
+      model: model?.sha256 ?? NO_MODEL,
+    }
     const directory = await DataDirectory.open(options.dataDir ?? temporary!, identity, shape)
     const plan = planOf({ ...shape, ...directory.kept })
     end.throwIfRequested()
@@ -100,14 +98,17 @@ export async function run(options: RunOptions, runtime: Runtime): Promise<Summar
       let isOurs = options.isFreshNamespace
       try {
         const start: AskAtStart = { runtime, say: sayerOf(options), end }
-        await askAtStart(start, () => ensureStreams(broker.log, specs))
+        await askAtStart(start, async () => {
+          await ensureStreams(broker.log, specs)
+          await ensureModelBucket(broker.log, plan, streamSettings(options))
+        })
         if (directory.starts === 0) await askAtStart(start, () => refuseOtherLog(broker.log, specs, namespace))
         // In a namespace that somebody named, the streams are surely ours to delete only from here on.
         isOurs = true
         return await Promise.race([runOn(broker, directory, plan, options, runtime, startedAt, end), end.abandoned])
       } finally {
         if (isOurs && temporary !== null && broker.server === null)
-          await broker.deleteStreams(specs.map(({ name }) => name))
+          await broker.deleteStreams([...specs.map(({ name }) => name), bucketStream(modelBucketName(namespace))])
       }
     })
   } finally {
@@ -148,20 +149,24 @@ async function withBroker<T>(
   }
 }
 
-type Shape = Pick<RunOptions, 'namespace' | 'partitions' | 'config' | 'vectors'> & KeptFeatures
+type Shape = Pick<RunOptions, 'namespace' | 'partitions' | 'config' | 'vectors' | 'model'> & KeptFeatures
 
 /** The plan of a run; `explain` prints the same one. */
 export function planOf(shape: Shape): Plan {
   return pageViewGraph(graphOf(shape))
 }
 
-function graphOf({ namespace, partitions, config, features, ledger, vectors }: Shape): GraphOptions {
+function graphOf({ namespace, partitions, config, features, ledger, vectors, model }: Shape): GraphOptions {
   const { latenessMs, anonymous, bots } = config
   return {
     ...{ namespace, name: 'page views', clock: 'data', partitions, latenessMs, anonymous, bots, accepted: 'off' },
     configHash: configHash(config),
+    attribution: attributionOf(config),
+    joined: 'frames',
+    scoring: scoringOf(config),
     ...(features === undefined ? {} : { features, ledger }),
     ...(vectors === undefined ? {} : { vectors }),
+    ...(model === undefined ? {} : { model }),
   }
 }
 
@@ -237,7 +242,13 @@ async function runOn(
     end.throwIfRequested()
     progress.stop()
     const seconds = (performance.now() - startedAt) / 1_000
-    return await writeResults({ log, runtime, plan, host, source, directory, out: options.out, seconds })
+    const start = {
+      resumed_at_line: source.progress.resumedAtLine,
+      starts: directory.starts,
+      wall_seconds: Math.round(seconds * 1_000) / 1_000,
+    }
+    const attribution = attributionOf(options.config)
+    return await writeResults({ log, runtime, plan, host, attribution, out: options.out, start })
   } finally {
     clearInterval(fullCheck)
     progress.stop()
@@ -294,104 +305,6 @@ function progressOf(source: FileSource, tasks: readonly TaskStatus[], waits: rea
   const { bytes, bytesTotal, stamp } = source.progress
   const note = waits.map(({ who, wait }) => `${who} waits for ${wait.cause}: ${wait.on}`)[0] ?? ''
   return { processed: sumOf(tasks, 'read'), bytes, bytesTotal, eventTimeMs: stamp, note }
-}
-
-const sumOf = (tasks: readonly TaskStatus[], counter: string): number =>
-  tasks.reduce((sum, { tally }) => sum + (tally.counts[counter] ?? 0), 0)
-
-interface Finished {
-  readonly log: Log
-  readonly runtime: Runtime
-  readonly plan: Plan
-  readonly host: TaskHost
-  readonly source: FileSource
-  readonly directory: DataDirectory
-  readonly out: string
-  readonly seconds: number
-}
-
-async function writeResults({ log, runtime, plan, host, source, directory, out, seconds }: Finished): Promise<Summary> {
-  const tasks = statusOf(host, plan.stages[0]!.name)
-  const highs = tasks.flatMap(({ tally }) => tally.highs.as_of ?? [])
-  const summary: Summary = {
-    read: sumOf(tasks, 'read'),
-    accepted: sumOf(tasks, 'accepted'),
-    duplicates: sumOf(tasks, 'duplicates'),
-    dead_letters: sumOf(tasks, 'dead_letters'),
-    late: sumOf(tasks, 'late'),
-    as_of: highs.length === 0 ? null : Math.max(...highs),
-    config: plan.configHash,
-    resumed_at_line: source.progress.resumedAtLine,
-    starts: directory.starts,
-    wall_seconds: Math.round(seconds * 1_000) / 1_000,
-  }
-  await rm(join(out, 'summary.json'), { force: true })
-  await writeLines(out, 'features.ndjson', await featureLines(host, summary.as_of))
-  await writeLines(out, 'dead_letters.ndjson', await deadLetterLines(log, runtime, plan))
-  await rm(join(out, 'vectors.ndjson'), { force: true })
-  if (publishes(plan, VECTORS)) await writeLines(out, 'vectors.ndjson', await vectorLines(log, runtime, plan))
-  await writeDocument(out, 'summary.json', summary)
-  return summary
-}
-
-async function featureLines(host: TaskHost, asOf: number | null): Promise<string[]> {
-  const lines: string[] = []
-  if (asOf === null) return lines
-  for await (const value of host.values(asOf)) lines.push(canonicalLine(value))
-  return sortLines(lines)
-}
-
-/** The files tell of lines; where in the log a dead letter lay is for its stream's readers. */
-function deadLetterLines(log: Log, runtime: Runtime, plan: Plan): Promise<string[]> {
-  return outputLines(log, runtime, plan, DEAD_LETTERS, (record) => {
-    const { line, code, field, raw } = record as DeadLetter
-    return { line, code, field, raw }
-  })
-}
-
-function vectorLines(log: Log, runtime: Runtime, plan: Plan): Promise<string[]> {
-  return outputLines(log, runtime, plan, VECTORS, (record) => record)
-}
-
-const publishes = ({ stages }: Plan, output: string): boolean =>
-  stages.some(({ outputs }) => outputs.some(({ name }) => name === output))
-
-/** What an output's streams hold, a line for each record. */
-async function outputLines(
-  log: Log,
-  runtime: Runtime,
-  plan: Plan,
-  output: string,
-  told: (record: object) => object,
-): Promise<string[]> {
-  const lines: string[] = []
-  for (let partition = 0; partition < plan.partitions; partition++) {
-    const stream = outputStream(plan.namespace, output, partition)
-    for await (const payload of payloadsOf(log, runtime, stream))
-      lines.push(canonicalLine(told(JSON.parse(Buffer.from(payload).toString()))))
-  }
-  return sortLines(lines)
-}
-
-/** Milliseconds to wait for messages that are known to be there. */
-const READ_WAIT_MS = 1_000
-
-/** The broker may be away just now, as at any time before. */
-async function* payloadsOf(log: Log, runtime: Runtime, stream: string): AsyncIterable<Uint8Array> {
-  const ask = <T>(question: () => Promise<T>) => askPatiently({ runtime, onWait: () => {} }, stream, question)
-  const state = await ask(() => log.streamState(stream))
-  if (state === null || state.lastSeq === 0) return
-  const reader = await ask(() => log.read(stream, { seq: 0, digest: '', created: state.created }))
-  try {
-    for (let seq = 0; seq < state.lastSeq; ) {
-      for (const message of await reader.next(READ_WAIT_MS)) {
-        seq = message.seq
-        yield message.payload
-      }
-    }
-  } finally {
-    await reader.stop()
-  }
 }
 
 /** For --nats without --data-dir: a namespace of its own, so that nothing there is touched. */

@@ -7,16 +7,35 @@ import stringify from 'fast-json-stable-stringify'
 import { type Static, Type } from 'typebox'
 import { Compile } from 'typebox/compile'
 import { HoldfastError } from '../log/errors.ts'
+import {
+  type AttributionDeclaration,
+  attributionSettings,
+  DECLARATION_DEFAULT,
+  readAttribution,
+} from '../operators/attribution-declaration.ts'
+import type { AttributionSettings } from '../operators/attribution-settings.ts'
+import { isTimeZone } from '../sinks/calendar-days.ts'
 import { networkList } from '../sinks/http/addresses.ts'
 import { allowedOrigins } from '../sinks/http/cors.ts'
 import { type PixelSettings, pixelMapping } from '../sinks/http/pixel-event.ts'
 import { CONFIG_BYTES_MAX } from '../topology/config-registry.ts'
 import { LATENESS_MS_DEFAULT } from '../topology/graph.ts'
+import { readScoring, type ScoringSettings } from '../topology/models/scoring-settings.ts'
 
 const graphFields = {
   anonymous: Type.Optional(Type.Union([Type.Literal('reject'), Type.Literal('accept')])),
   bots: Type.Optional(Type.Union([Type.Literal('count'), Type.Literal('mark'), Type.Literal('drop')])),
   latenessMs: Type.Optional(Type.Integer({ minimum: 0, maximum: 366 * 86_400_000 })),
+  /** Read by operators/attribution-declaration.ts, which names what is wrong by its path. */
+  attribution: Type.Optional(Type.Unknown()),
+  /** Read by topology/models/scoring-settings.ts, in the same way. */
+  scoring: Type.Optional(Type.Unknown()),
+  /** By id: what reports need to know of an advertiser. Changes no result. */
+  advertisers: Type.Optional(
+    Type.Record(Type.String(), Type.Object({ timeZone: Type.String() }, { additionalProperties: false }), {
+      maxProperties: 10_000,
+    }),
+  ),
 }
 /** Configuration of the graph: what may change results. `run --config FILE` is JSON of this shape. */
 const ConfigSchema = Type.Object(graphFields, { additionalProperties: false })
@@ -42,12 +61,20 @@ const NodeConfigSchema = Type.Object(
 )
 const compiled = { run: Compile(ConfigSchema), node: Compile(NodeConfigSchema) } as const
 
-export type Config = Required<Static<typeof ConfigSchema>>
+export type Config = Required<Omit<Static<typeof ConfigSchema>, 'attribution' | 'scoring'>> & {
+  readonly attribution: AttributionDeclaration | 'off'
+  /** Not given: off. */
+  readonly scoring?: ScoringSettings | 'off'
+}
 export type HttpConfig = Required<Static<typeof HttpSchema>>
 /** Of a node: the graph's settings, and its front door's. */
 export type NodeConfig = Config & { readonly http: HttpConfig; readonly quotas: Static<typeof QuotasSchema> }
 
-export const CONFIG_DEFAULT: Config = { anonymous: 'reject', bots: 'count', latenessMs: LATENESS_MS_DEFAULT }
+export const CONFIG_DEFAULT: Config = {
+  ...{ anonymous: 'reject', bots: 'count', latenessMs: LATENESS_MS_DEFAULT },
+  attribution: DECLARATION_DEFAULT,
+  advertisers: {},
+}
 export const HTTP_CONFIG_DEFAULT: HttpConfig = {
   corsOrigins: [],
   trustedProxies: [],
@@ -72,9 +99,13 @@ export const THREADS_DEFAULT = Math.min(availableParallelism(), THREADS_MAX)
 /** Reads the configuration file of a run; the defaults where there is none. */
 export function readConfig(path: string | undefined): Config {
   if (path === undefined) return CONFIG_DEFAULT
+  const refuse = refusalIn(path)
   const value = parseJson(path)
-  if (!compiled.run.Check(value)) throw new HoldfastError('USAGE', `${path}: ${complaint('run', value)}`)
-  return { ...CONFIG_DEFAULT, ...value }
+  if (!compiled.run.Check(value)) return refuse(complaint('run', value))
+  const { attribution, scoring, ...plain } = value
+  const config = { ...CONFIG_DEFAULT, ...plain, ...declared({ attribution, scoring }, refuse) }
+  checkTimeZones(config, refuse)
+  return config
 }
 
 /** Reads the configuration file of a node; the defaults where there is none. */
@@ -84,23 +115,72 @@ export function readNodeConfig(path: string | undefined): NodeConfig {
 
 /** A node's configuration, whole. `where` it is from. Throws USAGE, naming the field. */
 export function nodeConfigOf(value: unknown, where: string): NodeConfig {
-  const refuse = (what: string): never => {
-    throw new HoldfastError('USAGE', `${where}: ${what}`)
-  }
+  const refuse = refusalIn(where)
   if (!compiled.node.Check(value)) return refuse(complaint('node', value))
-  const { http, quotas, ...config } = value
-  const whole = { ...CONFIG_DEFAULT, ...config, http: { ...HTTP_CONFIG_DEFAULT, ...http }, quotas: quotas ?? {} }
-  try {
-    pixelMapping(pixelSettings(whole.http))
-    allowedOrigins(whole.http.corsOrigins)
-    networkList(whole.http.trustedProxies)
-  } catch (error) {
-    if (!(error instanceof RangeError)) throw error
-    refuse(`"http": ${error.message}`)
-  }
+  const { http, quotas, attribution, scoring, ...plain } = value
+  const graph = { ...CONFIG_DEFAULT, ...plain, ...declared({ attribution, scoring }, refuse) }
+  const whole = { ...graph, http: { ...HTTP_CONFIG_DEFAULT, ...http }, quotas: quotas ?? {} }
+  checked(
+    (what) => refuse(`"http": ${what}`),
+    () => {
+      pixelMapping(pixelSettings(whole.http))
+      allowedOrigins(whole.http.corsOrigins)
+      networkList(whole.http.trustedProxies)
+    },
+  )
+  checkTimeZones(whole, refuse)
   const bytes = Buffer.byteLength(stringify(whole))
   if (bytes > CONFIG_BYTES_MAX) refuse(`the configuration has ${bytes} bytes; at most ${CONFIG_BYTES_MAX}`)
   return whole
+}
+
+function checkTimeZones({ advertisers }: Pick<Config, 'advertisers'>, refuse: Refuse): void {
+  for (const [id, { timeZone }] of Object.entries(advertisers))
+    if (!isTimeZone(timeZone))
+      refuse(`advertisers.${id}.timeZone must be a name of the IANA database, such as "Europe/Berlin"`)
+}
+
+/** That of an advertiser's days in reports: UTC where none is configured. */
+export function timeZoneOf({ advertisers = {} }: Partial<Pick<Config, 'advertisers'>>, advertiser: string): string {
+  return Object.hasOwn(advertisers, advertiser) ? advertisers[advertiser]!.timeZone : 'UTC'
+}
+
+type Refuse = (what: string) => never
+
+const refusalIn =
+  (where: string): Refuse =>
+  (what) => {
+    throw new HoldfastError('USAGE', `${where}: ${what}`)
+  }
+
+/** What is read, or the refusal of what a reader finds out of its range. */
+function checked<T>(refuse: Refuse, read: () => T): T {
+  try {
+    return read()
+  } catch (error) {
+    if (!(error instanceof RangeError)) throw error
+    return refuse(error.message)
+  }
+}
+
+/** The fields that have readers of their own. */
+function declared(
+  { attribution, scoring }: { readonly attribution?: unknown; readonly scoring?: unknown },
+  refuse: Refuse,
+): Pick<Config, 'attribution' | 'scoring'> {
+  const read = { attribution: checked(refuse, () => readAttribution(attribution)) }
+  return scoring === undefined ? read : { ...read, scoring: checked(refuse, () => readScoring(scoring)) }
+}
+
+/** What the graph needs of it. The directory of a node that was made without attribution goes on without. */
+export function attributionOf({ attribution = 'off' }: Partial<Config>): AttributionSettings | 'off' {
+  return attribution === 'off' ? 'off' : attributionSettings(attribution)
+}
+
+/** How touches are scored by models that learn. Where goals are declared and none is named, the first is meant. */
+export function scoringOf({ scoring = 'off', attribution = 'off' }: Partial<Config>): ScoringSettings | 'off' {
+  const [first] = attribution === 'off' ? [] : attribution.goals
+  return scoring === 'off' || scoring.goal !== '' || first === undefined ? scoring : { ...scoring, goal: first.name }
 }
 
 /** What the routes of pixels need of it. */
@@ -113,6 +193,9 @@ const GRAPH_FIELDS: Readonly<Record<keyof Config, string>> = {
   anonymous: '"reject" or "accept"',
   bots: '"count", "mark" or "drop"',
   latenessMs: 'a whole number of milliseconds from 0 to 31622400000',
+  attribution: '"off" or an object (docs/attribution.md)',
+  scoring: '"off" or an object (docs/models.md)',
+  advertisers: 'an object like {"shop": {"timeZone": "Europe/Berlin"}}, of 10000 at most',
 }
 const FIELDS: Readonly<Record<keyof typeof compiled, Readonly<Record<string, string>>>> = {
   run: GRAPH_FIELDS,

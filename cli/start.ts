@@ -22,7 +22,7 @@ import { sayWhy } from './exit-code.ts'
 import { chosenFeatures } from './features/declarations-file.ts'
 import { countsOf, LiveView, lookAt, type Seen } from './live-view.ts'
 import { runNode } from './node-command.ts'
-import { LOG_BYTES_DEFAULT, NODE_CONFIG_DEFAULT, THREADS_DEFAULT, wholeNumber } from './settings.ts'
+import { LOG_BYTES_DEFAULT, nodeConfigOf, THREADS_DEFAULT, wholeNumber } from './settings.ts'
 import { TrafficProcess } from './traffic-process.ts'
 
 const HTTP_PORT_DEFAULT = 8080
@@ -38,6 +38,14 @@ const QUIET_MS_MAX = 2_500
 const QUIET_LOOK_MS = 300
 /** Milliseconds after which a list of the largest is made anew (topology/host-reads.ts shares it for one second). */
 const TOP_ANEW_MS = 1_050
+
+/**
+ * What a conversion is credited with is said once lateness and grace have passed: by default a quarter of an hour. Here the traffic is in
+ * order, and somebody looks on.
+ */
+const GRACE_MS = 1_000
+const ATTRIBUTION = { grace: GRACE_MS, shortWait: '20s' }
+const CONFIG = nodeConfigOf({ latenessMs: 2_000, attribution: ATTRIBUTION }, 'npm start')
 
 const DIRECTORY = join(import.meta.dirname, '..', '.holdfast', 'start')
 export const LAST_SHOWN = 'last-shown.json'
@@ -60,7 +68,7 @@ async function start({ seconds, httpPort, features, dataDir }: Options): Promise
   try {
     await runNode(
       {
-        ...{ dataDir, namespace: NAMESPACE, partitions: PARTITIONS, config: NODE_CONFIG_DEFAULT, replicas: 1 },
+        ...{ dataDir, namespace: NAMESPACE, partitions: PARTITIONS, config: CONFIG, replicas: 1 },
         features: chosenFeatures(features),
         ...{ nats: undefined, port: undefined, logBytes: LOG_BYTES_DEFAULT.run, threads: THREADS_DEFAULT },
         http: { host: '127.0.0.1', port, tokenFile: undefined },
@@ -114,7 +122,9 @@ class Show {
     if (!isQuiet) this.say('not everything on its way was readable in time: the last view is without it')
     const last = await lookAt(this.#client)
     this.#view.draw(last)
-    const shown = { namespace: NAMESPACE, partitions: PARTITIONS, shown_at_ms: Date.now(), ...numbersOf(last) }
+    const { latenessMs: lateness_ms } = CONFIG
+    const settings = { namespace: NAMESPACE, partitions: PARTITIONS, lateness_ms, grace_ms: GRACE_MS }
+    const shown = { ...settings, shown_at_ms: Date.now(), ...numbersOf(last) }
     await writeFile(join(this.#dataDir, LAST_SHOWN), `${JSON.stringify(shown, null, 1)}\n`)
     this.#view.leave(last)
   }

@@ -77,6 +77,16 @@ const HALT_CODES = {
     decision: 'halt',
     todo: 'start again with more room for the streams (--log-bytes) and another --data-dir',
   },
+  BLOBS_FULL: {
+    meaning: 'the bucket of model files has no room for another one',
+    decision: 'halt',
+    todo: 'more files are kept than are meant to be, or larger ones: start again with another namespace, or raise its limit (nats stream edit)',
+  },
+  BLOB_DAMAGED: {
+    meaning: 'a file in the Object Store has lost bytes, or has others than were put there',
+    decision: 'halt',
+    todo: 'the broker lost or replaced data: activate another version (holdfast model activate), or restore the bucket',
+  },
   FILTERS_FULL: {
     meaning: 'the filters of ids, which tell duplicates, have outgrown the memory that the task may use for them',
     decision: 'halt',
@@ -86,6 +96,12 @@ const HALT_CODES = {
     meaning: 'an operator threw',
     decision: 'halt',
     todo: 'the message names the operator and the position: this is a bug, report it with the record',
+  },
+  MODEL_REFUSED: {
+    meaning:
+      'a model is not what it says, does not fit what is made here, or was compared with another than the live one; the message says which check it failed',
+    decision: 'usage',
+    todo: 'a file: export it again with this release (holdfast train --onnx), or name the one that is meant; a version: the live one stays, holdfast model list and activate',
   },
   STATE_LOCKED: {
     meaning: 'another process uses the directory',

@@ -3,9 +3,11 @@
 // FL2: everything that takes time is a step of the scheduler (log/sim.ts): no real timer, no promise resolved on the side.
 // FL3: every fault that happened is counted in `fired`, so that a test can see that it was not vacuous.
 // Requests pass client -> `up` -> server -> `down` -> client; cut drops what is in them, freeze and pause hold it back.
-// Storage is in log/fake-stream.ts, readers in log/fake-reader.ts. It passes the conformance suite of the real log: test/conformance/log.ts.
+// Storage is in log/fake-stream.ts and log/fake-buckets.ts, readers in log/fake-reader.ts. It passes the conformance suite of the real log: test/conformance/log.ts.
 
+import type { BucketSpec } from './blobs.ts'
 import { assert, HoldfastError } from './errors.ts'
+import { FakeBuckets } from './fake-buckets.ts'
 import { type FakeConsumer, FakeReader } from './fake-reader.ts'
 import { BATCH_MESSAGES_MAX, FakeStream, subjectMatches } from './fake-stream.ts'
 import {
@@ -67,8 +69,11 @@ const NOT_CONNECTED_MS = 20
 /** A delivery brings between one and this many messages. */
 const DELIVERY_MESSAGES_MAX = 64
 
-/** A backup of every stream, to be put back later. */
-export type FakeBackup = ReadonlyMap<string, FakeStream>
+/** A backup of every stream and bucket, to be put back later. */
+export interface FakeBackup {
+  readonly streams: ReadonlyMap<string, FakeStream>
+  readonly buckets: FakeBuckets
+}
 
 interface PlannedFault {
   readonly fault: PublishFault
@@ -99,6 +104,7 @@ export class FakeLogServer {
   chaos: Chaos
   readonly #maxStoreBytes: number
   readonly #streams = new Map<string, FakeStream>()
+  #buckets = new FakeBuckets()
   readonly #clients = new Set<FakeLog>()
   readonly #consumers = new Set<FakeConsumer>()
   #planned: PlannedFault[] = []
@@ -158,15 +164,17 @@ export class FakeLogServer {
 
   /** A copy of everything stored, as a backup of the store directory. */
   backup(): FakeBackup {
-    return new Map([...this.#streams].map(([name, stream]) => [name, stream.copy()]))
+    const streams = new Map([...this.#streams].map(([name, stream]) => [name, stream.copy()]))
+    return { streams, buckets: this.#buckets.copy() }
   }
 
   /** A restart on an older copy of the store. */
-  restore(backup: FakeBackup): void {
+  restore({ streams, buckets }: FakeBackup): void {
     this.fired.restored++
     this.restart(() => {
       this.#streams.clear()
-      for (const [name, stream] of backup) this.#streams.set(name, stream.copy())
+      for (const [name, stream] of streams) this.#streams.set(name, stream.copy())
+      this.#buckets = buckets.copy()
     })
   }
 
@@ -229,16 +237,20 @@ export class FakeLogServer {
       compareSpecs(there.spec, spec)
       return there.state
     }
-    const reserved = [...this.#streams.values()].reduce((sum, s) => sum + s.spec.maxBytes, 0)
-    if (reserved + spec.maxBytes > this.#maxStoreBytes) {
-      throw new HoldfastError('NO_ROOM', `stream ${spec.name}: insufficient storage resources available`, {
-        maxBytes: spec.maxBytes,
-        reserved,
-      })
-    }
+    this.#reserve(`stream ${spec.name}`, spec.maxBytes)
     const stream = this.#newStream(spec)
     this.#streams.set(spec.name, stream)
     return stream.state
+  }
+
+  /** Files are there whole or not at all: a put is one step. */
+  get buckets(): FakeBuckets {
+    return this.#buckets
+  }
+
+  ensureBucket(spec: BucketSpec): void {
+    if (!this.#buckets.has(spec)) this.#reserve(`bucket ${spec.name}`, spec.maxBytes)
+    this.#buckets.create(spec)
   }
 
   stream(name: string): FakeStream | null {
@@ -331,6 +343,14 @@ export class FakeLogServer {
 
   #pump(stream: FakeStream): void {
     for (const consumer of this.#consumers) if (consumer.streamName === stream.spec.name) this.deliver(consumer)
+  }
+
+  /** Throws NO_ROOM. */
+  #reserve(what: string, maxBytes: number): void {
+    const streams = [...this.#streams.values()].reduce((sum, s) => sum + s.spec.maxBytes, 0)
+    const reserved = streams + this.#buckets.maxBytes
+    if (reserved + maxBytes <= this.#maxStoreBytes) return
+    throw new HoldfastError('NO_ROOM', `${what}: insufficient storage resources available`, { maxBytes, reserved })
   }
 
   #newStream(spec: StreamSpec): FakeStream {
@@ -459,6 +479,29 @@ export class FakeLog implements Log {
     await this.query(() => this.#server.stream(stream)?.trim(belowSeq))
   }
 
+  ensureBucket(spec: BucketSpec): Promise<void> {
+    return this.query(() => this.#server.ensureBucket(spec))
+  }
+
+  /** Faults of publishes strike a put as one on the bucket's name. */
+  async putBlob(bucket: string, sha256: string, bytes: Uint8Array): Promise<void> {
+    const copy = bytes.slice()
+    const fault = this.#server.faultOf(this.name, bucket)
+    answerOf(await this.#ask(() => this.#server.buckets.put(bucket, sha256, copy), fault))
+  }
+
+  getBlob(bucket: string, sha256: string): Promise<Uint8Array | null> {
+    return this.query(() => this.#server.buckets.get(bucket, sha256))
+  }
+
+  blobNames(bucket: string): Promise<string[]> {
+    return this.query(() => this.#server.buckets.names(bucket))
+  }
+
+  removeBlob(bucket: string, sha256: string): Promise<void> {
+    return this.query(() => this.#server.buckets.remove(bucket, sha256))
+  }
+
   announce(subject: string, payload: Uint8Array): void {
     if (!this.#connected) return
     const copy = payload.slice()
@@ -497,10 +540,7 @@ export class FakeLog implements Log {
 
   /** Asks the server; throws LogUnavailable when no answer comes. */
   async query<T>(work: () => T): Promise<T> {
-    const result = await this.#ask(work, null)
-    if ('away' in result) throw new LogUnavailable(result.away)
-    if ('failure' in result) throw result.failure
-    return result.answer
+    return answerOf(await this.#ask(work, null))
   }
 
   /** Tells the server without waiting for an answer. */
@@ -587,6 +627,12 @@ export class FakeLog implements Log {
   #post(step: () => void): void {
     this.#server.scheduler.post(this.#local, step)
   }
+}
+
+function answerOf<T>(result: Answer<T>): T {
+  if ('away' in result) throw new LogUnavailable(result.away)
+  if ('failure' in result) throw result.failure
+  return result.answer
 }
 
 function attempt<T>(work: () => T): Answer<T> {

@@ -3,7 +3,9 @@
 // L1: a publish has three outcomes, and `unknown` is not a failure: the message may still land later.
 // L2: a reader hands out messages in stream order, each once, contiguous from its start; whatever breaks that is an error
 //     from next(), never a silent skip.
-// Numbers, chains and the decision table for unknown outcomes are in log/writer.ts, on top of this.
+// Files are in log/blobs.ts. Numbers, chains and the decision table for unknown outcomes are in log/writer.ts, on top of this.
+
+import type { Blobs } from './blobs.ts'
 
 export interface StreamSpec {
   readonly name: string
@@ -36,6 +38,21 @@ export interface LogMessage {
   readonly payload: Uint8Array
   readonly timeNs: bigint
   readonly timeMs: number
+}
+
+/** Around a message in a stream: length, sequence, time and lengths of its parts before it, a hash behind it. */
+const MESSAGE_BYTES = 30
+/** Of headers: their length, the line `NATS/1.0` before them, an empty one behind them; and of each `: ` and its line end. */
+const HEADERS_BYTES = 16
+const HEADER_BYTES = 4
+
+/** Bytes that a message takes of its stream's room, as the server counts them. Ids and headers of ours are ASCII. */
+export function storedBytes({ subject, headers, payload }: Outgoing): number {
+  let bytes = MESSAGE_BYTES + subject.length + payload.length
+  if (headers === null) return bytes
+  bytes += HEADERS_BYTES
+  for (const name in headers) bytes += HEADER_BYTES + name.length + headers[name]!.length
+  return bytes
 }
 
 export interface Outgoing {
@@ -94,7 +111,7 @@ export class LogUnavailable extends Error {
 }
 
 /** Publishes never throw for what the world can do; every other question throws LogUnavailable when no answer comes. */
-export interface Log {
+export interface Log extends Blobs {
   /** Creates the stream, or compares the settings of the one that is there (SETTINGS_DROPPED). */
   ensureStream(spec: StreamSpec): Promise<StreamState>
   /** null if there is no such stream. */

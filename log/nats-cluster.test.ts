@@ -24,12 +24,12 @@ describe('a stream with three replicas', () => {
     dir = await mkdtemp(join(tmpdir(), 'holdfast-cluster-log-'))
     cluster = await startNatsCluster(dir, { syncAlways: false })
     log = await connect('test')
-  }, 120_000)
+  })
   afterAll(async () => {
     await log.close()
     await cluster.stop()
     await rm(dir, { recursive: true, force: true })
-  }, 60_000)
+  })
 
   const connect = (name: string) => connectLog({ servers: cluster.urls, name, requestTimeoutMs: 2_000 })
 
@@ -90,7 +90,7 @@ describe('a stream with three replicas', () => {
     expect((await insist(() => log.streamState(spec.name)))!.lastSeq).toBe(last)
     await writer.close()
     await reading.close()
-  }, 120_000)
+  })
 
   it('lets one of three writers win each compare-and-set, also while the leader changes', async () => {
     const spec = await stream('race')
@@ -118,7 +118,7 @@ describe('a stream with three replicas', () => {
     expect(new Set(rounds).size).toBe(rounds.length)
     expect(rounds.length).toBeGreaterThan(30)
     await Promise.all(rivals.map((l) => l.close()))
-  }, 120_000)
+  })
 
   it('stores an atomic batch whole, or not at all, through hand-overs', async () => {
     const spec = await stream('batches')
@@ -141,7 +141,7 @@ describe('a stream with three replicas', () => {
     const stored = await readAll(log, spec.name, last)
     const expected = Array.from({ length: 12 * 50 }, (_, i) => `${Math.floor(i / 50)}.${i % 50}`)
     expect(stored.map(textOf)).toEqual(expected)
-  }, 120_000)
+  })
 })
 
 /** Publishes with compare-and-set; after anything but a positive ack it reads before it tries again. The sequence. */

@@ -2,10 +2,12 @@
 
 import { createServer, type Server, type Socket } from 'node:net'
 import { setTimeout as sleep } from 'node:timers/promises'
+import { jetstreamManager } from '@nats-io/jetstream'
+import { connect } from 'nats'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { CONFORMANCE_STORE_BYTES, logConformance } from '../test/conformance/log.ts'
 import { type NatsHarness, natsHarness } from '../test/conformance/nats-harness.ts'
-import { type LogMessage, type LogReader, LogUnavailable, type ReadFrom, type StreamSpec } from './log.ts'
+import { type LogMessage, type LogReader, LogUnavailable, type ReadFrom, type StreamSpec, storedBytes } from './log.ts'
 import { connectLog, type NatsLog } from './nats-log.ts'
 
 logConformance('JetStream', () => natsHarness({ maxStoreBytes: CONFORMANCE_STORE_BYTES }))
@@ -20,7 +22,7 @@ describe('a connection to JetStream', () => {
   beforeAll(async () => {
     harness = await natsHarness()
     log = await harness.connect()
-  }, 30_000)
+  })
   afterAll(async () => {
     await log.close()
     await harness.close()
@@ -116,6 +118,20 @@ describe('a connection to JetStream', () => {
     await reader.stop()
   })
 
+  it('counts what a message takes of the room as the server does', async () => {
+    const { name } = await stream()
+    const messages = [
+      { subject: `${name}.a`, headers: null, payload: Buffer.from('[{"hf":"tick"}]') },
+      { subject: `${name}.writer`, headers: { 'Hf-Frame': '1 2 3', Other: 'x' }, payload: Buffer.alloc(1_000) },
+      { subject: `${name}.writer`, headers: { 'Hf-Frame': '1 2 3' }, payload: Buffer.alloc(0) },
+    ]
+    for (const message of messages) expect((await log.publish(message, null)).kind).toBe('stored')
+    const connection = await connect({ servers: harness.url })
+    const { state } = await (await jetstreamManager(connection)).streams.info(name)
+    await connection.close()
+    expect(messages.reduce((sum, message) => sum + storedBytes(message), 0)).toBe(state.bytes)
+  })
+
   it('gives each message once when its connection is cut, and goes on publishing', async () => {
     const spec = await stream()
     const own = await harness.connect()
@@ -145,7 +161,7 @@ describe('a connection to JetStream', () => {
     expect(performance.now() - started).toBeLessThan(20_000)
     await patient.close()
     while (!(await log.ping())) await sleep(20)
-  }, 30_000)
+  })
 
   it('comes back under a caller that retries without a pause', async () => {
     const spec = await stream()
@@ -159,7 +175,7 @@ describe('a connection to JetStream', () => {
     while (kind !== 'stored') kind = (await log.publishBatch([first, first], null)).kind
     await again
     expect(await log.ping()).toBe(true)
-  }, 30_000)
+  })
 
   it('gives up a consumer that has gone silent, and goes on with another', async () => {
     const spec = await stream()
@@ -181,7 +197,7 @@ describe('a connection to JetStream', () => {
     await publishMany(spec.name, 2)
     expect((await readCount(reader, 2)).map((m) => m.seq)).toEqual([4, 5])
     await own.close()
-  }, 30_000)
+  })
 
   it('leaves no consumer behind when a reader stops', async () => {
     const spec = await stream()

@@ -3,7 +3,7 @@
 // NL2: a connection that breaks makes every publish under way unknown at once; none is sent again by the client.
 // NL3: questions that decide something go to the stream's leader (STREAM.MSG.GET, STREAM.INFO), never to a replica.
 // Headers are written here and not by the library's batch publisher, which hides the server's answer to a commit.
-// Reading is in log/nats-reader.ts; the words of NATS are in log/nats-codec.ts.
+// Reading is in log/nats-reader.ts, files in log/nats-blobs.ts; the words of NATS are in log/nats-codec.ts.
 
 import { setTimeout as sleep } from 'node:timers/promises'
 import {
@@ -14,6 +14,7 @@ import {
   type StreamConfig,
 } from '@nats-io/jetstream'
 import { connect, errors, type NatsConnection, type NodeConnectionOptions, nuid } from 'nats'
+import type { BucketSpec } from './blobs.ts'
 import { assert, HoldfastError } from './errors.ts'
 import {
   type Expect,
@@ -27,6 +28,7 @@ import {
   type StreamSpec,
   type StreamState,
 } from './log.ts'
+import { NatsBlobs } from './nats-blobs.ts'
 import {
   type AckResult,
   API_CODE,
@@ -103,17 +105,19 @@ async function connectionOf(options: NatsLogOptions): Promise<NatsConnection> {
 }
 
 export class NatsLog implements Log {
-  /** For what the Log interface does not cover (leases, object store). */
+  /** For what the Log interface does not cover (leases). */
   readonly nc: NatsConnection
   readonly jsm: JetStreamManager
   readonly #readers = new Set<NatsReader>()
   readonly #replies: NatsReplies
+  readonly #blobs: NatsBlobs
   #connected = true
 
   constructor(nc: NatsConnection, jsm: JetStreamManager, timeoutMs: number) {
     this.nc = nc
     this.jsm = jsm
     this.#replies = new NatsReplies(nc, timeoutMs)
+    this.#blobs = new NatsBlobs(nc, jsm, timeoutMs)
     void this.#watchConnection()
   }
 
@@ -205,6 +209,28 @@ export class NatsLog implements Log {
 
   removeReader(reader: NatsReader): void {
     this.#readers.delete(reader)
+  }
+
+  // ── files ──────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+  ensureBucket(spec: BucketSpec): Promise<void> {
+    return this.#query(() => this.#blobs.ensureBucket(spec))
+  }
+
+  putBlob(bucket: string, sha256: string, bytes: Uint8Array): Promise<void> {
+    return this.#query(() => this.#blobs.putBlob(bucket, sha256, bytes))
+  }
+
+  getBlob(bucket: string, sha256: string): Promise<Uint8Array | null> {
+    return this.#query(() => this.#blobs.getBlob(bucket, sha256))
+  }
+
+  blobNames(bucket: string): Promise<string[]> {
+    return this.#query(() => this.#blobs.blobNames(bucket))
+  }
+
+  removeBlob(bucket: string, sha256: string): Promise<void> {
+    return this.#query(() => this.#blobs.removeBlob(bucket, sha256))
   }
 
   // ── the rest ───────────────────────────────────────────────────────────────────────────────────────────────────────

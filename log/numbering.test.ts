@@ -1,5 +1,6 @@
 // Numbers, chains and chunks of what a writer computes, before anything is published.
 
+import { constants } from 'node:buffer'
 import { describe, expect, it } from 'vitest'
 import { Chain, encodeFrame, FRAME_BYTES_MAX, joinRecords } from './frame.ts'
 import {
@@ -8,6 +9,7 @@ import {
   chainAt,
   chunkOf,
   comparePositions,
+  ENCODED_CHARS_MAX,
   Numbering,
   RECORD_BYTES_MAX,
   startOf,
@@ -49,6 +51,18 @@ describe('Numbering', () => {
   it('has no chunk where there is no record', () => {
     const outbox = new Numbering('frames', START).take([], 5, HERE)
     expect(outbox).toMatchObject({ chunks: [], before: START, after: START, watermark: 5, covered: HERE })
+  })
+
+  it('makes bytes of a large commit part by part, so that no text becomes longer than there can be', () => {
+    const large = JSON.stringify('x'.repeat(RECORD_BYTES_MAX - 2))
+    const inPart = Math.floor(ENCODED_CHARS_MAX / large.length)
+    const { chunks, after } = new Numbering('records', START).take([...Array(inPart + 1).fill(large), text(0)], 5, HERE)
+    expect(ENCODED_CHARS_MAX).toBeLessThan(constants.MAX_STRING_LENGTH)
+    expect(after.number).toBe(inPart + 2)
+    expect(chunks.map(({ before }) => before)).toEqual([START, ...chunks.slice(0, -1).map((chunk) => chunk.after)])
+    // A part begins with a chunk of its own, whatever room the one before has.
+    expect(chunks.map(sizeOf)).toEqual([8, 8, 1, 2])
+    expect(recordsIn(chunks.at(-1)!)).toEqual([large, text(0)])
   })
 
   it('cuts frames by bytes: none is larger than the limit unless one record is', () => {

@@ -14,6 +14,12 @@ export const ATOMIC_BATCH_BYTES_MAX = 8 * 1024 * 1024
 /** Bytes of one record: with its headers it fits the max_payload of 1 MiB, or it would be tried for ever. */
 export const RECORD_BYTES_MAX = 960 * 1024
 
+/**
+ * Characters of records that are made bytes at once. A commit is as large as what falls due together, which is nearly everything where an
+ * input is drained, and V8 has no text above 512 Mi characters. Some atomic batches.
+ */
+export const ENCODED_CHARS_MAX = 16 * 1024 * 1024
+
 interface ChunkLimits {
   readonly records: number
   readonly bytes: number
@@ -72,8 +78,12 @@ export class Numbering {
    */
   take(texts: readonly string[], watermark: number, covered: Position, count: number = texts.length): Outbox {
     const before = this.#computed
-    const chunks = texts.length === 0 ? [] : inChunks(texts, before, CHUNK_LIMITS[this.#mode])
-    const after = chunks.at(-1)?.after ?? before
+    const chunks: Chunk[] = []
+    let after = before
+    for (const some of inParts(texts)) {
+      for (const chunk of inChunks(some, after, CHUNK_LIMITS[this.#mode])) chunks.push(chunk)
+      after = chunks.at(-1)!.after
+    }
     assert(after.number === before.number + count, 'a record is JSON text without line ends')
     this.#computed = after
     return { chunks, before, after, watermark, covered }
@@ -97,6 +107,20 @@ export function chunkOf(records: readonly string[], before: Computed): Chunk {
   const count = chainRecords(chain, payload)
   assert(count === records.length, 'a record is JSON text without line ends')
   return { payload, before, after: { number: before.number + count, chain: chain.hex } }
+}
+
+/** Texts in parts of up to ENCODED_CHARS_MAX, or of one that is longer. */
+function* inParts(texts: readonly string[]): Generator<readonly string[]> {
+  let from = 0
+  let chars = 0
+  for (const [i, { length }] of texts.entries()) {
+    if (i > from && chars + length > ENCODED_CHARS_MAX) {
+      yield texts.slice(from, i)
+      ;[from, chars] = [i, 0]
+    }
+    chars += length
+  }
+  if (from < texts.length) yield from === 0 ? texts : texts.slice(from)
 }
 
 /** As many records in each chunk as its limits allow, at least one. */

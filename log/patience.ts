@@ -4,7 +4,8 @@
 import { LogUnavailable } from './log.ts'
 import type { Runtime } from './runtime.ts'
 
-export type WaitCause = 'room' | 'broker'
+/** `pace`: of a feeder, that who reads has committed what it sent before (topology/pace.ts). */
+export type WaitCause = 'room' | 'broker' | 'pace'
 /** Called with a cause when a wait begins or goes on, and with null when what it was for has happened. */
 export type OnWait = (cause: WaitCause | null, on: string, detail: string) => void
 

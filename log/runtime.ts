@@ -7,8 +7,8 @@ export interface Runtime {
   sleep(ms: number): Promise<void>
   /** Lets the event loop take its turn. */
   turn(): Promise<void>
-  /** A named place where a test may end the process (reliability.md, section 3). No-op otherwise. */
-  killPoint(name: string): void
+  /** A named place where a test may end the process (reliability.md, section 3). No-op otherwise. `by`: the writer or task that passes it. */
+  killPoint(name: string, by?: string): void
 }
 
 export const realRuntime: Runtime = {

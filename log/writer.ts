@@ -115,7 +115,7 @@ export class Writer {
       while (this.#found.number < chunk.after.number) {
         const isLast = chunk.after.number === outbox.after.number
         await this.#publish(this.#messages(this.#unpublished(chunk), outbox, isLast))
-        if (!isLast) this.#o.runtime.killPoint('K3')
+        if (!isLast) this.#o.runtime.killPoint('K3', this.#o.writer)
       }
       this.#compare(chunk)
     }
@@ -221,10 +221,10 @@ export class Writer {
   async #publish(messages: readonly Outgoing[]): Promise<boolean> {
     const expect =
       this.destination.mode === 'frames' ? { lastSubjectSeq: this.#found.seq } : { lastSeq: this.#found.seq }
-    const { log, runtime } = this.#o
+    const { log, runtime, writer } = this.#o
     const pending: Promise<PublishResult> =
       messages.length === 1 ? log.publish(messages[0]!, expect) : log.publishBatch(messages, expect)
-    runtime.killPoint('K4')
+    runtime.killPoint('K4', writer)
     const result = await pending
     if (result.kind === 'stored') {
       this.lastSentAt = runtime.now()

@@ -18,6 +18,18 @@ function bytesOf(write: (writer: ByteWriter) => void): Uint8Array {
   return writer.done()
 }
 
+test('bytes for one commit are the same bytes, and later ones leave them alone', () => {
+  const texts = [0, 1, 60, 70, 5_000, 100_000].map((length) => 'é'.repeat(length))
+  const brief = texts.map((text) => {
+    const writer = new ByteWriter()
+    writer.text(text)
+    return writer.doneForOneCommit()
+  })
+  expect(brief.map((bytes) => Buffer.from(bytes).toString('hex'))).toEqual(
+    texts.map((text) => Buffer.from(bytesOf((writer) => writer.text(text))).toString('hex')),
+  )
+})
+
 const CORRUPT = expect.objectContaining({ code: 'STATE_CORRUPT' })
 
 describe('sums and products', () => {

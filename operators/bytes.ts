@@ -126,7 +126,18 @@ export class ByteWriter {
 
   /** What was written. The writer is not used after it. */
   done(): Uint8Array {
-    const whole = new Uint8Array(this.#length)
+    return this.#end(new Uint8Array(this.#length))
+  }
+
+  /**
+   * The same for bytes that nobody keeps after the next commit. Memory of their own costs more than all that is written into it;
+   * these stand in a slab with others, which stays as long as one of them does.
+   */
+  doneForOneCommit(): Uint8Array {
+    return this.#end(Buffer.allocUnsafe(this.#length))
+  }
+
+  #end(whole: Uint8Array): Uint8Array {
     whole.set(this.#length === this.#bytes.length ? this.#bytes : this.#bytes.subarray(0, this.#length))
     if (this.#bytes.length <= KEPT_ROOM_BYTES_MAX) room = this.#bytes
     this.#bytes = NO_ROOM

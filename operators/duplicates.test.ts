@@ -2,8 +2,9 @@ import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
 import { recordOf, runOperator } from '../test/operator-harness.ts'
 import { runOnTaskState } from '../test/operator-on-state.ts'
-import { type DuplicatesSettings, duplicates, isRefund } from './duplicates.ts'
-import { EVENT_SETTINGS, type Event, type EventType, parseEventText } from './event.ts'
+import type { DuplicatesSettings } from './duplicate-rule.ts'
+import { type ConversionsHere, duplicates } from './duplicates.ts'
+import { EVENT_SETTINGS, type Event, type EventType, isRefund, parseEventText } from './event.ts'
 import type { Rec } from './operator.ts'
 
 const DAY = 24 * 3_600_000
@@ -142,6 +143,49 @@ describe('by order', () => {
     expect(accepted([order(1, clicked), order(2, clicked), order(3, { user_id: null, click_id: 'k2' })])).toEqual([
       0, 2,
     ])
+  })
+})
+
+describe('where conversions are judged after their resolution', () => {
+  const here = (events: readonly Event[], conversions: ConversionsHere) =>
+    runOperator(
+      duplicates({}, conversions),
+      events.map((value, number) => recordOf(value, { time: value.time, number })),
+      { sliceRecords: 128 },
+    )
+  const numbers = (outcome: ReturnType<typeof here>) => outcome.out.map(({ number }) => number)
+  const later = { event_time: T + 5 }
+  const mixed = [
+    ...[view(), conversion(), conversion(later), view(later)],
+    ...[conversion({ value: -1, ...later }), { ...conversion({ event_id: 'f' }), bots: 'drop' as const }],
+    ...[conversion({ event_id: 'g', order_id: 'o' }), conversion({ event_id: 'h', order_id: 'o' })],
+    { ...view({ event_id: 'f' }), bots: 'drop' as const },
+  ]
+
+  test('they pass here unjudged and uncounted, refunds and what `bots` drops too, and nothing of them is kept', () => {
+    const outcome = here(mixed, 'passed')
+    expect(numbers(outcome)).toEqual([0, 1, 2, 4, 5, 6, 7])
+    expect([outcome.counts, outcome.highest]).toEqual([{ accepted: 2, bots: 1, duplicates: 1 }, { as_of: T }])
+    expect(outcome.entries).toHaveLength(2)
+  })
+
+  test('for features they are judged alone, by their own user, and counted nowhere', () => {
+    const outcome = here(mixed, 'alone')
+    expect(numbers(outcome)).toEqual([0, 1, 3, 6, 8])
+    expect([outcome.counts, outcome.highest]).toEqual([{}, {}])
+    expect(outcome.entries.filter((entry) => entry.includes('page_view'))).toEqual([])
+  })
+
+  test('both, one behind the other, let pass what the judge of all lets pass', () => {
+    const rest = here(mixed, 'passed').out.map(({ value }) => value)
+    expect(here(rest, 'alone').out.map(({ value }) => value)).toEqual(
+      here(mixed, 'judged').out.map(({ value }) => value),
+    )
+  })
+
+  test('each of the three is another plan', () => {
+    const plans = (['judged', 'passed', 'alone'] as const).map((conversions) => duplicates({}, conversions))
+    expect(new Set(plans.map(({ name, settings }) => JSON.stringify([name, settings]))).size).toBe(3)
   })
 })
 

@@ -93,6 +93,11 @@ export function isBot({ fields: { props } }: Event): boolean {
   return typeof props === 'object' && props !== null && (props as { bot?: unknown }).bot === true
 }
 
+/** A conversion that takes back an earlier one: by refund_of, or by a negative value. */
+export function isRefund({ type, fields }: Event): boolean {
+  return type === 'conversion' && (fields.refund_of != null || (fields.value ?? 0) < 0)
+}
+
 export type RejectedCode =
   | 'EVENT_TOO_LARGE'
   | 'EVENT_JSON'
@@ -226,6 +231,11 @@ function isSound(name: string, v: unknown, spelling: Spelling): boolean {
   if (isIdName(name)) return isId(v, spelling)
   if (name === 'value') return isValue(v)
   return true
+}
+
+/** JSON text of an id of an accepted event: well-formed and without control characters, so only these two need escaping. */
+export function quotedId(id: string): string {
+  return id.includes('"') || id.includes('\\') ? JSON.stringify(id) : `"${id}"`
 }
 
 function isIdName(name: string): boolean {

@@ -186,6 +186,7 @@ describe('types', () => {
     ['a field with a space', { field: 'a b', as: 'text' }, 'expression: "field" is no name of a field'],
     ['a field of a field', { field: 'props.a.b', as: 'text' }, 'expression: "field" is no name of a field'],
     ['code', { field: 'x;process.exit()', as: 'text' }, 'expression: "field" is no name of a field'],
+    ['a field of another kind', { field: 'x', as: 'text', of: 1 }, 'expression: "of" has no meaning here'],
     ['a line end', { field: 'x\n', as: 'text' }, 'expression: "field" is no name of a field'],
     ['__proto__', { field: 'props.__proto__', as: 'text' }, 'expression: "field" is no name of a field'],
     ['a list as field', { field: ['x'], as: 'text' }, 'expression: "field" is no name of a field'],

@@ -101,6 +101,9 @@ const ARGUMENTS_MAX = 1_000
 /** A field, or one of the event's props. `__proto__` is none: what is assigned to it does not travel. */
 const FIELD = /^(props\.)?(?!__proto__$)[A-Za-z_][A-Za-z0-9_]{0,63}$/
 
+/** The fields that an expression has, by its first: each kind has those of one line. */
+const SHAPES = [['field', 'as'], ['constant'], ['feature'], ['op', 'args']] as const
+
 /** Why an expression has no type, and where in it. */
 export class ExpressionFault extends Error {}
 
@@ -115,6 +118,9 @@ export function typeOf(expression: unknown, features: FeatureTypes, path = 'expr
   if (typeof expression !== 'object' || expression === null) return fault('an expression is an object')
   if (depth > EXPRESSION_DEPTH_MAX) return fault(`nested more than ${EXPRESSION_DEPTH_MAX} deep`)
   const { field, as, constant, feature, op, args } = expression as Record<string, unknown>
+  const shape: readonly string[] = SHAPES.find(([first]) => Object.hasOwn(expression, first)) ?? []
+  const unknown = Object.keys(expression).find((name) => !shape.includes(name))
+  if (unknown !== undefined) return fault(`"${unknown}" has no meaning here`)
   if (field !== undefined) {
     if (typeof field !== 'string' || !FIELD.test(field)) return fault('"field" is no name of a field')
     if (as !== 'number' && as !== 'text' && as !== 'truth') return fault('"as" must be "number", "text" or "truth"')

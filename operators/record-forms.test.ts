@@ -5,6 +5,7 @@ import { describe, expect, test } from 'vitest'
 import { MemoryDisk } from '../state/memory-backend.ts'
 import { TaskState } from '../state/task-state.ts'
 import { Context, Runner, recordOf, slicesOf } from '../test/operator-harness.ts'
+import { commitSlice } from '../test/operator-on-state.ts'
 import type { Event, Fields } from './event.ts'
 import { featureGroup } from './feature-group.ts'
 import {
@@ -85,16 +86,11 @@ async function runForms(forms: readonly FeatureGroup[], records: readonly Rec<Ev
   for (const [i, form] of forms.entries()) {
     const operator = featureGroup(form)
     const state = await TaskState.open(disk.open(), operator.stores, { keyedCacheEntries: 4 })
-    const context = new Context({ keyed: (name) => state.keyed(name), seen: (name) => state.seen(name) })
+    const context = new Context(state)
     const runner = new Runner(operator, context)
     const share = records.slice((i * records.length) / forms.length, ((i + 1) * records.length) / forms.length)
     for (const slice of slicesOf(share, 7)) {
-      operator.keys?.(slice, context)
-      await state.prefetch()
-      runner.process(slice)
-      const cut = state.cut()
-      await state.write(cut, '')
-      state.publishSnapshot(cut)
+      await commitSlice(state, operator, { context, runner, slice })
     }
     const snapshot = state.acquireSnapshot()
     const places = generationsOf(snapshot.lowestBucket(RECORDS_STORE)).map((bucket) => [bucket, key] as const)

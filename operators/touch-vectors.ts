@@ -35,9 +35,6 @@ export interface SealedVector {
   readonly bytes: string
 }
 
-/** Layouts that vectors may have had: whoever reads one on its way has them all at hand, as with the forms of records. */
-export const LAYOUTS_MAX = 256
-
 /** What one stage does for vectors. Plain data. */
 export interface StageSlots {
   readonly layout: VectorLayout
@@ -162,8 +159,12 @@ export interface PublishedVector {
   readonly values: ReturnType<typeof vectorJson>
 }
 
-/** The fields of a touch that its record names it by. */
-export const TOUCH_FIELDS = ['user_id', 'advertiser_id', 'campaign_id', 'ad_id'] as const
+/** The fields of a touch that its record names it by, and those that the joiner knows it by. */
+export const TOUCH_FIELDS = ['user_id', 'advertiser_id', 'campaign_id', 'ad_id', 'click_id'] as const
+
+/** What a whole vector says of each feature, as its record says it. Empty: of an event that has none. */
+export const vectorValues = ({ slots }: VectorEvent, layout: VectorLayout): ReturnType<typeof vectorJson> =>
+  slots === undefined ? {} : vectorJson(layout, slots.slice(0, layout.length).map(fitted))
 
 /** Publishes whole vectors to an output. */
 export function publishVectors(
@@ -183,7 +184,7 @@ export function publishVectors(
         const { user_id = null, advertiser_id = null, campaign_id = null, ad_id = null } = fields
         const vector: PublishedVector = {
           ...{ event_id: id, type, event_time: time, user_id, advertiser_id, campaign_id, ad_id, schema },
-          values: vectorJson(layout, slots.slice(0, layout.length).map(fitted)),
+          values: vectorValues(rec.value, layout),
         }
         ctx.emit(output, vector, rec)
       }

@@ -114,8 +114,8 @@ function parse(arrival: Arrival, settings: ValidationSettings): Event | Rejected
 }
 
 function recordOf(rec: Rec<Arrival>, event: Event): Rec<Event> {
-  const { watermark, late, number, input } = rec
-  return { value: event, at: event.time, watermark, late, type: event.type, id: event.id, number, input }
+  const { watermark, late, rank, number, input } = rec
+  return { value: event, at: event.time, watermark, late, rank, type: event.type, id: event.id, number, input }
 }
 
 function bury(rec: Rec<Arrival>, rejected: Rejected, ctx: OperatorContext): void {

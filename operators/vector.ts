@@ -29,6 +29,8 @@ export type Vector = readonly (FeatureValue | undefined)[]
 export const VECTOR_ID_BYTES_MAX = 512
 /** Bytes of one vector: in base64, beside the event that it is of, it fits a frame of 512 KiB. */
 export const VECTOR_BYTES_MAX = 256 * 1024
+/** Layouts that vectors may have had: whoever reads one on its way has them all at hand, as with the forms of records. */
+export const LAYOUTS_MAX = 256
 
 const FLOAT_BYTES = 8
 /** Of a text; VECTOR_ID_BYTES_MAX fits. */
@@ -194,5 +196,7 @@ class Reader {
 
 /** By the ids of the layout, null where absent: for people and models. */
 export function vectorJson(layout: VectorLayout, vector: Vector): Record<string, FeatureValue | null> {
-  return Object.fromEntries(layout.map(({ id }, i) => [id, vector[i] ?? null]))
+  const named: Record<string, FeatureValue | null> = {}
+  for (let i = 0; i < layout.length; i++) named[layout[i]!.id] = vector[i] ?? null
+  return named
 }

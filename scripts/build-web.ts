@@ -16,6 +16,7 @@ export const OTHER_SOURCES = [
   'client/holdfast.ts',
   'client/transport.ts',
   'scripts/build-web.ts',
+  'sinks/charts.ts',
   ...['vite', 'preact', 'uplot'].map((name) => `node_modules/${name}/package.json`),
 ]
 

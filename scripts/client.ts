@@ -8,7 +8,9 @@ import type { TypeBoxTypeProvider } from '@fastify/type-provider-typebox'
 import fastify from 'fastify'
 import { Admission } from '../sinks/http/admission.ts'
 import type { App, Routes } from '../sinks/http/app.ts'
+import { evaluationRoutes } from '../sinks/http/evaluation-routes.ts'
 import { HTTP_LIMITS } from '../sinks/http/limits.ts'
+import { purchaseRoutes } from '../sinks/http/purchase-routes.ts'
 import { KEY_SEGMENT_CHARS, readRoutes } from '../sinks/http/read-routes.ts'
 import { statusRoutes } from '../sinks/http/status-routes.ts'
 
@@ -82,10 +84,18 @@ export function clientRoutes(): Routes[] {
     explain: unused,
     vectors: unused,
     top: unused,
+    attribution: unused,
+    purchases: unused,
+    evaluation: unused,
     pin: unused,
     unpin: unused,
   }
-  return [(app) => readRoutes(app, { reads }), (app) => statusRoutes(app, { status: unused })]
+  return [
+    (app) => readRoutes(app, { reads }),
+    (app) => purchaseRoutes(app, { reads, timeZoneOf: unused }),
+    (app) => evaluationRoutes(app, { reads }),
+    (app) => statusRoutes(app, { status: unused, attribution: unused, model: unused, evaluated: null }),
+  ]
 }
 
 /** The client's source, from a document. */

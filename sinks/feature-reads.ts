@@ -4,6 +4,9 @@
 
 import type { FeatureValue } from '../operators/feature-values.ts'
 import type { Vector, VectorLayout } from '../operators/vector.ts'
+import type { AttributionAsk, AttributionOutcome } from './attribution-reads.ts'
+import type { EvaluationAsk, EvaluationOutcome } from './evaluation-reads.ts'
+import type { PurchasesAsk, PurchasesOutcome } from './purchase-reads.ts'
 
 /** A place in the log: a record of a stream and everything before it. As text `<stream>:<seq>.<index>`. */
 export interface LogPosition {
@@ -151,6 +154,9 @@ export type VectorsOutcome =
   | { readonly kind: 'unknown_field'; readonly touch: number }
   | Exclude<ReadOutcome, { kind: 'read' }>
 
+/** Keys that a read of an attribution counts as where keys are limited: it looks in as many days of what is kept. */
+export const ATTRIBUTION_READ_KEYS = 37
+
 /** Keys that reads of these touches come to, at most: what counts where keys are limited. */
 export function keysIn(touches: readonly Touch[]): number {
   const ids = (touch: Touch): number => Object.keys(touch).filter((name) => name.endsWith('_id')).length
@@ -241,6 +247,12 @@ export interface FeatureReads {
   explain(ask: ReadAsk): Promise<ExplainOutcome>
   /** The k keys with the largest values, now; as it was asked for before, for a moment. */
   top(feature: string, entity: string, k: number): Promise<TopOutcome>
+  /** Who is credited with the conversions of an id, and why. */
+  attribution(ask: AttributionAsk): Promise<AttributionOutcome>
+  /** What ads, campaigns, or an advertiser sold, by day of touches. */
+  purchases(ask: PurchasesAsk): Promise<PurchasesOutcome>
+  /** How good the scores of touches were. */
+  evaluation(ask: EvaluationAsk): Promise<EvaluationOutcome>
   /** Keeps the newest snapshot of every task for a bounded time; its name and how long, milliseconds. null: too many. */
   pin(): Promise<{ readonly snapshot: string; readonly forMs: number } | null>
   /** Whether there was such a pin. */

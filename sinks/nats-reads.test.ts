@@ -6,7 +6,14 @@ import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest'
 import type { NatsLog } from '../log/nats-log.ts'
 import { ReadWorld, readServer } from '../test/read-world.ts'
 import type { FeatureReads, ReadOutcome } from './feature-reads.ts'
-import { type NatsReads, READS_MAX, readSubject, serveReads } from './nats-reads.ts'
+import {
+  attributionSubject,
+  type NatsReads,
+  purchasesSubject,
+  READS_MAX,
+  readSubject,
+  serveReads,
+} from './nats-reads.ts'
 
 const TIMEOUT_MS = 5_000
 const PAGE = readSubject('doors', 'page_views_1h', 'page')
@@ -34,7 +41,15 @@ afterAll(async () => {
 })
 
 async function serve(reads: FeatureReads = world.reads): Promise<void> {
-  serving.push(serveReads({ nc: world.log.nc, namespace: 'doors', reads, onFault: (error) => faults.push(error) }))
+  serving.push(
+    serveReads({
+      nc: world.log.nc,
+      namespace: 'doors',
+      reads,
+      timeZoneOf: () => 'Europe/Berlin',
+      onFault: (error) => faults.push(error),
+    }),
+  )
   await world.log.nc.flush()
 }
 
@@ -81,6 +96,34 @@ it('refuses what is no request, and says why it cannot answer', async () => {
   expect(late).toEqual(error('NOT_REACHED', { reached: expect.stringMatching(/^doors_user-1_0:/) }))
 })
 
+it('refuses to read attributions and purchases by what is no request, and keeps to the rules of HTTP', async () => {
+  await serve()
+  const [attribution, purchases] = [attributionSubject('doors'), purchasesSubject('doors')]
+  for (const subject of [attribution, purchases])
+    for (const body of ['', 'null', '[]', '{']) expect(await ask(subject, body)).toEqual(error('BAD_BODY'))
+  for (const conversion of [undefined, 7, '', 'a\0', 'é'.repeat(65)])
+    expect(await ask(attribution, { conversion })).toEqual(error('BAD_PARAMETER', { field: 'conversion' }))
+  expect(await ask(attribution, { conversion: 'c', at: 5 })).toEqual(error('BAD_PARAMETER', { field: 'at' }))
+  expect(await ask(attribution, { conversion: 'c', code: 1 })).toEqual(error('BAD_PARAMETER'))
+  // Numbers are numbers here.
+  const wait = { wait: 'doors_user-1_0:1.0', timeout_ms: '20' }
+  expect(await ask(attribution, { conversion: 'c', ...wait })).toEqual(error('BAD_PARAMETER', { field: 'timeout_ms' }))
+  for (const advertiser of [undefined, ['a'], 'a\n'])
+    expect(await ask(purchases, { advertiser })).toEqual(error('BAD_PARAMETER', { field: 'advertiser' }))
+  expect(await ask(purchases, { advertiser: 'a', by: 'pixel' })).toEqual(error('BAD_PARAMETER', { field: 'by' }))
+  expect(await ask(purchases, { advertiser: 'a', from: 'today' })).toEqual(error('BAD_PARAMETER', { field: 'from' }))
+  expect(await ask(attribution, { conversion: 'c' })).toEqual(error('NO_ATTRIBUTION'))
+  expect(await ask(purchases, { advertiser: 'a' })).toEqual(error('NO_ATTRIBUTION'))
+})
+
+it('refuses an answer that is larger than a message of the server', async () => {
+  const large = new HeldReads()
+  const kind = 'x'.repeat(nc.info!.max_payload)
+  large.purchases = async () => ({ kind: 'too_large', what: kind })
+  await serve(large)
+  expect(await ask(purchasesSubject('doors'), { advertiser: 'a' })).toEqual(error('REPLY_TOO_LARGE'))
+})
+
 it('several nodes of a namespace share the requests: each is answered once', async () => {
   await serve()
   await serve()
@@ -102,6 +145,9 @@ class HeldReads implements FeatureReads {
   readonly vectors = async () => ({ kind: 'unknown_feature' }) as const
   readonly top = async () => ({ kind: 'unknown_feature' }) as const
   readonly explain = this.top
+  readonly attribution = this.top
+  purchases: FeatureReads['purchases'] = async () => ({ kind: 'no_attribution' })
+  readonly evaluation: FeatureReads['evaluation'] = async () => ({ kind: 'no_evaluation' })
   readonly pin = async () => null
   readonly unpin = async () => false
   readonly #gate = Promise.withResolvers<ReadOutcome>()

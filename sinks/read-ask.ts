@@ -5,6 +5,9 @@
 
 import { Compile } from 'typebox/compile'
 import { EVENT_TIME_MAX_MS, EVENT_TIME_MIN_MS, ID_BYTES_MAX, utf8Text } from '../operators/event.ts'
+import type { AttributionAsk } from './attribution-reads.ts'
+import { AttributionOptions } from './attribution-schemas.ts'
+import { EVALUATION_DAYS_MAX } from './evaluation-reads.ts'
 import { type LogPosition, parsePosition, type ReadAsk, type Touch, type VectorsAsk } from './feature-reads.ts'
 import {
   BatchBody,
@@ -28,10 +31,11 @@ export interface Refusal {
 
 const CONTROL = /[\u0000-\u001f\u007f]/
 /** Parameters that are numbers, and how a number is spelt in a URL: no sign, no fraction, nothing that rounds. */
-const NUMBERS = ['at', 'timeout_ms', 'top'] as const
+const NUMBERS = ['at', 'timeout_ms', 'top', 'days'] as const
 const DIGITS = /^\d{1,15}$/
 
 const optionsCheck = Compile(ReadOptions)
+const attributionCheck = Compile(AttributionOptions)
 const batchCheck = Compile(BatchBody)
 const topCheck = Compile(TopQuery)
 const pointCheck = Compile(PointBody)
@@ -40,11 +44,15 @@ const vectorsCheck = Compile(VectorsBody)
 /** In words what each parameter may be. */
 const RULES: ReadonlyMap<string, string> = new Map([
   ['key', `1 to ${ID_BYTES_MAX} bytes of UTF-8 without control characters`],
+  ['conversion', `the event_id of a conversion: 1 to ${ID_BYTES_MAX} bytes of UTF-8 without control characters`],
   ['keys', `a list of 1 to ${KEYS_MAX} keys, each 1 to ${ID_BYTES_MAX} bytes of UTF-8 without control characters`],
   ['at', 'a whole number: milliseconds since 1970, in the years 2000 to 2100'],
   ['snapshot', 'the name of a pinned snapshot'],
   ['wait', '<stream>:<seq>.<index>, as an ingest answer or applied_through gives it'],
   ['top', `a whole number of keys from 1 to ${TOP_MAX}`],
+  ['by', '"advertiser", "campaign" or "ad"'],
+  ['slice', '"all", "advertiser", "version" or "type"'],
+  ['days', `a whole number of days from 1 to ${EVALUATION_DAYS_MAX}`],
   ['timeout_ms', `a whole number of milliseconds from 0 to ${WAIT_MS_MAX}`],
   ['features', `a list of 1 to ${VECTOR_FEATURES_MAX} ids of features, such as user.clicks_7d`],
   ['touches', `a list of 1 to ${TOUCHES_MAX} objects, each the fields of an impression or click: ids as in events`],
@@ -71,6 +79,20 @@ export function askOfQuery(
   const options = withNumbers(query)
   if (!optionsCheck.Check(options)) return faultOf(optionsCheck.Errors(options))
   return askOf(feature, entity, [key], options)
+}
+
+/** A read of a conversion's attribution. `given`: the other parameters. */
+export function askOfAttribution(
+  conversion: unknown,
+  given: Readonly<Record<string, unknown>>,
+): AttributionAsk | Refusal {
+  if (typeof conversion !== 'string' || !isKey(conversion)) return badParameter('conversion')
+  if (given.at !== undefined) return refused('at', 'at does not go with an attribution: it is as it was decided')
+  if (!attributionCheck.Check(given)) return faultOf(attributionCheck.Errors(given))
+  const options = optionsOf(given)
+  if (isRefusal(options)) return options
+  const { snapshot, wait, waitMs } = options
+  return { conversion, snapshot, wait, waitMs }
 }
 
 /** How many of the largest a URL asks for. */
@@ -118,6 +140,15 @@ function isTouch(touch: Touch): boolean {
 
 const isEventTime = (ms: number): boolean => ms >= EVENT_TIME_MIN_MS && ms <= EVENT_TIME_MAX_MS
 
+/** A read by a body that was parsed, where what HTTP has in its path and query are members of one object. */
+export function askOfMembers<Ask>(
+  body: unknown,
+  ask: (members: Readonly<Record<string, unknown>>) => Ask | Refusal,
+): Ask | Refusal {
+  const isObject = typeof body === 'object' && body !== null && !Array.isArray(body)
+  return isObject ? ask(body as Readonly<Record<string, unknown>>) : NO_OBJECT
+}
+
 /** The value of strict JSON in strict UTF-8; undefined for anything else. */
 export function parseBody(bytes: Uint8Array): unknown {
   const text = utf8Text(bytes)
@@ -135,7 +166,7 @@ function askOf(feature: string, entity: string, keys: readonly string[], given: 
 }
 
 /** Of whatever is read. */
-function optionsOf(options: ReadOptions): Pick<ReadAsk, 'at' | 'snapshot' | 'wait' | 'waitMs'> | Refusal {
+export function optionsOf(options: ReadOptions): Pick<ReadAsk, 'at' | 'snapshot' | 'wait' | 'waitMs'> | Refusal {
   const { at = null, snapshot = null, wait: waitText, timeout_ms } = options
   let wait: LogPosition | null = null
   if (waitText !== undefined) {
@@ -147,7 +178,8 @@ function optionsOf(options: ReadOptions): Pick<ReadAsk, 'at' | 'snapshot' | 'wai
   return { at, snapshot, wait, waitMs: timeout_ms ?? WAIT_MS_DEFAULT }
 }
 
-function withNumbers(query: Readonly<Record<string, unknown>>): Record<string, unknown> {
+/** Parameters as a URL has them, with numbers where numbers are meant. */
+export function withNumbers(query: Readonly<Record<string, unknown>>): Record<string, unknown> {
   const options = { ...query }
   for (const name of NUMBERS) {
     const text = options[name]
@@ -161,12 +193,14 @@ function hasTooMany(body: unknown, name: string, most: number): boolean {
   return Array.isArray(list) && list.length > most
 }
 
+const NO_OBJECT: Refusal = { code: 'BAD_BODY', message: 'the body is not a JSON object' }
+
 /** The first complaint of a schema, in our words. */
-function faultOf(errors: ReturnType<typeof optionsCheck.Errors>): Refusal {
+export function faultOf(errors: ReturnType<typeof optionsCheck.Errors>): Refusal {
   const [first] = errors
   const params = first?.params as { readonly requiredProperties?: readonly string[] } | undefined
   const path = first?.instancePath.slice(1) || params?.requiredProperties?.[0] || ''
-  if (path === '') return { code: 'BAD_BODY', message: 'the body is not a JSON object' }
+  if (path === '') return NO_OBJECT
   return badParameter(path.split('/')[0]!, path.replaceAll('/', '.'))
 }
 
@@ -176,6 +210,6 @@ function badParameter(name: string, field = name): Refusal {
   return { code: 'BAD_PARAMETER', message: 'there is a parameter that is none of this request' }
 }
 
-function refused(field: string, message: string): Refusal {
+export function refused(field: string, message: string): Refusal {
   return { code: 'BAD_PARAMETER', message, field }
 }

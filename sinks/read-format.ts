@@ -148,7 +148,8 @@ export function vectorsAnswer(outcome: VectorsOutcome): Answer<VectorsAnswer> {
   return { status: 200, body: { schema, features, vectors, snapshots: told } }
 }
 
-function failureOf(
+/** What cannot be answered (RF2). */
+export function failureOf(
   outcome: Exclude<ReadOutcome, { kind: 'read' }> | Exclude<VectorsOutcome, { kind: 'vectors' }>,
 ): Failure {
   switch (outcome.kind) {
@@ -190,16 +191,16 @@ function failureOf(
   }
 }
 
-function failure(status: number, code: string, message: string, more: Partial<ErrorBody> = {}): Failure {
+export function failure(status: number, code: string, message: string, more: Partial<ErrorBody> = {}): Failure {
   return { status, error: { code, message, ...more } }
 }
 
 /** A task has one stream, and its epochs rise: together they name a snapshot. */
-function isSame(a: SnapshotFacts, b: SnapshotFacts): boolean {
+export function isSame(a: SnapshotFacts, b: SnapshotFacts): boolean {
   return a === b || (a.epoch === b.epoch && a.appliedThrough.stream === b.appliedThrough.stream)
 }
 
-function snapshotOf({ at, facts }: Pick<KeyRead<unknown>, 'at' | 'facts'>): SnapshotOfAnswer {
+export function snapshotOf({ at, facts }: Pick<KeyRead<unknown>, 'at' | 'facts'>): SnapshotOfAnswer {
   const { asOf, completeThrough, appliedThrough, epoch, config } = facts
   return {
     ...{ at, as_of: asOf, complete_through: completeThrough, applied_through: positionText(appliedThrough), epoch },

@@ -4,7 +4,7 @@ import { mkdir, mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promis
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterEach, beforeEach, describe, expect, it } from 'vitest'
-import { canonicalLine, sortLines, writeDocument, writeLines } from './run-directory.ts'
+import { canonicalLine, writeDocument, writeLines } from './run-directory.ts'
 
 let directory: string
 beforeEach(async () => {
@@ -16,21 +16,13 @@ describe('lines', () => {
   it('are canonical JSON', () => {
     expect(canonicalLine({ b: 1, a: { d: [2, 1], c: 'é' } })).toBe('{"a":{"c":"é","d":[2,1]},"b":1}')
   })
-
-  it('are sorted by their bytes, also where UTF-16 would sort otherwise', () => {
-    expect(sortLines(['b', 'a', 'aa', 'B'])).toEqual(['B', 'a', 'aa', 'b'])
-    const mixed = ['\u{1f600}', '\u{fb00}', 'z', 'é']
-    const byBytes = [...mixed].sort((a, b) => Buffer.compare(Buffer.from(a), Buffer.from(b)))
-    expect(sortLines([...mixed])).toEqual(byBytes)
-    expect(byBytes).toEqual(['z', 'é', '\u{fb00}', '\u{1f600}'])
-  })
 })
 
 describe('a file', () => {
   it('is written whole, each line with its end, also where it takes several writes', async () => {
     const lines = Array.from({ length: 5_000 }, (_, i) => `${i} ${'é'.repeat(300)}`)
     await writeLines(join(directory, 'out', 'deep'), 'lines', lines)
-    expect(await readFile(join(directory, 'out', 'deep', 'lines'), 'utf8')).toBe(`${lines.join('\n')}\n`)
+    expect(await readFile(join(directory, 'out', 'deep', 'lines'), 'utf8')).toBe(`${lines.sort().join('\n')}\n`)
     await writeLines(directory, 'none', [])
     expect(await readFile(join(directory, 'none'), 'utf8')).toBe('')
     await writeDocument(directory, 'doc', { a: 1 })
@@ -45,11 +37,33 @@ describe('a file', () => {
         throw new Error('no more')
       },
     }
-    await expect(writeLines(directory, 'lines', broken as unknown as string[])).rejects.toThrow('no more')
+    await expect(writeLines(directory, 'lines', broken)).rejects.toThrow('no more')
     expect(await readFile(join(directory, 'lines'), 'utf8')).toBe('old\n')
     expect(await readdir(directory)).toEqual(['lines'])
     await writeLines(directory, 'lines', ['new'])
     expect(await readFile(join(directory, 'lines'), 'utf8')).toBe('new\n')
+    expect(await readdir(directory)).toEqual(['lines'])
+  })
+
+  it('whose lines do not fit is sorted on the disk beside it, and nothing is left there', async () => {
+    const lines = Array.from({ length: 2_000 }, (_, i) => `${(i * 7_919) % 2_000} é`)
+    const room = { runBytes: 4_096, runsMax: 3 }
+    const seen = new Set<string>()
+    async function* watched() {
+      for (const line of lines) {
+        for (const name of await readdir(directory)) seen.add(name.replace(/\d+/, 'N'))
+        yield line
+      }
+    }
+    await writeLines(directory, 'lines', watched(), room)
+    expect([...seen].sort()).toEqual(['.lines.N', '.lines.N.runs'])
+    expect(await readFile(join(directory, 'lines'), 'utf8')).toBe(`${lines.sort().join('\n')}\n`)
+    expect(await readdir(directory)).toEqual(['lines'])
+    async function* broken() {
+      yield* lines
+      throw new Error('no more')
+    }
+    await expect(writeLines(directory, 'other', broken(), room)).rejects.toThrow('no more')
     expect(await readdir(directory)).toEqual(['lines'])
   })
 

@@ -4,36 +4,22 @@
 import { mkdir, open, rename, rm } from 'node:fs/promises'
 import { join } from 'node:path'
 import stringify from 'fast-json-stable-stringify'
-
-/** Bytes of text collected before a write. */
-const WRITE_BYTES = 1 << 20
+import { SORT_ROOM, type SortRoom, sortedChunks } from './line-sort.ts'
 
 /** One line of an output file. */
 export function canonicalLine(value: unknown): string {
   return stringify(value)
 }
 
-/** Sorts lines as bytes (UTF-8), not as UTF-16. */
-export function sortLines(lines: string[]): string[] {
-  const isAscii = lines.every((line) => Buffer.byteLength(line) === line.length)
-  if (isAscii) return lines.sort((a, b) => (a < b ? -1 : a > b ? 1 : 0))
-  return lines
-    .map((line) => Buffer.from(line))
-    .sort(Buffer.compare)
-    .map((bytes) => bytes.toString())
-}
-
-/** Writes a file of lines, whole or not at all. */
-export async function writeLines(directory: string, name: string, lines: readonly string[]): Promise<void> {
-  await writeWhole(directory, name, async (write) => {
-    let text = ''
-    for (const line of lines) {
-      text += `${line}\n`
-      if (text.length < WRITE_BYTES) continue
-      await write(text)
-      text = ''
-    }
-    await write(text)
+/** Writes a file of lines, sorted by their bytes, whole or not at all. What does not fit `room` waits on the disk beside it. */
+export async function writeLines(
+  directory: string,
+  name: string,
+  lines: AsyncIterable<string> | Iterable<string>,
+  room: SortRoom = SORT_ROOM,
+): Promise<void> {
+  await writeWhole(directory, name, async (write, temporary) => {
+    for await (const chunk of sortedChunks(lines, `${temporary}.runs`, room)) await write(chunk)
   })
 }
 
@@ -45,14 +31,14 @@ export async function writeDocument(directory: string, name: string, value: unkn
 async function writeWhole(
   directory: string,
   name: string,
-  fill: (write: (text: string) => Promise<unknown>) => Promise<unknown>,
+  fill: (write: (content: string | Uint8Array) => Promise<unknown>, temporary: string) => Promise<unknown>,
 ): Promise<void> {
   await mkdir(directory, { recursive: true })
   const temporary = join(directory, `.${name}.${process.pid}`)
   const file = await open(temporary, 'w')
   try {
     // appendFile, not write: a write may take a part only and say so in a number.
-    await fill((text) => file.appendFile(text))
+    await fill((content) => file.appendFile(content), temporary)
     await file.sync()
     await file.close()
     await rename(temporary, join(directory, name))

@@ -3,7 +3,7 @@
 
 /** What a task waits for. */
 export interface StatusWaiting {
-  /** `broker`: it does not answer; `room`: a stream is full. */
+  /** `broker`: it does not answer; `room`: a stream is full; `pace`: the stage that it feeds has not committed what it sent, or has live events to do. */
   readonly cause: string
   /** The stream. */
   readonly on: string
@@ -21,10 +21,17 @@ export interface StatusReadable {
   readonly count: number
 }
 
+/** A stage that a task sends records to: all tasks of it, or, of a feeder, the one of the same partition. */
+export interface StatusSending {
+  readonly stage: string
+  readonly same_partition: boolean
+}
+
 export interface StatusRow {
   readonly name: string
   readonly stage: string
   readonly partition: number
+  readonly sends_to: readonly StatusSending[]
   readonly phase: string
   /** Number of the last commit. */
   readonly epoch: number
@@ -32,7 +39,7 @@ export interface StatusRow {
   readonly seq: number
   /** Messages in the stream behind it. */
   readonly pending: number
-  /** Records that tasks of the stage before have published for it and that it has not taken; null: of the first stage nobody has counted. */
+  /** Records that tasks of the stage before have published for it and that it has not taken; null: what clients publish nobody has counted. */
   readonly lag_records: number | null
   /** Milliseconds that the oldest message which is not readable yet has been in the stream; 0: there is none. */
   readonly lag_ms: number

@@ -24,6 +24,8 @@ export interface BackendReader {
   multiGet(keys: readonly Uint8Array[]): Promise<(Uint8Array | null)[]>
   /** Entries in byte order of their keys, in chunks. `entriesFetched`: entries read ahead, fewer than usual for large values. */
   scan(range: Range, entriesFetched?: number): AsyncIterable<readonly Entry[]>
+  /** The last entries of a range, at most `count`, in byte order of their keys. Reads no others, however many there are. */
+  last(range: Range, count: number): Promise<readonly Entry[]>
 }
 
 export interface BackendSnapshot extends BackendReader {

@@ -9,10 +9,14 @@ import {
   bucketRange,
   compareOrderKeys,
   compareUtf8,
+  holdRange,
   KeyWriter,
   KIND,
+  parseGroupKey,
+  parseHoldKey,
   parseKeyedKey,
   parseSeenKey,
+  prefixRange,
 } from './key-layout.ts'
 import type { OrderKey } from './store.ts'
 
@@ -40,6 +44,19 @@ describe('golden bytes: a change here makes every stored state unreadable (raise
       w.ordered(KIND.straggler, 9, { ...KEY, at: 0, type: '', id: '' }),
       '0709' + '0000000000000000' + '01' + '00' + '00' + '0000000000000102',
     ],
+    [
+      'hold',
+      w.hold(3, 5, 'u\u001fä', 1741132786705, 'é1'),
+      '0903' + '00100005' + '751fc3a4' + '00' + '000001956399ec11' + 'c3a931',
+    ],
+    [
+      'start of a range of holds',
+      holdRange(3, 5, 'u', { fromMs: -1, toMs: 9 }).from,
+      '09030010000575000000000000000000',
+    ],
+    ['end of a range of holds', holdRange(3, 5, 'u', { fromMs: 0, toMs: 9 }).to, '0903001000057500000000000000000a'],
+    ['begin of a prefix', prefixRange(1, 0, 'aé').from, '020100100000' + '61c3a9'],
+    ['end of a prefix', prefixRange(1, 0, 'aé').to, '020100100000' + '61c3a9ff'],
     ['end of a bucket range', bucketRange(KIND.page, 1, 0, BUCKET_MAX + 1).to, '0501' + 'ffffffff'],
     ['end of an order queue', allOrdered(KIND.chunk, 1).to, '0601' + 'ff'],
   ])('%s', (_, bytes, golden) => {
@@ -61,6 +78,7 @@ describe('what does not fit is refused', () => {
     ['negative time', () => w.ordered(KIND.chunk, 0, { ...KEY, at: -1 })],
     ['rank', () => w.ordered(KIND.chunk, 0, { ...KEY, rank: 256 })],
     ['page', () => w.page(0, 0, 0, 0x10000)],
+    ['a group with the byte that ends it', () => w.hold(0, 0, 'a\0b', 0, '')],
   ])('%s', (_, make) => {
     expect(make).toThrow(/assertion/)
   })
@@ -110,6 +128,26 @@ describe('byte order is the order meant (Y1)', () => {
     )
   })
 
+  test('holds: group, time, id; and back; a range of time has exactly its holds', () => {
+    const hold = fc.record({ group: text, timeMs: fc.nat(5), id: text })
+    fc.assert(
+      fc.property(hold, hold, fc.nat(5), fc.nat(5), (a, b, fromMs, toMs) => {
+        const [x, y] = [a, b].map(({ group, timeMs, id }) => w.hold(3, 5, group, timeMs, id)) as [
+          Uint8Array,
+          Uint8Array,
+        ]
+        const order = compareUtf8(a.group, b.group) || a.timeMs - b.timeMs || compareUtf8(a.id, b.id)
+        expect(Buffer.compare(x, y)).toBe(Math.sign(order))
+        expect(parseHoldKey(x)).toEqual({ bucket: 5, ...a })
+        expect(parseGroupKey(w.group(KIND.first, 3, 5, a.group))).toEqual({ bucket: 5, group: a.group })
+        const range = holdRange(3, 5, b.group, { fromMs, toMs })
+        const inside = Buffer.compare(range.from, x) <= 0 && Buffer.compare(x, range.to) < 0
+        expect(inside).toBe(a.group === b.group && a.timeMs >= fromMs && a.timeMs <= toMs)
+      }),
+      { numRuns: 2000 },
+    )
+  })
+
   test('a range of buckets holds exactly their keys, of every kind (Y2)', () => {
     fc.assert(
       fc.property(bucket, bucket, bucket, fc.nat(9), (a, b, at, n) => {
@@ -120,6 +158,9 @@ describe('byte order is the order meant (Y1)', () => {
           [KIND.journal, w.journal(3, at, n)],
           [KIND.segment, w.segment(3, at, n)],
           [KIND.page, w.page(3, at, n, n)],
+          [KIND.hold, w.hold(3, at, 'g', n, 'x')],
+          [KIND.first, w.group(KIND.first, 3, at, 'g')],
+          [KIND.more, w.group(KIND.more, 3, at, 'g')],
         ] as const
         for (const [kind, key] of keys) {
           const range = bucketRange(kind, 3, from, to)

@@ -11,15 +11,30 @@
 //   page       05 store bucket4 segment4 page2        entries of one sealed segment
 //   chunk      06 store order-key                     entries of an order queue; the order key is that of the first one
 //   straggler  07 store order-key                     one entry of an order queue, pushed behind what was popped before
+//   hold       09 store bucket4 utf8(group) 00 time8 utf8(id)
+//   first      0a store bucket4 utf8(group)           the holds of a group that came first (state/packed-holds.ts)
+//   more       0b store bucket4 utf8(group)           empty: the group has holds under keys of their own, too
 //   order-key  at8 rank1 utf8(type) 00 utf8(id) 00 number8
 //
-// Numbers are big-endian. Types and ids have no U+0000 (contract.md, section 1).
+// Numbers are big-endian. Types, ids and groups of holds have no U+0000 (contract.md, section 1).
 
 import { assert } from '../log/errors.ts'
 import type { Range } from './backend.ts'
 import type { OrderKey } from './store.ts'
 
-export const KIND = { meta: 1, keyed: 2, journal: 3, segment: 4, page: 5, chunk: 6, straggler: 7, packed: 8 } as const
+export const KIND = {
+  meta: 1,
+  keyed: 2,
+  journal: 3,
+  segment: 4,
+  page: 5,
+  chunk: 6,
+  straggler: 7,
+  packed: 8,
+  hold: 9,
+  first: 10,
+  more: 11,
+} as const
 export type Kind = (typeof KIND)[keyof typeof KIND]
 
 /** Buckets are floor(time / width): a second is the narrowest width that reaches 2100 in four bytes. */
@@ -111,6 +126,24 @@ export class KeyWriter {
     return this.#done()
   }
 
+  group(kind: typeof KIND.first | typeof KIND.more, store: number, bucket: number, group: string): Uint8Array {
+    this.#begin(BUCKET_KEY_BYTES + group.length * UTF8_PER_UNIT_MAX)
+    this.#prefix(kind, store, bucket)
+    this.#utf8(group)
+    return this.#done()
+  }
+
+  hold(store: number, bucket: number, group: string, timeMs: number, id: string): Uint8Array {
+    assert(!group.includes('\0'), 'a group of holds has no U+0000')
+    this.#begin(BUCKET_KEY_BYTES + (group.length + id.length) * UTF8_PER_UNIT_MAX + 1 + 8)
+    this.#prefix(KIND.hold, store, bucket)
+    this.#utf8(group)
+    this.#byte(0)
+    this.#uint64(timeMs)
+    this.#utf8(id)
+    return this.#done()
+  }
+
   /** The first bytes of every key of a bucket: the bound of ranges. */
   bucket(kind: Kind, store: number, bucket: number): Uint8Array {
     this.#begin(BUCKET_KEY_BYTES)
@@ -186,6 +219,29 @@ export function bucketRange(kind: Kind, store: number, from: number, to: number)
   return { from: writer.bucket(kind, store, from), to: writer.bucket(kind, store, to) }
 }
 
+/** Range of the keyed entries of one bucket whose keys begin so. No UTF-8 has the byte that ends it. */
+export function prefixRange(store: number, bucket: number, prefix: string): Range {
+  const from = new KeyWriter(RANGE_BYTES).keyed(store, bucket, prefix)
+  return { from, to: Uint8Array.of(...from, 0xff) }
+}
+
+/** Range of the holds of a group in one bucket with fromMs <= time <= toMs; at toMs only ids before `beforeId`, if it is given. */
+export function holdRange(
+  store: number,
+  bucket: number,
+  group: string,
+  { fromMs, toMs, beforeId }: { readonly fromMs: number; readonly toMs: number; readonly beforeId?: string },
+): Range {
+  const writer = new KeyWriter(RANGE_BYTES)
+  return {
+    from: writer.hold(store, bucket, group, Math.max(0, fromMs), ''),
+    to:
+      beforeId === undefined
+        ? writer.hold(store, bucket, group, toMs + 1, '')
+        : writer.hold(store, bucket, group, toMs, beforeId),
+  }
+}
+
 /** Range of all keys of a store that stand in buckets. */
 export function allBuckets(kind: Kind, store: number): Range {
   return bucketRange(kind, store, BUCKET_MIN, BUCKET_MAX + 1)
@@ -199,9 +255,8 @@ export function allOrdered(kind: typeof KIND.chunk | typeof KIND.straggler, stor
 
 /** Ranges of everything that a store of any kind may have. */
 export function rangesOfStore(store: number): Range[] {
-  const buckets = [KIND.keyed, KIND.packed, KIND.journal, KIND.segment, KIND.page].map((kind) =>
-    allBuckets(kind, store),
-  )
+  const kinds = [KIND.keyed, KIND.packed, KIND.journal, KIND.segment, KIND.page, KIND.hold, KIND.first, KIND.more]
+  const buckets = kinds.map((kind) => allBuckets(kind, store))
   return [...buckets, allOrdered(KIND.chunk, store), allOrdered(KIND.straggler, store)]
 }
 
@@ -210,6 +265,31 @@ export function parseKeyedKey(bytes: Uint8Array): { readonly bucket: number; rea
   const view = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength)
   assert(view.length >= BUCKET_KEY_BYTES && view[0] === KIND.keyed, 'not the key of a keyed entry')
   return { bucket: view.readUInt32BE(2) - BUCKET_OFFSET, key: view.toString('utf8', BUCKET_KEY_BYTES) }
+}
+
+/** Bucket and group of a first or more key. */
+export function parseGroupKey(bytes: Uint8Array): { readonly bucket: number; readonly group: string } {
+  const view = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength)
+  assert(view[0] === KIND.first || view[0] === KIND.more, 'not the key of a group of holds')
+  return { bucket: view.readUInt32BE(2) - BUCKET_OFFSET, group: view.toString('utf8', BUCKET_KEY_BYTES) }
+}
+
+/** The parts of a hold's key. */
+export function parseHoldKey(bytes: Uint8Array): {
+  readonly bucket: number
+  readonly group: string
+  readonly timeMs: number
+  readonly id: string
+} {
+  const view = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength)
+  const groupEnd = view.indexOf(0, BUCKET_KEY_BYTES)
+  assert(view[0] === KIND.hold && groupEnd >= 0 && view.length >= groupEnd + 9, 'not the key of a hold')
+  return {
+    bucket: view.readUInt32BE(2) - BUCKET_OFFSET,
+    group: view.toString('utf8', BUCKET_KEY_BYTES, groupEnd),
+    timeMs: Number(view.readBigUInt64BE(groupEnd + 1)),
+    id: view.toString('utf8', groupEnd + 9),
+  }
 }
 
 /** Bucket and number (cut or segment) of a journal or segment key. */

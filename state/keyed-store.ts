@@ -4,7 +4,7 @@
 // C2: eviction happens only at cuts, so between slices, and takes only what no slice touched since the eviction before.
 // C3: absence is cached like a value. In a bucket that was born in this process (above the highest one that the backend
 //     had at the start) what is not in memory is absent, but for what was evicted; a filter remembers those keys. So the
-//     first event of a key in a new bucket, the usual case, asks the backend nothing.
+//     first event of a key in a new bucket, the usual case, asks the backend nothing, and to ask in vain leaves nothing behind.
 // C4: a small bucket that was born here, or loaded whole at the start, is packed: all its entries are in memory and stand in
 //     one value in the backend. When it outgrows PACKED_ENTRIES_MAX, or there are too many, its entries get keys of their
 //     own, in one commit. Which buckets are packed is part of every commit.
@@ -111,6 +111,10 @@ export class CachedKeyedStore<V> implements KeyedStore<V>, ManagedStore {
   #unwritten: CacheEntry<V>[][] = []
   #openCut: number
   #missing: CacheEntry<V>[] = []
+  /** Keys that this slice wanted in vain (C3): it may ask for them. */
+  readonly #absent = new Set<string>()
+  /** Whether what was wanted has been asked for: the next want is of another slice. */
+  #isAsked = false
   #loading: CacheEntry<V>[] = []
 
   // The last bucket and entry asked for: get, change, changed go to the same one.
@@ -195,18 +199,20 @@ export class CachedKeyedStore<V> implements KeyedStore<V>, ManagedStore {
   }
 
   want(bucket: number, key: string): void {
+    if (this.#isAsked) this.#nextSlice()
     if (bucket < this.#lowest || this.#find(bucket, key) !== null) return
-    const known = this.#isAbsent(bucket, key)
-    const entry: CacheEntry<V> = {
-      bucket,
-      key,
-      value: known ? undefined : LOADING,
-      cut: NEVER_CUT,
-      stored: false,
-      packed: null,
+    if (this.#isAbsent(bucket, key)) {
+      this.#absent.add(key)
+      return
     }
+    const entry: CacheEntry<V> = { bucket, key, value: LOADING, cut: NEVER_CUT, stored: false, packed: null }
     this.#insert(entry)
-    if (!known) this.#missing.push(entry)
+    this.#missing.push(entry)
+  }
+
+  #nextSlice(): void {
+    this.#isAsked = false
+    this.#absent.clear()
   }
 
   /** C3. Of a key that is not in memory. */
@@ -218,8 +224,9 @@ export class CachedKeyedStore<V> implements KeyedStore<V>, ManagedStore {
   get(bucket: number, key: string): V | undefined {
     if (bucket < this.#lowest) return undefined
     const entry = this.#find(bucket, key)
+    if (entry === null && this.#absent.has(key) && this.#isAbsent(bucket, key)) return undefined
     if (entry === null || entry.value === LOADING) return this.#notWanted(bucket, key)
-    return entry.value as V | undefined
+    return entry.value
   }
 
   set(bucket: number, key: string, value: V): void {
@@ -262,6 +269,7 @@ export class CachedKeyedStore<V> implements KeyedStore<V>, ManagedStore {
   // --- what task-state.ts calls ---
 
   collectMissing(keys: KeyList): void {
+    this.#isAsked = true
     assert(this.#loading.length === 0, 'one prefetch at a time')
     if (this.#missing.length === 0) return
     this.#loading = this.#missing
@@ -417,8 +425,8 @@ export class CachedKeyedStore<V> implements KeyedStore<V>, ManagedStore {
     assert(bucket >= this.#lowest, `${this.name}: bucket ${bucket} is expired`)
     let entry = this.#find(bucket, key)
     if (entry === null) {
-      // Not looked at before: the backend may have a value, so a deletion must reach it.
-      entry = { bucket, key, value, cut: NEVER_CUT, stored: true, packed: null }
+      // Where the backend may have a value, a deletion must reach it.
+      entry = { bucket, key, value, cut: NEVER_CUT, stored: !this.#isAbsent(bucket, key), packed: null }
       this.#insert(entry)
     }
     assert(entry.value !== LOADING, `${this.name}: set before the prefetch of its key was done`)

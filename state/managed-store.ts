@@ -58,3 +58,9 @@ export interface ManagedStore {
   /** The logical content, as sorted lines of JSON. */
   dump(): AsyncIterable<string>
 }
+
+/** A store that reads ranges, too: which ones, the values of its keys say. */
+export interface RangeStore extends ManagedStore {
+  /** Begins to read what is left to be read after loaded(). null: nothing is. */
+  loadRanges(): Promise<void> | null
+}

@@ -29,6 +29,8 @@ export interface MemoryDiskOptions {
 export class MemoryDisk {
   readonly #options: MemoryDiskOptions
   readonly #data = new Map<KeyText, Uint8Array>()
+  /** Its keys in order; null: they changed since. */
+  #sorted: KeyText[] | null = null
   readonly #undo: Undo[] = []
   #dropped = 0
   #handle: MemoryBackend | null = null
@@ -123,25 +125,39 @@ export class MemoryDisk {
   }
 
   #keysIn(from: KeyText, to: KeyText): KeyText[] {
-    return [...this.#data.keys()].filter((key) => key >= from && key < to)
+    this.#sorted ??= [...this.#data.keys()].sort(byText)
+    return this.#sorted.slice(placeOf(this.#sorted, from), placeOf(this.#sorted, to))
   }
 
   #set(key: KeyText, value: Uint8Array | undefined, undo: Undo): void {
     if (!undo.has(key)) undo.set(key, this.#data.get(key))
-    if (value === undefined) this.#data.delete(key)
-    else this.#data.set(key, value)
+    this.#store(key, value)
   }
 
   #takeBack(undo: Undo): void {
-    for (const [key, value] of undo) {
-      if (value === undefined) this.#data.delete(key)
-      else this.#data.set(key, value)
-    }
+    for (const [key, value] of undo) this.#store(key, value)
+  }
+
+  #store(key: KeyText, value: Uint8Array | undefined): void {
+    if (this.#data.has(key) !== (value !== undefined)) this.#sorted = null
+    if (value === undefined) this.#data.delete(key)
+    else this.#data.set(key, value)
   }
 }
 
 function byText(a: string, b: string): number {
   return a < b ? -1 : a > b ? 1 : 0
+}
+
+/** Where in a sorted list the keys from this one on begin. */
+function placeOf(sorted: readonly KeyText[], key: KeyText): number {
+  let [low, high] = [0, sorted.length]
+  while (low < high) {
+    const middle = (low + high) >>> 1
+    if (sorted[middle]! < key) low = middle + 1
+    else high = middle
+  }
+  return low
 }
 
 const LATEST = Number.MAX_SAFE_INTEGER
@@ -163,6 +179,10 @@ export class MemoryBackend implements Backend {
   scan(range: Range): AsyncIterable<readonly Entry[]> {
     const snapshot = this.snapshot()
     return releasing(snapshot.scan(range), snapshot)
+  }
+
+  async last(range: Range, count: number): Promise<readonly Entry[]> {
+    return this.#reader(null).last(range, count)
   }
 
   /** Batches are applied one after another in the order of the calls (B1). */
@@ -218,6 +238,18 @@ export class MemoryBackend implements Backend {
           const value = disk.read(textOf(key), version ?? disk.batches)
           return value === undefined ? null : Uint8Array.from(value)
         })
+      },
+      last: async (range, count) => {
+        assert(Number.isSafeInteger(count) && count >= 0, 'as many entries as a whole number says')
+        ready()
+        const at = version ?? LATEST
+        const entries: Entry[] = []
+        for (const key of disk.keysAt(textOf(range.from), textOf(range.to), at).reverse()) {
+          if (entries.length === count) break
+          const value = disk.read(key, at)
+          if (value !== undefined) entries.push([bytesOf(key), Uint8Array.from(value)])
+        }
+        return entries.reverse()
       },
       scan: async function* (range) {
         ready()

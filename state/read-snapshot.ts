@@ -5,10 +5,21 @@
 // N3: within a process the current snapshot never goes back.
 
 import { assert, HoldfastError } from '../log/errors.ts'
-import type { BackendSnapshot } from './backend.ts'
-import { bucketRange, compareUtf8, KeyWriter, KIND, parseKeyedKey } from './key-layout.ts'
+import type { BackendSnapshot, Range } from './backend.ts'
+import {
+  decoded,
+  type FoundHold,
+  type HoldBucket,
+  keysOf,
+  mayHaveRange,
+  merged,
+  readRanges,
+  type TimeRange,
+  takeKeys,
+} from './hold-range.ts'
+import { bucketRange, compareUtf8, KeyWriter, KIND, parseKeyedKey, prefixRange } from './key-layout.ts'
 import { decodePacked } from './packed-bucket.ts'
-import type { Codec } from './store.ts'
+import { type Codec, HOLDS_READ_MAX, type HoldCodec, type HoldEntry } from './store.ts'
 
 /** How long a snapshot outlives being current, in milliseconds. Longer than any request may take; bounds what compaction must keep. */
 export const SNAPSHOT_PIN_MS_MAX = 30_000
@@ -36,11 +47,22 @@ export interface SnapshotStore {
   readonly packed: ReadonlySet<number>
 }
 
+/** What a snapshot knows of a store of holds. */
+export interface SnapshotHolds {
+  readonly id: number
+  readonly bucketMs: number
+  // biome-ignore lint/suspicious/noExplicitAny: stores of several value types stand in one map
+  readonly codec: HoldCodec<any>
+  /** The buckets that are kept. */
+  readonly buckets: readonly HoldBucket[]
+}
+
 export interface SnapshotContent {
   /** The text that the task gave to this commit; null before the first commit. */
   readonly meta: string | null
   readonly cut: number
   readonly stores: ReadonlyMap<string, SnapshotStore>
+  readonly holds: ReadonlyMap<string, SnapshotHolds>
 }
 
 export interface SnapshotLimits {
@@ -53,6 +75,7 @@ export class ReadSnapshot {
   /** Number of the commit; rises with each. */
   readonly cut: number
   readonly #stores: ReadonlyMap<string, SnapshotStore>
+  readonly #holds: ReadonlyMap<string, SnapshotHolds>
   readonly #backend: BackendSnapshot
   readonly #onUnused: (snapshot: ReadSnapshot) => void
   #holders = 0
@@ -62,6 +85,7 @@ export class ReadSnapshot {
     this.meta = content.meta
     this.cut = content.cut
     this.#stores = content.stores
+    this.#holds = content.holds
     this.#backend = backend
     this.#onUnused = onUnused
   }
@@ -124,14 +148,27 @@ export class ReadSnapshot {
     yield* this.#scanKeys<V>(store, next, to)
   }
 
+  /** Entries of one bucket whose keys begin so, in the order of the UTF-8 of their keys. Throws SnapshotGone. */
+  async *scanPrefix<V>(store: string, bucket: number, prefix: string): AsyncIterable<readonly [key: string, value: V]> {
+    const { id, lowestBucket, packed } = this.#store(store)
+    if (bucket < lowestBucket) return
+    if (!packed.has(bucket)) {
+      for await (const [, key, value] of this.#scanRange<V>(store, prefixRange(id, bucket, prefix))) yield [key, value]
+      return
+    }
+    for await (const [, key, value] of this.#scanPacked<V>(store, bucket, prefix)) yield [key, value]
+  }
+
   async *#scanPacked<V>(
     store: string,
     bucket: number,
+    prefix = '',
   ): AsyncIterable<readonly [bucket: number, key: string, value: V]> {
     const { id, codec } = this.#store(store)
     const key = new KeyWriter().bucket(KIND.packed, id, bucket)
     const [page] = await this.#reading(() => this.#backend.multiGet([key]))
-    const entries = decodePacked(page!).sort(([a], [b]) => compareUtf8(a, b))
+    const own = decodePacked(page!).filter(([name]) => name.startsWith(prefix))
+    const entries = own.sort(([a], [b]) => compareUtf8(a, b))
     for (const [name, value] of entries) yield [bucket, name, decode<V>(codec, store, value)]
   }
 
@@ -140,9 +177,12 @@ export class ReadSnapshot {
     from: number,
     to: number,
   ): AsyncIterable<readonly [bucket: number, key: string, value: V]> {
-    if (from >= to) return
-    const { id, codec } = this.#store(store)
-    const chunks = this.#backend.scan(bucketRange(KIND.keyed, id, from, to))[Symbol.asyncIterator]()
+    if (from < to) yield* this.#scanRange<V>(store, bucketRange(KIND.keyed, this.#store(store).id, from, to))
+  }
+
+  async *#scanRange<V>(store: string, range: Range): AsyncIterable<readonly [bucket: number, key: string, value: V]> {
+    const { codec } = this.#store(store)
+    const chunks = this.#backend.scan(range)[Symbol.asyncIterator]()
     try {
       while (true) {
         const chunk = await this.#reading(() => chunks.next())
@@ -155,6 +195,31 @@ export class ReadSnapshot {
     } finally {
       await chunks.return?.()
     }
+  }
+
+  /**
+   * What a store of holds has of the group with fromMs <= timeMs <= toMs, in the order (timeMs, bytes of id); of more than
+   * entriesMax the newest ones. Throws SnapshotGone.
+   */
+  async holds<V>(
+    store: string,
+    group: string,
+    { fromMs, toMs }: TimeRange,
+    entriesMax: number = HOLDS_READ_MAX,
+  ): Promise<readonly HoldEntry<V>[]> {
+    const known = this.#holds.get(store)
+    assert(known !== undefined, `no store of holds ${store}`)
+    const { id, bucketMs, codec, buckets } = known
+    const range = { fromMs, toMs }
+    const first = Math.floor(fromMs / bucketMs)
+    const reads = buckets
+      .filter((bucket) => mayHaveRange(bucket, first, range))
+      .map(({ bucket }) => ({ store: id, bucket, group, range, found: [] as FoundHold[], cutAt: null }))
+    const values = await this.#reading(() => this.#backend.multiGet(keysOf(reads, new KeyWriter())))
+    const ranges = takeKeys(reads, values, 0)
+    await this.#reading(() => readRanges(this.#backend, ranges, entriesMax))
+    const newest = merged(decoded<V>(reads, codec, store)).slice(-entriesMax)
+    return newest.map(({ entry }) => entry)
   }
 
   /** One more holder. Throws SnapshotGone. */

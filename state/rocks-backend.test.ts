@@ -64,7 +64,7 @@ describe('RocksDB on disk', () => {
     await backend.close()
   })
 
-  test('kill -9 of the writing process leaves whole batches, in order (B1)', { timeout: 20_000 }, async () => {
+  test('kill -9 of the writing process leaves whole batches, in order (B1)', async () => {
     const child = spawn(
       process.execPath,
       [

@@ -86,6 +86,10 @@ export class RocksBackend implements Backend {
     return this.#reader.scan(range, entriesFetched)
   }
 
+  last(range: Range, count: number): Promise<readonly Entry[]> {
+    return this.#reader.last(range, count)
+  }
+
   /** One after another in the order of the calls (B1): RocksDB's own threads would apply them in any order. */
   write(batch: WriteBatch): Promise<void> {
     assert(this.#closed === null, 'the backend is closed')
@@ -164,6 +168,11 @@ class RocksSnapshot implements BackendSnapshot {
     yield* this.#reader.scan(range, entriesFetched)
   }
 
+  async last(range: Range, count: number): Promise<readonly Entry[]> {
+    assert(!this.#released, 'read from a released snapshot')
+    return this.#reader.last(range, count)
+  }
+
   release(): void {
     if (this.#released) return
     this.#released = true
@@ -175,6 +184,19 @@ class RocksSnapshot implements BackendSnapshot {
 }
 
 function readerOn(db: RocksDB, path: string, streams: Set<EntryStream>): BackendReader {
+  async function* chunks(stream: EntryStream, order: 1 | -1): AsyncIterable<readonly Entry[]> {
+    streams.add(stream)
+    try {
+      yield* chunksOf(stream, order)
+    } catch (cause) {
+      if (streams.has(stream)) throw corrupt(path, 'cannot be read', cause)
+    } finally {
+      // A stream ended by close() or release() looks complete: it must not pass for that.
+      assert(streams.has(stream), 'scan of a released snapshot or a closed backend')
+      streams.delete(stream)
+      stream.destroy()
+    }
+  }
   return {
     async multiGet(keys) {
       if (keys.length === 0) return []
@@ -189,18 +211,18 @@ function readerOn(db: RocksDB, path: string, streams: Set<EntryStream>): Backend
     },
 
     async *scan(range, entriesFetched = SCAN_CHUNK_ENTRIES) {
-      const stream = db.iterator({ gte: range.from, lt: range.to }, { capacity: entriesFetched })
-      streams.add(stream)
-      try {
-        yield* chunksOf(stream)
-      } catch (cause) {
-        if (streams.has(stream)) throw corrupt(path, 'cannot be read', cause)
-      } finally {
-        // A stream ended by close() or release() looks complete: it must not pass for that.
-        assert(streams.has(stream), 'scan of a released snapshot or a closed backend')
-        streams.delete(stream)
-        stream.destroy()
-      }
+      yield* chunks(db.iterator({ gte: range.from, lt: range.to }, { capacity: entriesFetched }), 1)
+    },
+
+    async last(range, count) {
+      // RocksDB takes a limit below 0 for none at all.
+      assert(Number.isSafeInteger(count) && count >= 0, 'as many entries as a whole number says')
+      const entries: Entry[] = []
+      if (count === 0) return entries
+      const options = { capacity: Math.min(count, SCAN_CHUNK_ENTRIES), reverse: true, limit: count }
+      const stream = db.iterator({ gte: range.from, lt: range.to }, options)
+      for await (const chunk of chunks(stream, -1)) entries.push(...chunk)
+      return entries.reverse()
     },
   }
 }
@@ -211,13 +233,13 @@ function endAll(streams: Set<EntryStream>): void {
   for (const stream of open) stream.destroy()
 }
 
-/** Groups what the native iterator fetched at once; checks that keys rise (paired with what the batches wrote). */
-async function* chunksOf(stream: EntryStream): AsyncIterable<readonly Entry[]> {
+/** Groups what the native iterator fetched at once; checks that keys rise, or fall (paired with what the batches wrote). */
+async function* chunksOf(stream: EntryStream, order: 1 | -1): AsyncIterable<readonly Entry[]> {
   let last: Uint8Array | null = null
   for await (const first of stream) {
     const chunk: Entry[] = []
     for (let entry: typeof first | null = first; entry !== null; entry = stream.read()) {
-      if (last !== null && Buffer.compare(last, entry.key) >= 0) throw new Error('keys out of order')
+      if (last !== null && Buffer.compare(last, entry.key) * order >= 0) throw new Error('keys out of order')
       last = entry.key
       chunk.push([entry.key, entry.value])
     }

@@ -9,6 +9,12 @@ export interface Codec<V> {
   decode(bytes: Uint8Array): V
 }
 
+/** How a hold becomes bytes, which need not say what its group and place do. `decode(encode(v), group, place)` equals v. */
+export interface HoldCodec<V> {
+  encode(value: V): Uint8Array
+  decode(bytes: Uint8Array, group: string, place: { readonly timeMs: number; readonly id: string }): V
+}
+
 /** Ids and names are unique in a stage; the id (0 to 255) is part of every key in the backend. */
 export type StoreSpec =
   | {
@@ -26,6 +32,15 @@ export type StoreSpec =
       readonly bucketMs: number
     }
   | { readonly kind: 'queue'; readonly id: number; readonly name: string }
+  | {
+      readonly kind: 'holds'
+      readonly id: number
+      readonly name: string
+      /** Width of a time bucket, milliseconds; at least a second. */
+      readonly bucketMs: number
+      // biome-ignore lint/suspicious/noExplicitAny: stores of several value types stand in one list
+      readonly codec: HoldCodec<any>
+    }
 
 /** Values by (bucket, key), behind a write-back cache. Values are mutable: change one, then call `changed`. */
 export interface KeyedStore<V> {
@@ -56,6 +71,41 @@ export interface SeenStore {
   expireBelow(bucket: number): void
   bucketOf(timeMs: number): number
 }
+
+/**
+ * Things held by (group, time, id), many to a group, by bucket of time; read as a range of time of one group. Values are never
+ * changed in place. A store has a kind of tier under it: RocksDB now (state/hold-store.ts); each passes test/conformance/holds.ts.
+ */
+export interface HoldStore<V> {
+  /**
+   * Holds a value, in the bucket of max(timeMs, keptFromMs): a late one is kept as long as one that came now. Needs no want. The
+   * same (group, time, id) again replaces it; in another bucket, the one of the highest bucket is read.
+   */
+  put(group: string, timeMs: number, id: string, value: V, keptFromMs: number): void
+  /** Says that process() will get just this range. */
+  want(group: string, fromMs: number, toMs: number): void
+  /**
+   * What is held of the group with fromMs <= timeMs <= toMs, in the order (timeMs, bytes of id), what this slice put included.
+   * Just this range must have been wanted in this slice (asserted). Of more than HOLDS_READ_MAX the newest ones, and the task
+   * counts `holds_left_out`.
+   */
+  get(group: string, fromMs: number, toMs: number): readonly HoldEntry<V>[]
+  /** Forgets every bucket below this one. Called between slices: of a range that left holds out, others may be missing after it (asserted). */
+  expireBelow(bucket: number): void
+  bucketOf(timeMs: number): number
+}
+
+export interface HoldEntry<V> {
+  readonly timeMs: number
+  readonly id: string
+  readonly value: V
+}
+
+/**
+ * Entries that one read brings. Of one person and advertiser it is more than a hundred touches a day for 35 days, which no person
+ * makes; a robot's conversion then costs a megabyte or two and not its whole history.
+ */
+export const HOLDS_READ_MAX = 4096
 
 /** Order key of protocol.md section 8. `at` in milliseconds; strings compare as UTF-8 bytes. */
 export interface OrderKey {

@@ -40,13 +40,12 @@ const TINIEST: TaskStateOptions = {
 }
 
 describe('stores equal their twin on random programs', () => {
-  test('memory, tiny caches, crashes', { timeout: 60_000 }, () => runPrograms(memoryPlace, TINY, 200, true))
-  test('memory, hardly any caches, crashes', { timeout: 60_000 }, () => runPrograms(memoryPlace, TINIEST, 200, true))
-  test('memory, packed buckets that outgrow their value, crashes', { timeout: 60_000 }, () =>
-    runPrograms(memoryPlace, { packedEntriesMax: 2 }, 200, true),
-  )
-  test('memory, default limits, crashes', { timeout: 60_000 }, () => runPrograms(memoryPlace, {}, 50, true))
-  test('RocksDB, tiny caches', { timeout: 60_000 }, () => runPrograms(rocksPlace, TINY, 25, false))
+  test('memory, tiny caches, crashes', () => runPrograms(memoryPlace, TINY, 200, true))
+  test('memory, hardly any caches, crashes', () => runPrograms(memoryPlace, TINIEST, 200, true))
+  test('memory, packed buckets that outgrow their value, crashes', () =>
+    runPrograms(memoryPlace, { packedEntriesMax: 2 }, 200, true))
+  test('memory, default limits, crashes', () => runPrograms(memoryPlace, {}, 50, true))
+  test('RocksDB, tiny caches', () => runPrograms(rocksPlace, TINY, 25, false))
 })
 
 const open = (disk: MemoryDisk, options: TaskStateOptions = {}) => TaskState.open(disk.open(), SPECS, options)
@@ -128,6 +127,23 @@ describe('keyed stores', () => {
     values(state).expireBelow(0)
     expect(values(state).lowestBucket).toBe(1)
     expect(() => values(state).set(0, 'a', { n: 1 })).toThrow(/expired/)
+  })
+
+  test('to ask a bucket born in this process in vain leaves nothing behind, and holds for the slice that asked (C3)', async () => {
+    const state = await open(new MemoryDisk())
+    const store = values(state) as unknown as { cachedEntries: number }
+    expect(() => values(state).get(7, 'a')).toThrow(/not wanted/)
+    for (const key of names(0, 100)) values(state).want(7, key)
+    expect(state.prefetch()).toBe(null)
+    for (const key of names(0, 100)) expect(values(state).get(7, key)).toBe(undefined)
+    values(state).set(7, 'k5', { n: 5 })
+    expect(values(state).get(7, 'k5')).toEqual({ n: 5 })
+    expect(store.cachedEntries).toBe(1)
+    values(state).want(7, 'b')
+    state.prefetch()
+    expect(() => values(state).get(7, 'k1')).toThrow(/not wanted/)
+    values(state).delete(7, 'b')
+    expect((await commit(state)).batch.deletes).toEqual([])
   })
 
   test('a bucket born in this process asks the backend only for what was evicted, however often that was (C3)', async () => {
@@ -664,6 +680,32 @@ describe('read snapshots', () => {
     expect(keys).toEqual(['b'])
     expect(await old.get('values', 0, 'a')).toBe(undefined)
   })
+
+  test.each([
+    ['packed', {}],
+    ['of keys of their own', UNPACKED],
+  ] as const)(
+    'a scan of a prefix gives the keys of one bucket that begin so, in the order of their bytes: %s',
+    async (_, options) => {
+      const state = await open(new MemoryDisk(), options)
+      await setAll(state, 0, ['a1', 'b\u001f', 'b\u001f\u{10ffff}', 'b\u001fx', 'b\u001f\uffff', 'b ', 'c'])
+      await setAll(state, 1, ['b\u001fother'])
+      await commit(state)
+      const snapshot = state.acquireSnapshot()
+      const keysOf = async (bucket: number, prefix: string): Promise<string[]> => {
+        const keys: string[] = []
+        for await (const [key] of snapshot.scanPrefix('values', bucket, prefix)) keys.push(key)
+        return keys
+      }
+      expect(await keysOf(0, 'b\u001f')).toEqual(['b\u001f', 'b\u001fx', 'b\u001f\uffff', 'b\u001f\u{10ffff}'])
+      expect(await keysOf(1, 'b')).toEqual(['b\u001fother'])
+      expect(await keysOf(0, 'd')).toEqual([])
+      values(state).expireBelow(1)
+      await commit(state)
+      const later = state.acquireSnapshot()
+      for await (const _ of later.scanPrefix('values', 0, '')) throw new Error('it is expired')
+    },
+  )
 
   test('as many live as the limit says: the oldest is taken back from its reader', async () => {
     const state = await open(new MemoryDisk(), { snapshots: { liveMax: 3 } })

@@ -8,13 +8,20 @@
 import { assert, HoldfastError } from '../log/errors.ts'
 import type { Backend } from './backend.ts'
 import { FilterBudget, type FilterRoom, UNBOUNDED } from './filter-room.ts'
+import { type HoldLimits, type HoldMeta, RangedHoldStore } from './hold-store.ts'
 import { KeyWriter, rangesOfStore } from './key-layout.ts'
 import { CachedKeyedStore, KEYED_CACHE_ENTRIES, type KeyedMeta, PACKED_ENTRIES_MAX } from './keyed-store.ts'
-import { CutBatch, KeyList, type ManagedStore } from './managed-store.ts'
+import { CutBatch, KeyList, type ManagedStore, type RangeStore } from './managed-store.ts'
 import { PersistentOrderQueue, QUEUE_MEMORY_ENTRIES, type QueueMeta } from './order-queue.ts'
-import { type ReadSnapshot, type SnapshotLimits, SnapshotShelf, type SnapshotStore } from './read-snapshot.ts'
+import {
+  type ReadSnapshot,
+  type SnapshotHolds,
+  type SnapshotLimits,
+  SnapshotShelf,
+  type SnapshotStore,
+} from './read-snapshot.ts'
 import { BucketedSeenStore, type SeenMeta } from './seen-store.ts'
-import type { KeyedStore, OrderQueue, SeenStore, StoreSpec } from './store.ts'
+import type { HoldStore, KeyedStore, OrderQueue, SeenStore, StoreSpec } from './store.ts'
 
 /** Version of key and value layouts. Another one is not read: the state is rebuilt from its log. */
 const LAYOUT = 1
@@ -30,6 +37,8 @@ export interface TaskStateOptions {
   readonly filterRoom?: FilterRoom
   /** Limits of seen stores. */
   readonly seen?: { readonly sealEntries?: number; readonly pagesCachedMax?: number }
+  /** Limits of stores of holds. */
+  readonly holds?: Partial<HoldLimits>
   readonly snapshots?: Partial<SnapshotLimits>
 }
 
@@ -40,6 +49,7 @@ export interface Cut {
   readonly header: string
   readonly batch: CutBatch
   readonly stores: ReadonlyMap<string, SnapshotStore>
+  readonly holds: ReadonlyMap<string, SnapshotHolds>
 }
 
 /** An id is one byte of every key. */
@@ -71,6 +81,8 @@ export class TaskState {
   readonly #keyed = new Map<string, KeyedStore<unknown>>()
   readonly #seen = new Map<string, SeenStore>()
   readonly #queues = new Map<string, OrderQueue>()
+  readonly #holds = new Map<string, RangedHoldStore<unknown>>()
+  readonly #ranged: RangeStore[] = []
   /** Stores that this plan does not declare any more: what they had goes with the next cut. */
   #undeclared: readonly StoreRow[] = []
   readonly #shelf: SnapshotShelf
@@ -102,7 +114,7 @@ export class TaskState {
     const filters = new FilterBudget(options.filterRoom ?? UNBOUNDED)
     for (const spec of numbered(header, specs))
       await state.#openStore(spec, header.stores[spec.name]?.own ?? null, options, filters)
-    state.#publish(meta, header.cut, state.#snapshotStores())
+    state.#publish(meta, { number: header.cut, ...state.#readable() })
     return state
   }
 
@@ -123,14 +135,24 @@ export class TaskState {
     return named(this.#queues, 'order queue', name)
   }
 
-  /** Loads what was wanted and is not in memory, in one multi-get. null: nothing is missing, so there is nothing to await. */
+  /** `onLeftOut` is told of each read that left older holds out. */
+  holds<V>(name: string, onLeftOut: () => void = () => {}): HoldStore<V> {
+    const store = named(this.#holds, 'store of holds', name)
+    store.onLeftOut = onLeftOut
+    return store as HoldStore<unknown> as HoldStore<V>
+  }
+
+  /**
+   * Loads what was wanted and is not in memory: in one multi-get, then the ranges of which this says that they are needed, side
+   * by side. null: nothing is missing, so there is nothing to await.
+   */
   prefetch(): Promise<void> | null {
     this.#assertUsable()
     assert(!this.#prefetching, 'one prefetch at a time')
     const list = this.#wanted
     list.clear()
     for (const { store } of this.#slots) store.collectMissing(list)
-    return list.keys.length === 0 ? null : this.#load(list.keys)
+    return list.keys.length === 0 ? null : this.#guard(this.#load(list.keys))
   }
 
   /** Takes everything that changed since the last cut. Call between slices; then write(), then publishSnapshot(). */
@@ -145,7 +167,7 @@ export class TaskState {
       stores[spec.name] = { id: spec.id, kind: spec.kind, own: store.takeCut(batch) }
     }
     const header: Header = { layout: LAYOUT, cut: batch.cut, stores }
-    return { number: batch.cut, header: JSON.stringify(header), batch, stores: this.#snapshotStores() }
+    return { number: batch.cut, header: JSON.stringify(header), batch, ...this.#readable() }
   }
 
   /**
@@ -169,7 +191,7 @@ export class TaskState {
   publishSnapshot(cut: Cut): void {
     this.#assertUsable()
     assert(!this.#writing && cut.number === this.#writtenNumber, 'a snapshot is published before the next write begins')
-    this.#publish(this.#meta, cut.number, cut.stores)
+    this.#publish(this.#meta, cut)
   }
 
   /** The current snapshot; release() it. Reads of one that is kept too long throw SnapshotGone. */
@@ -216,6 +238,13 @@ export class TaskState {
       )
       this.#seen.set(name, store)
       this.#slots.push({ spec, store })
+    } else if (spec.kind === 'holds') {
+      const { bucketMs, codec } = spec
+      const limits = { ...options.holds, id, name, bucketMs, codec }
+      const store = new RangedHoldStore(limits, this.#backend, own as HoldMeta | null)
+      this.#holds.set(name, store)
+      this.#ranged.push(store)
+      this.#slots.push({ spec, store })
     } else {
       const memoryEntries = options.queueMemoryEntries ?? QUEUE_MEMORY_ENTRIES
       const store = await PersistentOrderQueue.open({ id, name, memoryEntries }, this.#backend, own as QueueMeta | null)
@@ -226,26 +255,36 @@ export class TaskState {
 
   async #load(keys: readonly Uint8Array[]): Promise<void> {
     this.#prefetching = true
-    const values = await this.#guard(this.#backend.multiGet(keys))
+    const values = await this.#backend.multiGet(keys)
     assert(values.length === keys.length, 'one value per key')
     let from = 0
     for (const { store } of this.#slots) from += store.loaded(values, from)
     assert(from === values.length, 'every value belongs to a store')
+    for (const store of this.#ranged) {
+      const ranges = store.loadRanges()
+      if (ranges !== null) await ranges
+    }
     this.#prefetching = false
   }
 
-  #publish(meta: string | null, cut: number, stores: ReadonlyMap<string, SnapshotStore>): void {
-    this.#shelf.publish({ meta, cut, stores }, this.#backend.snapshot())
+  #publish(meta: string | null, { number, stores, holds }: Pick<Cut, 'number' | 'stores' | 'holds'>): void {
+    this.#shelf.publish({ meta, cut: number, stores, holds }, this.#backend.snapshot())
   }
 
-  #snapshotStores(): Map<string, SnapshotStore> {
+  /** What readers of the last cut must know of the stores that they may read. */
+  #readable(): Pick<Cut, 'stores' | 'holds'> {
     const stores = new Map<string, SnapshotStore>()
+    const holds = new Map<string, SnapshotHolds>()
     for (const { spec, store } of this.#slots) {
-      if (spec.kind !== 'keyed' || !(store instanceof CachedKeyedStore)) continue
-      const { lowestBucket, packedBuckets } = store
-      stores.set(spec.name, { id: spec.id, codec: spec.codec, lowestBucket, packed: new Set(packedBuckets) })
+      if (spec.kind === 'keyed' && store instanceof CachedKeyedStore) {
+        const { lowestBucket, packedBuckets } = store
+        stores.set(spec.name, { id: spec.id, codec: spec.codec, lowestBucket, packed: new Set(packedBuckets) })
+      } else if (spec.kind === 'holds' && store instanceof RangedHoldStore) {
+        const { id, bucketMs, codec } = spec
+        holds.set(spec.name, { id, bucketMs, codec, buckets: store.heldBuckets })
+      }
     }
-    return stores
+    return { stores, holds }
   }
 
   async #guard<T>(work: Promise<T>): Promise<T> {

@@ -1,7 +1,8 @@
 // Docs that run: README.md and docs/ are executed and their references checked, so that they cannot promise what is not there.
 // In a block marked `sh run` every command must succeed, and what follows `#> ` must be printed by the block. A block marked
-// `sh run background` is started, and ended with its document, once it has printed that. The blocks of one document run one
-// after the other in one directory that looks like the project's root, where new files are the test's.
+// `sh run background` goes on once it has printed that, and is ended when no block is left that names a port of it: what nobody
+// asks would only take the others' time. The blocks of one document run one after the other in one directory that looks like the
+// project's root, where new files are the test's.
 
 import { type ChildProcess, execFile, spawn } from 'node:child_process'
 import { once } from 'node:events'
@@ -15,7 +16,7 @@ import { describe, expect, it } from 'vitest'
 const PROJECT_DIR = join(import.meta.dirname, '..')
 const PAGES = ['README.md', ...globSync('docs/**/*.md', { cwd: PROJECT_DIR })].sort()
 /** A block of this document may take so long, on a loaded machine. */
-const BLOCK_TIMEOUT_MS = 60_000
+const BLOCK_TIMEOUT_MS = 120_000
 const LOOK_MS = 20
 const START_PORT = 24_281
 
@@ -50,11 +51,11 @@ async function likeProject(): Promise<string> {
  * and a directory of this test, as somebody may have one running; who asks it asks there.
  */
 function scriptOf({ commands, inBackground }: Block): string {
-  const start = `npm() { exec node cli/start.ts --http-port ${START_PORT} --data-dir "$PWD/start"; }`
   const asked = commands
+    .replace(/^npm start(?: --)?/m, `exec node cli/start.ts --http-port ${START_PORT} --data-dir "$PWD/start"`)
     .replaceAll('127.0.0.1:8080', `127.0.0.1:${START_PORT}`)
-    .replace(/npx holdfast (query|top) (?!.*--url).*/g, `$& --url http://127.0.0.1:${START_PORT}`)
-  return `set -eu\n${start}\nnpx() { ${inBackground ? 'exec ' : ''}"$@"; }\n${asked}`
+    .replace(/npx holdfast (query|top) (?!.*--(url|data-dir)).*/g, `$& --url http://127.0.0.1:${START_PORT}`)
+  return `set -eu\nnpx() { ${inBackground ? 'exec ' : ''}"$@"; }\n${asked}`
 }
 
 const environment = { ...process.env, PATH: `${join(PROJECT_DIR, 'node_modules', '.bin')}:${process.env.PATH}` }
@@ -84,23 +85,39 @@ async function startBlock(block: Block, cwd: string): Promise<ChildProcess> {
   return child
 }
 
+/** The ports that a block in the background opens. */
+const portsOf = (block: Block): string[] => [...scriptOf(block).matchAll(/port (\d+)/g)].map(([, port]) => port!)
+
+/** Settles with the exit code. */
+async function endOf(child: ChildProcess): Promise<number | null> {
+  child.kill('SIGTERM')
+  if (child.exitCode === null && child.signalCode === null) await once(child, 'exit')
+  return child.exitCode
+}
+
 async function runPage(page: string): Promise<void> {
   const dir = await likeProject()
-  const background: ChildProcess[] = []
+  const blocks = blocksOf(page)
+  let background: { readonly child: ChildProcess; readonly ports: readonly string[] }[] = []
   try {
-    for (const block of blocksOf(page)) {
-      if (block.inBackground) background.push(await startBlock(block, dir))
+    for (const [i, block] of blocks.entries()) {
+      if (block.inBackground) background.push({ child: await startBlock(block, dir), ports: portsOf(block) })
       else {
         const output = await runBlock(block, dir)
         for (const text of block.expected) expect(output).toContain(text)
       }
+      const left = blocks
+        .slice(i + 1)
+        .map(scriptOf)
+        .join()
+      const { asked = [], done = [] } = Object.groupBy(background, ({ ports }) =>
+        ports.some((port) => left.includes(port)) ? 'asked' : 'done',
+      )
+      background = asked
+      for (const { child } of done) expect(await endOf(child)).toBe(0)
     }
   } finally {
-    for (const child of background) {
-      child.kill('SIGTERM')
-      if (child.exitCode === null) await once(child, 'exit')
-      expect(child.exitCode).toBe(0)
-    }
+    for (const { child } of background) await endOf(child)
     await rm(dir, { recursive: true, force: true })
   }
 }

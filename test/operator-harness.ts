@@ -2,12 +2,34 @@
 // H1: after every slice the stores forget what was not said to be changed, and keep the rest as bytes only: a missing
 //     `want`, a missing `changed` and a codec that loses something all show.
 // H2: `advance` is called as operators/operator.ts promises: before the first record at or above the watermark asked for.
-// The same on the real stores: test/operator-on-state.ts.
+// H3: timers fire as topology/pipeline.ts fires them: before the first record whose watermark is at or above the due time, in the
+//     order (due time, kind, key, number), each told of the time before it; with `drain` all that is left at the end.
+// The same on the real stores: test/operator-on-state.ts; several operators, timers on real stores, and operators that prepare
+// something: test/stage-harness.ts.
 
+import { blobName } from '../log/blobs.ts'
 import { assert } from '../log/errors.ts'
-import type { Operator, OperatorContext, Rec } from '../operators/operator.ts'
+import {
+  type FiredTimer,
+  type Operator,
+  type OperatorContext,
+  RANK,
+  type Rec,
+  type Timer,
+  type TimerCause,
+} from '../operators/operator.ts'
 import { compareUtf8 } from '../state/key-layout.ts'
-import type { Codec, KeyedStore, SeenStore, StoreSpec } from '../state/store.ts'
+import {
+  type Codec,
+  HOLDS_READ_MAX,
+  type HoldCodec,
+  type HoldEntry,
+  type HoldStore,
+  type KeyedStore,
+  type SeenStore,
+  type StoreSpec,
+} from '../state/store.ts'
+import type { TaskState } from '../state/task-state.ts'
 
 export interface Outcome<Out> {
   readonly out: readonly Rec<Out>[]
@@ -33,13 +55,14 @@ export interface KeyedReader<V> {
 export function recordOf<T>(value: T, parts: { time: number; watermark?: number; number?: number }): Rec<T> {
   const { time, watermark = -1, number = 0 } = parts
   const late = time <= watermark
-  return { value, at: late ? watermark + 1 : time, watermark, late, type: '', id: '', number, input: 0 }
+  return { value, at: late ? watermark + 1 : time, watermark, late, rank: 1, type: '', id: '', number, input: 0 }
 }
 
+/** `drain`: the input ends with it, and operators are told this drainedAt. Not given: it only pauses. */
 export function runOperator<In, Out>(
   operator: Operator<In, Out>,
   records: readonly Rec<In>[],
-  { sliceRecords }: { sliceRecords: number },
+  { sliceRecords, drain }: { sliceRecords: number; drain?: number },
 ): Outcome<Out> {
   const stores = new StrictStores(operator.stores)
   const context = new Context(stores)
@@ -47,6 +70,11 @@ export function runOperator<In, Out>(
   for (const slice of slicesOf(records, sliceRecords)) {
     operator.keys?.(slice, context)
     runner.process(slice)
+    stores.endSlice()
+  }
+  if (drain !== undefined) {
+    context.drainedAt = drain
+    runner.fireAll()
     stores.endSlice()
   }
   return {
@@ -66,38 +94,76 @@ export function* slicesOf<T>(records: readonly Rec<T>[], sliceRecords: number): 
   }
 }
 
-/** Calls process and advance in the order that operators/operator.ts promises (H2). */
+/** Calls process, advance and onTimer in the order that operators/operator.ts promises (H2, H3). */
 export class Runner<In, Out> {
   readonly out: Rec<Out>[] = []
   readonly #operator: Operator<In, Out>
-  readonly #context: OperatorContext
+  readonly #context: Context
   #advanceAt: number
 
-  constructor(operator: Operator<In, Out>, context: OperatorContext) {
+  constructor(operator: Operator<In, Out>, context: Context) {
+    assert(operator.prepare === undefined && operator.prepareTimer === undefined, 'nothing is awaited here')
     this.#operator = operator
     this.#context = context
+    context.kinds = operator.timers ?? null
     this.#advanceAt = operator.advance === undefined ? Number.POSITIVE_INFINITY : Number.NEGATIVE_INFINITY
   }
 
   process(slice: readonly Rec<In>[]): void {
     for (let rest = slice; rest.length > 0; ) {
       const { watermark } = rest[0]!
-      if (watermark >= this.#advanceAt) this.#advanceAt = this.#operator.advance!(watermark, this.#context)
-      assert(this.#advanceAt > watermark, 'advance() asks for a watermark to come')
-      const until = rest.findIndex((rec) => rec.watermark >= this.#advanceAt)
+      this.#fireUpTo(watermark)
+      this.#advance(watermark)
+      const until = rest.findIndex((rec, i) => i > 0 && this.#begins(rec, rest[i - 1]!, watermark))
       const part = until < 0 ? rest : rest.slice(0, until)
       this.out.push(...this.#operator.process(part, this.#context))
       rest = rest.slice(part.length)
     }
   }
+
+  /** The end of the input. Nothing expires any more. */
+  fireAll(): void {
+    for (let timer = this.#context.takeTimer(); timer !== null; timer = this.#context.takeTimer()) this.#fire(timer)
+  }
+
+  /** Whether a batch ends before a record: something may be due in between. */
+  #begins({ watermark }: Rec<In>, before: Rec<In>, first: number): boolean {
+    if (watermark >= this.#advanceAt || watermark >= this.#context.nextDue) return true
+    const delayMinMs = this.#operator.timers?.delayMinMs
+    return delayMinMs !== undefined && (before.late || watermark - first >= delayMinMs)
+  }
+
+  #advance(watermark: number): void {
+    if (watermark >= this.#advanceAt) this.#advanceAt = this.#operator.advance!(watermark, this.#context)
+    assert(this.#advanceAt > watermark, 'advance() asks for a watermark to come')
+  }
+
+  #fireUpTo(watermark: number): void {
+    while (this.#context.nextDue <= watermark) {
+      this.#advance(this.#context.nextDue - 1)
+      this.#fire(this.#context.takeTimer()!)
+    }
+  }
+
+  #fire(timer: FiredTimer): void {
+    this.#operator.timerKeys?.(timer, this.#context)
+    this.out.push(...(this.#operator.onTimer!(timer, this.#context) ?? []))
+  }
 }
 
-type Stores = Pick<OperatorContext, 'keyed' | 'seen'>
+type Stores = Pick<TaskState, 'keyed' | 'seen' | 'holds'>
 
 export class Context implements OperatorContext {
   readonly emitted: { output: string; record: unknown; input: number }[] = []
   readonly counts: Record<string, number> = {}
   readonly maxima: Record<string, number> = {}
+  /** Files that were kept, by SHA-256 (hex). */
+  readonly blobs = new Map<string, Uint8Array>()
+  drainedAt: number | null = null
+  /** What the operator declared of its timers; null: it has none. */
+  kinds: { readonly kinds: readonly string[]; readonly delayMinMs: number } | null = null
+  /** In the order in which they fire. */
+  readonly #timers: FiredTimer[] = []
   readonly #stores: Stores
   readonly #seenAfter: OperatorContext['seenAfter']
 
@@ -114,12 +180,30 @@ export class Context implements OperatorContext {
     return null
   }
 
+  model(): null {
+    return null
+  }
+
+  blob(bytes: Uint8Array): string {
+    const sha256 = blobName(bytes)
+    this.blobs.set(sha256, bytes)
+    return sha256
+  }
+
+  async blobOf(sha256: string): Promise<Uint8Array | null> {
+    return this.blobs.get(sha256) ?? null
+  }
+
   keyed<V>(name: string): KeyedStore<V> {
     return this.#stores.keyed(name)
   }
 
   seen(name: string): SeenStore {
     return this.#stores.seen(name)
+  }
+
+  holds<V>(name: string): HoldStore<V> {
+    return this.#stores.holds<V>(name, () => this.count('holds_left_out'))
   }
 
   count(name: string, by = 1): void {
@@ -134,20 +218,45 @@ export class Context implements OperatorContext {
     this.emitted.push({ output, record, input: cause.input })
   }
 
-  setTimer(): void {
-    throw new Error('no operator of these tests sets timers')
+  emitJson(output: string, json: string, cause: { readonly input: number }): void {
+    const record = JSON.parse(json)
+    assert(JSON.stringify(record) === json, 'text is as JSON.stringify writes it')
+    this.emit(output, record, cause)
+  }
+
+  setTimer(timer: Timer, cause: TimerCause): void {
+    assert(this.kinds?.kinds.includes(timer.kind) === true, `the timer kind ${timer.kind} is declared`)
+    const delayMinMs = cause.late || cause.rank === RANK.timer ? 0 : this.kinds.delayMinMs
+    assert(timer.dueMs >= cause.at + delayMinMs, 'a timer is due delayMinMs after its cause, or later')
+    // Only JSON comes back from state.
+    const set = { ...timer, payload: JSON.parse(JSON.stringify(timer.payload ?? null)), number: cause.number }
+    const behind = this.#timers.findIndex((other) => this.#compare(set, other) <= 0)
+    const at = behind < 0 ? this.#timers.length : behind
+    assert(behind < 0 || this.#compare(set, this.#timers[at]!) < 0, 'no two timers have the same key')
+    this.#timers.splice(at, 0, set)
+  }
+
+  get nextDue(): number {
+    return this.#timers[0]?.dueMs ?? Number.POSITIVE_INFINITY
+  }
+
+  takeTimer(): FiredTimer | null {
+    return this.#timers.shift() ?? null
+  }
+
+  #compare(a: FiredTimer, b: FiredTimer): number {
+    const kind = (timer: FiredTimer) => this.kinds!.kinds.indexOf(timer.kind)
+    return a.dueMs - b.dueMs || kind(a) - kind(b) || compareUtf8(a.key, b.key) || a.number - b.number
   }
 }
 
 class StrictStores implements Stores {
   readonly touched: string[] = []
-  readonly #stores = new Map<string, StrictKeyed<unknown> | StrictSeen>()
+  readonly #stores = new Map<string, StrictKeyed<unknown> | StrictSeen | StrictHolds<unknown>>()
 
   constructor(specs: readonly StoreSpec[]) {
     for (const spec of specs) {
-      assert(spec.kind !== 'queue', 'queues belong to the task')
-      const store = spec.kind === 'keyed' ? new StrictKeyed(spec.codec, this.touched) : new StrictSeen(spec.bucketMs)
-      this.#stores.set(spec.name, store)
+      this.#stores.set(spec.name, this.#storeOf(spec))
     }
   }
 
@@ -157,6 +266,19 @@ class StrictStores implements Stores {
 
   seen(name: string): StrictSeen {
     return this.#stores.get(name) as StrictSeen
+  }
+
+  holds<V>(name: string, onLeftOut: () => void): StrictHolds<V> {
+    const store = this.#stores.get(name) as StrictHolds<V>
+    store.onLeftOut = onLeftOut
+    return store
+  }
+
+  #storeOf(spec: StoreSpec): StrictKeyed<unknown> | StrictSeen | StrictHolds<unknown> {
+    assert(spec.kind !== 'queue', 'queues belong to the task')
+    if (spec.kind === 'keyed') return new StrictKeyed(spec.codec, this.touched)
+    if (spec.kind === 'seen') return new StrictSeen(spec.bucketMs)
+    return new StrictHolds(spec, this.touched)
   }
 
   endSlice(): void {
@@ -290,5 +412,79 @@ class StrictSeen implements SeenStore {
 
   entries(): string[] {
     return this.#entries.map(({ id, timeMs, bucket }) => `${bucket} ${id} ${timeMs}`)
+  }
+}
+
+interface StrictHold {
+  readonly bucket: number
+  readonly group: string
+  readonly timeMs: number
+  readonly id: string
+  readonly bytes: Uint8Array
+}
+
+/** A list, searched from end to end. */
+export class StrictHolds<V> implements HoldStore<V> {
+  onLeftOut: () => void = () => {}
+  readonly #bucketMs: number
+  readonly #codec: HoldCodec<V>
+  readonly #readMax: number
+  readonly #touched: string[]
+  readonly #wanted = new Set<string>()
+  #lowest = Number.NEGATIVE_INFINITY
+  readonly #held = new Map<string, StrictHold>()
+
+  constructor(
+    { bucketMs, codec, readMax = HOLDS_READ_MAX }: { bucketMs: number; codec: HoldCodec<V>; readMax?: number },
+    touched: string[] = [],
+  ) {
+    this.#bucketMs = bucketMs
+    this.#codec = codec
+    this.#readMax = readMax
+    this.#touched = touched
+  }
+
+  put(group: string, timeMs: number, id: string, value: V, keptFromMs: number): void {
+    const bucket = this.bucketOf(Math.max(timeMs, keptFromMs))
+    assert(bucket >= this.#lowest, 'nothing is held in an expired bucket')
+    const held: StrictHold = { bucket, group, timeMs, id, bytes: this.#codec.encode(value) }
+    this.#held.set(JSON.stringify([bucket, group, timeMs, id]), held)
+  }
+
+  want(...range: Parameters<HoldStore<V>['want']>): void {
+    const at = JSON.stringify(range)
+    this.#touched.push(at)
+    this.#wanted.add(at)
+  }
+
+  get(group: string, fromMs: number, toMs: number): readonly HoldEntry<V>[] {
+    assert(this.#wanted.has(JSON.stringify([group, fromMs, toMs])), `${[group, fromMs, toMs]} was not wanted`)
+    const read = new Map<string, HoldEntry<V>>()
+    for (const held of [...this.#held.values()].sort((a, b) => a.bucket - b.bucket)) {
+      const { timeMs, id, bytes } = held
+      if (held.group !== group || timeMs < fromMs || timeMs > toMs) continue
+      read.set(JSON.stringify([timeMs, id]), { timeMs, id, value: this.#codec.decode(bytes, group, held) })
+    }
+    if (read.size > this.#readMax) this.onLeftOut()
+    return [...read.values()]
+      .sort((a, b) => a.timeMs - b.timeMs || Buffer.compare(Buffer.from(a.id), Buffer.from(b.id)))
+      .slice(-this.#readMax)
+  }
+
+  expireBelow(bucket: number): void {
+    this.#lowest = Math.max(this.#lowest, bucket)
+    for (const [at, { bucket }] of this.#held) if (bucket < this.#lowest) this.#held.delete(at)
+  }
+
+  bucketOf(timeMs: number): number {
+    return Math.floor(timeMs / this.#bucketMs)
+  }
+
+  endSlice(): void {
+    this.#wanted.clear()
+  }
+
+  entries(): string[] {
+    return [...this.#held].map(([at, { bytes }]) => `${at} ${Buffer.from(bytes).toString('hex')}`)
   }
 }

@@ -3,19 +3,22 @@
 import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { rowsOf } from '../cli/front-door.ts'
+import { attributionIn, rowsOf } from '../cli/front-door.ts'
 import { partitionOf } from '../log/frame.ts'
 import type { NatsLog } from '../log/nats-log.ts'
 import { realRuntime } from '../log/runtime.ts'
 import { positionText } from '../sinks/feature-reads.ts'
 import type { Routes } from '../sinks/http/app.ts'
 import type { Tokens } from '../sinks/http/auth.ts'
+import { evaluationRoutes } from '../sinks/http/evaluation-routes.ts'
 import { HttpMetrics } from '../sinks/http/metrics.ts'
+import { purchaseRoutes } from '../sinks/http/purchase-routes.ts'
 import { readRoutes } from '../sinks/http/read-routes.ts'
 import { type HttpServer, openHttpServer } from '../sinks/http/server.ts'
 import { statusRoutes } from '../sinks/http/status-routes.ts'
 import type { StatusRow } from '../sinks/status.ts'
 import { openRocksBackend } from '../state/rocks-backend.ts'
+import type { TopologyOptions } from '../topology/dsl.ts'
 import type { Declarations } from '../topology/features/declaration.ts'
 import { LATENESS_MS_DEFAULT, pageViewGraph } from '../topology/graph.ts'
 import { Host } from '../topology/host.ts'
@@ -28,6 +31,10 @@ import { type NatsHarness, natsHarness } from './conformance/nats-harness.ts'
 export const WORLD_START_MS = Date.UTC(2026, 0, 1)
 const NAMESPACE = 'doors'
 const PARTITIONS = 2
+/** What plans of a world have in common. */
+export const WORLD_GRAPH: TopologyOptions = {
+  ...{ namespace: NAMESPACE, name: 'doors', clock: 'wall', partitions: PARTITIONS, latenessMs: LATENESS_MS_DEFAULT },
+}
 
 export class ReadWorld {
   readonly plan: Plan
@@ -38,22 +45,11 @@ export class ReadWorld {
   readonly #dir: string
   #ids = 0
 
-  private constructor(dir: string, nats: NatsHarness, log: NatsLog, features: Declarations | null) {
+  private constructor(dir: string, nats: NatsHarness, log: NatsLog, plan: Plan) {
     this.#dir = dir
     this.nats = nats
     this.log = log
-    this.plan = pageViewGraph({
-      ...{
-        namespace: NAMESPACE,
-        name: 'doors',
-        clock: 'wall',
-        partitions: PARTITIONS,
-        latenessMs: LATENESS_MS_DEFAULT,
-      },
-      ...{ anonymous: 'reject', accepted: 'off' },
-      ...(features === null ? {} : { features }),
-    })
-    const { plan } = this
+    this.plan = plan
     const backend = (task: string) => openRocksBackend(join(dir, task))
     const common = { plan, runtime: realRuntime }
     this.host = new Host({ ...common, log, backend, tuning: DEFAULT_TUNING, role: 'owner', onHalt: () => {} })
@@ -61,10 +57,16 @@ export class ReadWorld {
   }
 
   /** `features`: null: page views of the last hour. */
-  static async start(features: Declarations | null = null): Promise<ReadWorld> {
+  static start(features: Declarations | null = null): Promise<ReadWorld> {
+    const rest = features === null ? {} : { features }
+    return ReadWorld.of(pageViewGraph({ ...WORLD_GRAPH, anonymous: 'reject', accepted: 'off', ...rest }))
+  }
+
+  /** Of a plan made with WORLD_GRAPH. */
+  static async of(plan: Plan): Promise<ReadWorld> {
     const nats = await natsHarness()
     const log = await nats.connect()
-    const world = new ReadWorld(await mkdtemp(join(tmpdir(), 'holdfast-doors-')), nats, log, features)
+    const world = new ReadWorld(await mkdtemp(join(tmpdir(), 'holdfast-doors-')), nats, log, plan)
     await ensureStreams(log, streamSpecs(world.plan, { totalBytes: 256 << 20, replicas: 1 }))
     await world.host.start()
     // A task is open a moment later.
@@ -110,7 +112,14 @@ export class ReadWorld {
 /** A server on loopback with the routes to read from the world's host, or by other reads. */
 export function readServer(world: ReadWorld, tokens: Tokens | null = null, reads = world.reads): Promise<HttpServer> {
   const status = () => world.status()
-  const routes: Routes[] = [(app) => readRoutes(app, { reads }), (app) => statusRoutes(app, { status })]
+  const attribution = attributionIn(world.plan, status)
+  const routes: Routes[] = [
+    (app) => readRoutes(app, { reads }),
+    (app) => purchaseRoutes(app, { reads, timeZoneOf: () => 'UTC' }),
+    (app) => evaluationRoutes(app, { reads }),
+    (app) =>
+      statusRoutes(app, { status, attribution: () => attribution?.() ?? null, model: () => null, evaluated: null }),
+  ]
   return openHttpServer({
     ...{ port: 0, namespace: NAMESPACE, tokens, routes, metrics: new HttpMetrics(), version: 'test' },
   })

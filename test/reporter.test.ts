@@ -13,13 +13,15 @@ beforeAll(async () => {
 afterAll(() => rm(dir, { recursive: true }))
 
 /** The last line that vitest prints for one test file of this text. */
-async function closingLineFor(text: string): Promise<string> {
+const closingLineFor = async (text: string): Promise<string> => (await lastLinesFor(text)).at(-1)!
+
+async function lastLinesFor(text: string): Promise<string[]> {
   await writeFile(join(dir, 'a.test.ts'), `import { expect, it } from 'vitest'\n${text}`)
   const vitest = join(PROJECT_DIR, 'node_modules', 'vitest', 'vitest.mjs')
   const reporter = join(PROJECT_DIR, 'test', 'reporter.ts')
   const args = [vitest, 'run', '--root', dir, '--reporter', 'default', '--reporter', reporter]
   return new Promise((resolve) => {
-    execFile(process.execPath, args, (_, stdout) => resolve(stdout.trimEnd().split('\n').at(-1)!))
+    execFile(process.execPath, args, (_, stdout) => resolve(stdout.trimEnd().split('\n').slice(-3)))
   })
 }
 
@@ -33,4 +35,14 @@ it('counts a file that cannot be loaded, and an error outside every test', async
   const stray =
     "it('a', () => { setTimeout(() => { throw new Error('stray') }); return new Promise((r) => setTimeout(r, 50)) })"
   expect(await closingLineFor(stray)).toBe('1 passed, 1 failed')
+})
+
+it('names what failed, and what passed at a second try', async () => {
+  const tests =
+    "let tries = 0; it('a', { retry: 1 }, () => { expect(++tries).toBe(2) }); it('b', () => { expect(1).toBe(2) })"
+  expect(await lastLinesFor(tests)).toEqual([
+    'passed at the second try: a.test.ts > a',
+    'failed: a.test.ts > b',
+    '1 passed, 1 failed',
+  ])
 })

@@ -1,24 +1,32 @@
-// Prints "N passed, N failed" alone on the closing line of a test run, for people and machines in a hurry.
+// Prints "N passed, N failed" alone on the closing line of a test run, for people and machines in a hurry; before it the names of what
+// failed, and of what passed at a second try only, which the end of a long output has then as well.
 // A file that cannot be loaded and an error outside every test count as one failure each.
 
-import type { Reporter, TestModule } from 'vitest/node'
+import type { Reporter, TestCase, TestModule } from 'vitest/node'
 
 export default class ClosingLine implements Reporter {
   onTestRunEnd(modules: readonly TestModule[], unhandledErrors: readonly unknown[]): void {
     let passed = 0
     let failed = unhandledErrors.length
+    const notable: string[] = []
     for (const module of modules) {
       failed += module.errors().length
+      if (module.errors().length > 0) notable.push(`failed: ${module.relativeModuleId}`)
       for (const test of module.children.allTests()) {
         const { state } = test.result()
         if (state === 'passed') passed++
         if (state === 'failed') failed++
+        if (state === 'failed') notable.push(`failed: ${nameOf(test)}`)
+        else if (wasRepeated(test)) notable.push(`passed at the second try: ${nameOf(test)}`)
       }
     }
     // At exit, so that it comes after what other reporters print.
-    process.once('exit', () => process.stdout.write(`${closingLine(passed, failed)}\n`))
+    process.once('exit', () => process.stdout.write(`${[...notable, closingLine(passed, failed)].join('\n')}\n`))
   }
 }
+
+const nameOf = (test: TestCase): string => `${test.module.relativeModuleId} > ${test.fullName}`
+const wasRepeated = (test: TestCase): boolean => (test.diagnostic()?.retryCount ?? 0) > 0
 
 export function closingLine(passed: number, failed: number): string {
   return `${passed} passed, ${failed} failed`

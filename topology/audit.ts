@@ -14,6 +14,7 @@ import {
   type Plan,
   stageStream,
   stageSubject,
+  takesEvents,
   taskName,
 } from './plan.ts'
 
@@ -45,7 +46,7 @@ export async function audit(plan: Plan, log: Log): Promise<AuditReport> {
     for (let p = 0; p < plan.partitions; p++) {
       const walk = new StreamWalk(stageStream(plan.namespace, stage.name, p), report)
       for (const writer of stage.writers) walk.expect(writer, stageSubject(plan.namespace, stage.name, p, writer))
-      for (const writer of [CONTROL_WRITER, ...(stage.ingress === null ? [] : [PLAIN_WRITER])]) {
+      for (const writer of [CONTROL_WRITER, ...(takesEvents(stage) ? [PLAIN_WRITER] : [])]) {
         walk.expectUnnumbered(writer, stageSubject(plan.namespace, stage.name, p, writer))
       }
       await walk.run(log)

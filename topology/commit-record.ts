@@ -46,6 +46,8 @@ export interface CommitRecord {
   readonly tally: TallyJson
   readonly controls: readonly ControlRecord[]
   readonly drained: boolean
+  /** The drain has been passed on, and that of the feedback has not come back (topology/feedback.ts). Not given: nothing like it. */
+  readonly passedOn?: true
 }
 
 export const NOWHERE: InputPosition = { seq: 0, applied: 0, digest: '', created: '' }

@@ -5,6 +5,8 @@
 
 import { createHash } from 'node:crypto'
 import stringify from 'fast-json-stable-stringify'
+import { readGoals } from '../operators/attribution-declaration.ts'
+import type { Goal } from '../operators/attribution-settings.ts'
 import type { OperatorSettings } from '../operators/operator.ts'
 
 /** 64 bits: enough to tell apart all the configurations that anybody ever writes. */
@@ -16,8 +18,11 @@ export interface Configuration extends OperatorSettings {
   readonly latenessMs: number
 }
 
-/** The whole document, with defaults filled in. */
-export type ConfigDocument = OperatorSettings & { readonly latenessMs: number }
+/** The whole document, with defaults filled in. What of `attribution` is not its goals belongs to the plan, and does not change. */
+export type ConfigDocument = Pick<OperatorSettings, 'anonymous' | 'bots'> & {
+  readonly latenessMs: number
+  readonly attribution?: { readonly goals: readonly Goal[] } | 'off'
+}
 
 /** First 16 hex digits of the SHA-256 of the canonical JSON. */
 export function configHash(document: unknown): string {
@@ -26,19 +31,31 @@ export function configHash(document: unknown): string {
 
 /** CF2. */
 export function configurationOf(document: ConfigDocument): Configuration {
-  const { anonymous, bots, latenessMs } = document
-  return { hash: configHash(document), anonymous, bots, latenessMs }
+  const { anonymous, bots, latenessMs, attribution = 'off' } = document
+  const goals = attribution === 'off' ? [] : attribution.goals
+  return { hash: configHash(document), anonymous, bots, latenessMs, ...(goals.length === 0 ? {} : { goals }) }
 }
 
 /** Whether a value is what configurationOf() makes. */
 export function isConfiguration(value: unknown): value is Configuration {
   if (typeof value !== 'object' || value === null) return false
-  const { hash, anonymous, bots, latenessMs } = value as Record<string, unknown>
+  const { hash, anonymous, bots, latenessMs, goals } = value as Record<string, unknown>
   return (
     typeof hash === 'string' &&
     (anonymous === 'reject' || anonymous === 'accept') &&
     (bots === 'count' || bots === 'mark' || bots === 'drop') &&
     Number.isSafeInteger(latenessMs) &&
-    (latenessMs as number) >= 0
+    (latenessMs as number) >= 0 &&
+    (goals === undefined || areGoals(goals))
   )
+}
+
+function areGoals(value: unknown): boolean {
+  try {
+    readGoals(value, 'goals')
+    return true
+  } catch (error) {
+    if (!(error instanceof RangeError)) throw error
+    return false
+  }
 }

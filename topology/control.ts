@@ -1,7 +1,9 @@
 // Control records: what is not data but must come through the log because it may change a result.
-// On a numbered writer's subject: `drain`, `plan`. On the control subject, unnumbered and idempotent: `tick`, `config`.
+// On a numbered writer's subject: `drain`, `plan`; by a feedback `model`. On the control subject, unnumbered and idempotent: `tick`,
+// `config`, `model`.
 // A tick carries no time: it stands for its own JetStream timestamp (protocol.md, section 8).
 
+import type { ActiveModel } from '../operators/model-records.ts'
 import type { ControlRecord } from './commit-record.ts'
 import { type Configuration, isConfiguration } from './configuration.ts'
 
@@ -28,10 +30,18 @@ export interface Config extends ControlRecord {
   readonly hf: 'config'
 }
 
+/** Which version of a model scores: as Config. Read as a ControlRecord of the kind MODEL, whose body is the whole ActiveModel. */
+export interface ModelActivation extends ControlRecord {
+  readonly hf: 'model'
+  readonly body: ActiveModel
+}
+
 /** The kind of the records whose body is a Configuration. */
 export const CONFIGURATION = 'configuration'
+/** The kind of those whose body is an ActiveModel. */
+export const MODEL = 'model'
 
-export type Control = Drain | PlanChange | Tick | Config
+export type Control = Drain | PlanChange | Tick | Config | ModelActivation
 
 const field = (value: object, name: string): unknown => (value as Record<string, unknown>)[name]
 
@@ -49,6 +59,7 @@ export function decodeControl(value: unknown): Control | null {
     if (!Number.isSafeInteger(edition) || !Number.isSafeInteger(seenAfter)) return null
     return { hf: 'plan', edition: edition as number, seen_after: seenAfter as number }
   }
+  if (kind === 'model') return decodeModel(value)
   if (kind !== 'config') return null
   const [name, activation, from] = [field(value, 'kind'), field(value, 'activation'), field(value, 'from')]
   if (typeof name !== 'string' || !Number.isSafeInteger(activation) || !Number.isSafeInteger(from)) return null
@@ -57,9 +68,28 @@ export function decodeControl(value: unknown): Control | null {
   return { hf: 'config', kind: name, activation: activation as number, from: from as number, body }
 }
 
+/** The JSON text of a `model` control record. */
+export function encodeModel({ activation, from, version, sha256, schema }: ActiveModel): string {
+  return JSON.stringify({ hf: 'model', activation, from, version, sha256, schema })
+}
+
+const SHA256_HEX = /^[0-9a-f]{64}$/
+
+function decodeModel(value: object): ModelActivation | null {
+  const { activation, from, version, sha256, schema } = value as Record<string, unknown>
+  const isWhole = (number: unknown, least: number): number is number =>
+    Number.isSafeInteger(number) && (number as number) >= least
+  if (!isWhole(activation, 1) || !isWhole(from, 0) || !isWhole(version, 1)) return null
+  if (typeof sha256 !== 'string' || !SHA256_HEX.test(sha256) || typeof schema !== 'string') return null
+  return { hf: 'model', kind: MODEL, activation, from, body: { activation, from, version, sha256, schema } }
+}
+
+/** Versions of a model that are kept behind the one that scores, for when that cannot be loaded: two bad files in a row are passed by. */
+export const MODELS_BEFORE_MAX = 2
+
 /**
  * The controls that are to be kept after `next` was read at a watermark: per kind only rising activations count, and what no
- * record after the watermark can meet any more is forgotten.
+ * record after the watermark can meet any more is forgotten; of models not the last before it.
  */
 export function withControl(
   controls: readonly ControlRecord[],
@@ -68,8 +98,15 @@ export function withControl(
 ): readonly ControlRecord[] {
   const known = controls.filter(({ kind }) => kind === next.kind)
   if (known.some(({ activation }) => activation >= next.activation)) return controls
-  const isMet = ({ kind, from }: ControlRecord) => kind !== next.kind || Math.max(from, watermark + 1) < next.from
-  return [...controls.filter(isMet), next]
+  // In the order of their activations.
+  const all = [...known, next]
+  const isMet = ({ from, activation }: ControlRecord): boolean =>
+    all.every((later) => later.activation <= activation || later.from > Math.max(from, watermark + 1))
+  const kept = new Set(all.filter(isMet))
+  const firstMet = all.findIndex(isMet)
+  const behind = next.kind === MODEL ? all.slice(Math.max(0, firstMet - MODELS_BEFORE_MAX), firstMet) : []
+  for (const control of behind) kept.add(control)
+  return [...controls, next].filter((control) => control.kind !== next.kind || kept.has(control))
 }
 
 /** The body that holds for a record at an order time: of those begun, the one with the highest activation. */
@@ -88,6 +125,15 @@ export function configurationAt(controls: readonly ControlRecord[], at: number):
   return (controlAt(controls, CONFIGURATION, at) as Configuration | undefined) ?? null
 }
 
+/** The version of the model that scores at an order time, with those that did before it; null: there is none. */
+export function modelAt(controls: readonly ControlRecord[], at: number): ActiveModel | null {
+  if (controls.length === 0) return null
+  const begun = controls.filter(({ kind, from }) => kind === MODEL && from <= at)
+  const [active, ...before] = begun.sort((a, b) => b.activation - a.activation).map(({ body }) => body as ActiveModel)
+  if (active === undefined || before.length === 0) return active ?? null
+  return { ...active, before: before.slice(0, MODELS_BEFORE_MAX) }
+}
+
 /** Whether records after a watermark may still meet several configurations. */
 export function isChanging(controls: readonly ControlRecord[], watermark: number): boolean {
   return controls.some(({ kind, from }) => kind === CONFIGURATION && from > watermark + 1)
@@ -99,7 +145,7 @@ export function leastLatenessMs(controls: readonly ControlRecord[], own: number)
   return Math.min(own, ...given)
 }
 
-/** The highest activation of a configuration; 0: only the plan's own. */
-export function activationOf(controls: readonly ControlRecord[]): number {
-  return Math.max(0, ...controls.map(({ kind, activation }) => (kind === CONFIGURATION ? activation : 0)))
+/** The highest activation of a kind; 0: none. */
+export function activationOf(controls: readonly ControlRecord[], of: string): number {
+  return Math.max(0, ...controls.map(({ kind, activation }) => (kind === of ? activation : 0)))
 }

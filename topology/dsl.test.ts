@@ -4,6 +4,7 @@ import { describe, expect, it } from 'vitest'
 import type { Operator } from '../operators/operator.ts'
 import { LATENESS_MS_MAX, PARTITIONS_MAX, type TopologyBuilder, type TopologyOptions, topology } from './dsl.ts'
 import {
+  codecsOf,
   type ExchangeCodec,
   exchangeDestination,
   FILE_WRITER,
@@ -52,6 +53,15 @@ describe('refused with USAGE, naming it', () => {
     refused('one source', () => plan({}, (t) => [source(t), source(t)]))
     refused('needs a source', () => plan({}, () => {}))
   })
+  it('a stage that sends to another twice, or has no input', () => {
+    refused('"first" sends to stage "s" twice', () =>
+      plan({}, (t) => {
+        const events = source(t)
+        t.merge('s', [events.via(codec), events.through(op('a')).via(codec)])
+      }),
+    )
+    refused('stage "s" has no input', () => plan({}, (t) => [source(t), t.merge('s', [])]))
+  })
   it('more stores than ids', () => {
     const stores = Array.from({ length: 251 }, (_, i) => ({ kind: 'queue', id: i, name: `${i}` }) as const)
     refused('250 stores', () => plan({}, (t) => source(t).through(op('many', { stores }))))
@@ -86,6 +96,28 @@ describe('a plan', () => {
   it('names the writers of each stage', () => {
     expect(whole.stages.map(({ writers }) => writers)).toEqual([[FILE_WRITER], ['first-0', 'first-1']])
     expect(plan({ clock: 'wall' }).stages[0]!.writers).toEqual([])
+  })
+
+  it('merges what several stages send: a codec for each, and the tasks of all as writers', () => {
+    const other = { ...codec, name: 'd' }
+    const diamond = (first: typeof codec, second: typeof codec) =>
+      plan({}, (t) => {
+        const events = source(t)
+        const asked = events.keyBy('asked', codec)
+        t.merge('both', [events.via(first), asked.via(second)], [{ name: 'o', mode: 'records' }]).through(op('c'))
+      })
+    const [first, asked, both] = diamond(codec, other).stages
+    expect(first!.exchanges.map(({ stage }) => stage)).toEqual(['asked', 'both'])
+    expect(asked!.exchanges.map(({ stage }) => stage)).toEqual(['both'])
+    expect(both!.writers).toEqual(['first-0', 'first-1', 'asked-0', 'asked-1'])
+    expect([...codecsOf(both!, 2)].map(([writer, { name }]) => [writer, name])).toEqual([
+      ['first-0', 'c'],
+      ['first-1', 'c'],
+      ['asked-0', 'd'],
+      ['asked-1', 'd'],
+    ])
+    expect(both!.nodes.map(({ from }) => from)).toEqual([-1])
+    expect(diamond(codec, other).fingerprint).not.toBe(diamond(other, codec).fingerprint)
   })
 
   it('names streams and subjects', () => {

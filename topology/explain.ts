@@ -1,7 +1,8 @@
 // The plan in words: which tasks there are, what runs in them, where records go, and how the room in the log is shared.
 
 import type { CommitRecord } from './commit-record.ts'
-import { operatorIdentity, type Plan, SOURCE, type StagePlan, taskName } from './plan.ts'
+import { MODEL_EXCHANGE } from './feedback.ts'
+import { operatorIdentity, type Plan, SOURCE, type StagePlan, takesEvents, taskName, taskNames } from './plan.ts'
 import { type StreamSettings, streamSpecs } from './streams.ts'
 
 /** What is known of a task that has run: its last commit. */
@@ -22,16 +23,26 @@ export function explainText(plan: Plan, settings: StreamSettings, commits: TaskC
 
 function explainStage(plan: Plan, stage: StagePlan, commits: TaskCommits): string[] {
   const lines = [`stage ${stage.name}${stage.ingress === null ? '' : '  (source)'}`]
-  lines.push(
-    `  reads      ${stage.input === null ? 'events' : stage.input.name} from ${stage.writers.join(', ') || 'clients'}`,
-  )
+  if (takesEvents(stage))
+    lines.push(`  reads      events from ${plan.clock === 'data' ? stage.writers.join(', ') : 'clients'}`)
+  for (const { stage: from, codec } of stage.inputs)
+    lines.push(`  reads      ${codec.name} from ${taskNames(from, plan.partitions).join(', ')}`)
+  if (stage.feedback !== null) {
+    const { stage: from, periodMs, delayMs } = stage.feedback
+    lines.push(
+      `  hears      ${MODEL_EXCHANGE.name} from ${taskNames(from, plan.partitions).join(', ')}, made each ${periodMs} ms, held ${delayMs} ms later`,
+    )
+  }
   if (stage.ingress !== null) lines.push(`  first      ${stage.ingress.name}`)
   stage.nodes.forEach(({ operator, from, stores }, i) => {
     const after = from === SOURCE ? (stage.ingress?.name ?? 'input') : stage.nodes[from]!.operator.name
     const kept = stores.map((store) => `${store.kind} ${store.name}`).join(', ')
     lines.push(`  operator ${i} ${operator.name}  after ${after}${kept === '' ? '' : `  keeps ${kept}`}`)
   })
-  for (const { stage: to, codec } of stage.exchanges) lines.push(`  sends      ${codec.name} to stage ${to}`)
+  for (const { stage: to, codec, promises } of stage.exchanges)
+    lines.push(
+      `  sends      ${codec.name} ${promises === undefined ? 'to' : 'back to'} stage ${to}${stage.feeds === null ? '' : ', at the pace of its commits'}`,
+    )
   for (const { name, mode } of stage.outputs) lines.push(`  publishes  ${name} (${mode})`)
   for (let p = 0; p < plan.partitions; p++) lines.push(explainTask(taskName(stage.name, p), commits))
   return lines

@@ -10,8 +10,14 @@ import type { GraphOptions } from './graph.ts'
 import type {
   CommitWait,
   CommitWaited,
+  TaskDecisions,
+  TaskDecisionsOutcome,
+  TaskEvaluationAsk,
+  TaskEvaluationOutcome,
   TaskExplain,
   TaskExplainOutcome,
+  TaskPurchasesAsk,
+  TaskPurchasesOutcome,
   TaskRead,
   TaskReadOutcome,
   TaskTop,
@@ -51,6 +57,9 @@ export interface Questions {
   read: { ask: readonly TaskRead[]; answer: readonly BatchResult<TaskReadOutcome>[] }
   readVectors: { ask: readonly TaskVectors[]; answer: readonly BatchResult<TaskVectorsOutcome>[] }
   explain: { ask: TaskExplain; answer: TaskExplainOutcome }
+  decisions: { ask: TaskDecisions; answer: TaskDecisionsOutcome }
+  purchases: { ask: TaskPurchasesAsk; answer: TaskPurchasesOutcome }
+  evaluation: { ask: TaskEvaluationAsk; answer: TaskEvaluationOutcome }
   top: { ask: TaskTop; answer: TaskTopOutcome }
   pin: { ask: string; answer: null }
   unpin: { ask: string; answer: boolean }

@@ -1,7 +1,7 @@
 // Answers reads of feature values from the snapshots of a host's tasks, wherever those run.
 // HR1: a key is asked of the one task that has its partition; keys of one task are answered from one snapshot.
-// HR2: read-your-writes follows the log: a stage has applied a record's consequences when it has applied the number that
-//      the stage before it had published to it when that one had applied the record.
+// HR2: read-your-writes follows the log: a stage has applied a record's consequences when it has applied the numbers that the
+//      stages before it had published to it when those had applied them (topology/consequences.ts).
 // HR3: one scan for the largest values at a time, and each answer serves everybody for TOP_SHARED_MS.
 // HR4: what is under way is bounded in keys: what comes beyond is refused at once, and takes no memory.
 // HR5: whoever waits when the node goes down is told so at once: a wait does not keep the tasks from their last commit.
@@ -11,7 +11,10 @@ import { randomUUID } from 'node:crypto'
 import { assert } from '../log/errors.ts'
 import { partitionOf } from '../log/frame.ts'
 import type { Runtime } from '../log/runtime.ts'
+import type { AttributionAsk, AttributionOutcome } from '../sinks/attribution-reads.ts'
+import { EVALUATION_READ_KEYS, type EvaluationAsk, type EvaluationOutcome } from '../sinks/evaluation-reads.ts'
 import {
+  ATTRIBUTION_READ_KEYS,
   type ExplainOutcome,
   type FeatureInfo,
   type FeatureReads,
@@ -25,15 +28,27 @@ import {
   type VectorsAsk,
   type VectorsOutcome,
 } from '../sinks/feature-reads.ts'
+import { type PurchasesAsk, type PurchasesOutcome, REPORT_READ_KEYS } from '../sinks/purchase-reads.ts'
 import { TOP_MAX } from '../sinks/read-schemas.ts'
 import { compareUtf8 } from '../state/key-layout.ts'
 import { SNAPSHOT_PIN_MS_MAX } from '../state/read-snapshot.ts'
+import { attributionOutcome, decisionsIn } from './attribution-reads.ts'
 import type { CommitRecord } from './commit-record.ts'
+import { consequencesApplied, stagesBetween } from './consequences.ts'
+import { evaluationIn, evaluationOutcome, type TaskEvaluationRead, windowOf } from './evaluation-reads.ts'
 import { type FeaturePlan, isFeature, saysSomething } from './features/feature-plan.ts'
 import { featuresOf } from './features/plans.ts'
-import { type CommitMark, statusOf, type TaskExplainOutcome, type TaskHost, type TaskReadOutcome } from './host.ts'
+import {
+  type CommitMark,
+  statusOf,
+  type TaskDecisionsOutcome,
+  type TaskExplainOutcome,
+  type TaskHost,
+  type TaskReadOutcome,
+} from './host.ts'
 import { HostVectors } from './host-vectors.ts'
-import { type Plan, stageStream, stageSubject, taskName } from './plan.ts'
+import { type Plan, stageStream, taskName } from './plan.ts'
+import { asksOf, purchasesIn, purchasesOutcome, type TaskPurchasesRead } from './purchase-reads.ts'
 
 /** Pins at once: each may keep a snapshot of every task, and those keep what compaction would remove. */
 export const PINS_MAX = 16
@@ -140,6 +155,74 @@ export class HostReads implements FeatureReads {
 
   explain(ask: ReadAsk): Promise<ExplainOutcome> {
     return this.#admitted(ask, (...of) => this.#explain(ask, ...of))
+  }
+
+  async attribution(ask: AttributionAsk): Promise<AttributionOutcome> {
+    const kept = decisionsIn(this.#o.plan)
+    if (kept === null) return { kind: 'no_attribution' }
+    const { conversion, snapshot, wait, waitMs } = ask
+    const partitions = Array.from({ length: this.#o.plan.partitions }, (_, partition) => partition)
+    return this.#counted(ATTRIBUTION_READ_KEYS, async (): Promise<AttributionOutcome> => {
+      const obstacle = wait === null ? null : await this.#wait(wait, waitMs, kept.stage, partitions)
+      if (obstacle !== null) return obstacle
+      const parts = await Promise.all(
+        partitions.map((partition) =>
+          this.#o.host.decisions({ task: taskName(kept.stage, partition), conversion, snapshot }),
+        ),
+      )
+      const bad = parts.find((part) => part.kind !== 'decisions')
+      if (bad !== undefined) return bad as Exclude<TaskDecisionsOutcome, { kind: 'decisions' }>
+      const found = parts as Extract<TaskDecisionsOutcome, { kind: 'decisions' }>[]
+      return attributionOutcome(
+        conversion,
+        kept,
+        found,
+        found.map(({ facts }) => facts),
+      )
+    })
+  }
+
+  async purchases(ask: PurchasesAsk): Promise<PurchasesOutcome> {
+    const kept = purchasesIn(this.#o.plan)
+    if (kept === null) return { kind: 'no_attribution' }
+    const asked = asksOf(kept, ask, this.#o.plan.partitions)
+    if (asked.kind !== 'asks') return asked
+    const { snapshot, wait, waitMs } = ask
+    return this.#counted(REPORT_READ_KEYS, async (): Promise<PurchasesOutcome> => {
+      const partitions = [...asked.asks.keys()]
+      const obstacle = wait === null ? null : await this.#wait(wait, waitMs, kept.stage, partitions)
+      if (obstacle !== null) return obstacle
+      const parts = await Promise.all(
+        asked.asks.map((report, partition) =>
+          this.#o.host.purchases({ task: taskName(kept.stage, partition), report, snapshot }),
+        ),
+      )
+      const bad = parts.find((part) => part.kind === 'snapshot_gone' || part.kind === 'unavailable')
+      if (bad !== undefined) return bad as Extract<PurchasesOutcome, typeof bad>
+      return purchasesOutcome(kept, ask, asked.lane, parts as TaskPurchasesRead[])
+    })
+  }
+
+  async evaluation(ask: EvaluationAsk): Promise<EvaluationOutcome> {
+    const kept = evaluationIn(this.#o.plan)
+    if (kept === null) return { kind: 'no_evaluation' }
+    const window = windowOf(kept, ask)
+    if (typeof window !== 'string') return window
+    const { slice, id, days, snapshot, wait, waitMs } = ask
+    return this.#counted(EVALUATION_READ_KEYS, async (): Promise<EvaluationOutcome> => {
+      const partitions = Array.from({ length: this.#o.plan.partitions }, (_, partition) => partition)
+      const obstacle = wait === null ? null : await this.#wait(wait, waitMs, kept.stage, partitions)
+      if (obstacle !== null) return obstacle
+      const parts = await Promise.all(
+        partitions.map((partition) => {
+          const task = taskName(kept.stage, partition)
+          return this.#o.host.evaluation({ task, report: { slice, id, days }, window, snapshot })
+        }),
+      )
+      const bad = parts.find((part) => part.kind === 'snapshot_gone' || part.kind === 'unavailable')
+      if (bad !== undefined) return bad as Extract<EvaluationOutcome, typeof bad>
+      return evaluationOutcome(kept, ask, window, parts as TaskEvaluationRead[])
+    })
   }
 
   vectors(ask: VectorsAsk): Promise<VectorsOutcome> {
@@ -314,21 +397,17 @@ export class HostReads implements FeatureReads {
     const { plan, runtime } = this.#o
     const [from, partition] = this.#taskReading(place.stream) ?? [null, 0]
     if (from === null) return { kind: 'unknown_stream' }
-    // The graph has one hop; a longer way needs the last step of this for each.
-    const next = plan.stages.find(({ name }) => name === from)!.exchanges
-    if (from !== stage && !next.some((exchange) => exchange.stage === stage)) return { kind: 'unrelated_stream' }
+    const way = stagesBetween(plan, from, stage)
+    if (way === null) return { kind: 'unrelated_stream' }
     // Where a task that has applied nothing is: before everything.
     if (place.seq === 0) return null
     const until = runtime.now() + waitMs
     const { seq, index } = place
     const reader = await this.#reached(from, partition, until, { kind: 'applied', seq, index })
-    if (from === stage) return null
-    const writer = taskName(from, partition)
-    await Promise.all(
-      partitions.map((to) => {
-        const published = reader.destinations[stageSubject(plan.namespace, stage, to, writer)]?.number ?? 0
-        return this.#reached(stage, to, until, { kind: 'taken', writer, number: published })
-      }),
+    await consequencesApplied(
+      plan,
+      { way, task: taskName(from, partition), commit: reader, partitions },
+      (name, to, mark) => this.#reached(name, to, until, mark),
     )
     return null
   }

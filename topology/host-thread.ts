@@ -67,6 +67,9 @@ class HostThread {
     read: (asks) => this.#running.readAll(asks),
     readVectors: (asks) => this.#running.readAllVectors(asks),
     explain: (ask) => this.#running.explain(ask),
+    decisions: (ask) => this.#running.decisions(ask),
+    purchases: (ask) => this.#running.purchases(ask),
+    evaluation: (ask) => this.#running.evaluation(ask),
     top: (ask) => this.#running.top(ask),
     pin: async (name) => {
       await this.#running.pin(name)

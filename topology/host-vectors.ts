@@ -16,6 +16,7 @@ import { remember } from './features/vector-reads.ts'
 import { touchVectorPlan, type VectorPlan, vectorPlan } from './features/vectors.ts'
 import type { TaskHost, TaskVectorsOutcome } from './host.ts'
 import { type Plan, taskName } from './plan.ts'
+import { PURCHASE_STAGE } from './purchases.ts'
 
 /** A stage that keeps features, and the field by whose value a touch's are in one of its partitions. */
 interface KeepingStage {
@@ -65,7 +66,8 @@ export class HostVectors {
     this.#host = host
     this.#completeFrom = completeFrom
     const keeping = plan.stages.flatMap((stage) => {
-      const keeps = keptGroups(stage)
+      // What ads sold is compiled apart from what is declared: a touch does not come by, and a vector has nothing of it.
+      const keeps = stage.name === PURCHASE_STAGE ? null : keptGroups(stage)
       return keeps === null ? [] : [{ name: stage.name, ...keeps }]
     })
     this.#features = keeping[0]?.compiled ?? null

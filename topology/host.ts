@@ -9,13 +9,18 @@ import { NO_WATERMARK } from '../log/frame.ts'
 import type { Log } from '../log/log.ts'
 import type { Runtime } from '../log/runtime.ts'
 import type { Vector } from '../operators/vector.ts'
+import type { FoundDecisions } from '../sinks/attribution-reads.ts'
+import type { EvaluationAsk } from '../sinks/evaluation-reads.ts'
 import type { ExplainedRead, SnapshotFacts } from '../sinks/feature-reads.ts'
 import type { Backend } from '../state/backend.ts'
 import type { FilterRoom } from '../state/filter-room.ts'
 import { type ReadSnapshot, SNAPSHOT_PIN_MS_MAX, SnapshotGone } from '../state/read-snapshot.ts'
 import { seenIdsIn } from '../state/task-state.ts'
+import { type DecisionsPlan, decisionsIn, readDecisions } from './attribution-reads.ts'
 import { filterLine, lineText } from './capacity.ts'
-import { type CommitRecord, parseCommitRecord } from './commit-record.ts'
+import { commitIn, factsIn } from './commit-facts.ts'
+import type { CommitRecord } from './commit-record.ts'
+import { type EvaluationPlan, evaluationIn, readEvaluation, type TaskEvaluationRead } from './evaluation-reads.ts'
 import {
   type FeatureLine,
   type FeatureListing,
@@ -30,6 +35,13 @@ import { listingsOf } from './features/plans.ts'
 import { type KeyFields, remember, StageVectors } from './features/vector-reads.ts'
 import { failureOf } from './host-messages.ts'
 import { type Plan, type StagePlan, taskName } from './plan.ts'
+import {
+  type PurchasesPlan,
+  purchasesIn,
+  readPurchases,
+  type TaskPurchasesRead,
+  type TaskReport,
+} from './purchase-reads.ts'
 import { type BatchResult, ReadBatches } from './read-batches.ts'
 import { type Role, Task, type TaskStatus, type TaskTuning } from './task.ts'
 
@@ -106,6 +118,37 @@ export type TaskVectorsOutcome =
   | { readonly kind: 'not_held'; readonly heldFrom: number }
   | NoRead
 
+/** A read of what one task has attributed. */
+export interface TaskDecisions {
+  readonly task: string
+  /** The id of a conversion. */
+  readonly conversion: string
+  readonly snapshot: string | null
+}
+
+export type TaskDecisionsOutcome =
+  | (FoundDecisions & { readonly kind: 'decisions'; readonly facts: SnapshotFacts })
+  | NoRead
+
+/** A read of what one task has for a report of purchases. */
+export interface TaskPurchasesAsk {
+  readonly task: string
+  readonly report: TaskReport
+  readonly snapshot: string | null
+}
+
+export type TaskPurchasesOutcome = TaskPurchasesRead | NoRead
+
+/** A read of what one task has for a report on scores. */
+export interface TaskEvaluationAsk {
+  readonly task: string
+  readonly report: Pick<EvaluationAsk, 'slice' | 'id' | 'days'>
+  readonly window: string
+  readonly snapshot: string | null
+}
+
+export type TaskEvaluationOutcome = TaskEvaluationRead | NoRead
+
 /** What a commit holds that somebody waits for: a record of the task's stream, or what a writer sent up to a number. */
 export type CommitMark =
   | { readonly kind: 'applied'; readonly seq: number; readonly index: number }
@@ -152,6 +195,12 @@ export interface TaskHost {
   readVectors(ask: TaskVectors): Promise<TaskVectorsOutcome>
   /** What the value of a key is made of. */
   explain(ask: TaskExplain): Promise<TaskExplainOutcome>
+  /** What one task has attributed, from one snapshot. */
+  decisions(ask: TaskDecisions): Promise<TaskDecisionsOutcome>
+  /** What one task has for a report of purchases, from one snapshot. */
+  purchases(ask: TaskPurchasesAsk): Promise<TaskPurchasesOutcome>
+  /** What one task has for a report on scores, from one snapshot. */
+  evaluation(ask: TaskEvaluationAsk): Promise<TaskEvaluationOutcome>
   /** The keys of one task with the largest values, from one snapshot. */
   top(ask: TaskTop): Promise<TaskTopOutcome>
   /** Keeps the newest snapshot of every task under a name, for SNAPSHOT_PIN_MS_MAX at most. */
@@ -244,11 +293,17 @@ export class Host implements TaskHost {
   readonly #reads = new ReadBatches<TaskRead, TaskReadOutcome>((asks) => this.readAll(asks))
   readonly #vectors = new ReadBatches<TaskVectors, TaskVectorsOutcome>((asks) => this.readAllVectors(asks))
   readonly #stageVectors = new Map<string, StageVectors>()
+  readonly #decisions: DecisionsPlan | null
+  readonly #purchases: PurchasesPlan | null
+  readonly #evaluation: EvaluationPlan | null
   #stopping = false
 
   constructor(options: HostOptions) {
     this.#o = options
     this.#listings = listingsOf(options.plan)
+    this.#decisions = decisionsIn(options.plan)
+    this.#purchases = purchasesIn(options.plan)
+    this.#evaluation = evaluationIn(options.plan)
     this.#features = this.#listings.flatMap(({ features }) => features)
   }
 
@@ -387,7 +442,7 @@ export class Host implements TaskHost {
 
   #readVectors({ task: name, features, touches, at, snapshot: pin }: TaskVectors): Promise<TaskVectorsOutcome> {
     return this.#reading(name, pin, async (snapshot, task): Promise<TaskVectorsOutcome> => {
-      const facts = factsOf(commitIn(snapshot), task.stream, this.#o.plan.configHash)
+      const facts = factsIn(snapshot, task.stream, this.#o.plan.configHash)
       const view = viewOf(snapshot)
       const vectors = this.#stageVectorsOf(name, features)
       const T = at ?? facts.asOf
@@ -411,7 +466,7 @@ export class Host implements TaskHost {
   explain({ task: name, feature, key, at: wanted, snapshot: pin }: TaskExplain): Promise<TaskExplainOutcome> {
     const plan = this.#planOf(feature)
     return this.#reading(name, pin, async (snapshot, task): Promise<TaskExplainOutcome> => {
-      const facts = factsOf(commitIn(snapshot), task.stream, this.#o.plan.configHash)
+      const facts = factsIn(snapshot, task.stream, this.#o.plan.configHash)
       const view = viewOf(snapshot)
       const at = wanted ?? facts.asOf
       if (at === null) return { kind: 'explained', read: { key, at, facts, values: [] } }
@@ -421,10 +476,38 @@ export class Host implements TaskHost {
     })
   }
 
+  decisions({ task: name, conversion, snapshot: pin }: TaskDecisions): Promise<TaskDecisionsOutcome> {
+    const kept = this.#decisions
+    assert(kept !== null, 'attributions are asked for where there are some')
+    return this.#reading(name, pin, async (snapshot, task): Promise<TaskDecisionsOutcome> => {
+      const facts = factsIn(snapshot, task.stream, this.#o.plan.configHash)
+      const { decisions, more } = await readDecisions(snapshot, kept, conversion)
+      return { kind: 'decisions', found: decisions.map((decision) => ({ decision, facts })), more, facts }
+    })
+  }
+
+  purchases({ task: name, report, snapshot: pin }: TaskPurchasesAsk): Promise<TaskPurchasesOutcome> {
+    const kept = this.#purchases
+    assert(kept !== null, 'purchases are asked for where they are kept')
+    const { configHash } = this.#o.plan
+    return this.#reading(name, pin, (snapshot, { stream }) =>
+      readPurchases(snapshot, kept, report, { stream, configHash }),
+    )
+  }
+
+  evaluation({ task: name, report, window, snapshot: pin }: TaskEvaluationAsk): Promise<TaskEvaluationOutcome> {
+    const kept = this.#evaluation
+    assert(kept !== null, 'an evaluation is asked for where there is one')
+    const { configHash } = this.#o.plan
+    return this.#reading(name, pin, (snapshot, { stream }) =>
+      readEvaluation(snapshot, kept, report, window, { stream, configHash }),
+    )
+  }
+
   top({ task: name, feature, k, entriesMax }: TaskTop): Promise<TaskTopOutcome> {
     const plan = this.#planOf(feature)
     return this.#reading(name, null, async (snapshot, task): Promise<TaskTopOutcome> => {
-      const facts = factsOf(commitIn(snapshot), task.stream, this.#o.plan.configHash)
+      const facts = factsIn(snapshot, task.stream, this.#o.plan.configHash)
       if (facts.asOf === null) return { kind: 'top', top: [], scanned: 0, complete: true, at: null, facts }
       assert(plan.topAt !== null, 'the largest are asked for where there is such a list')
       const counts = await plan.topAt(viewOf(snapshot), facts.asOf, { k, entriesMax })
@@ -460,7 +543,7 @@ export class Host implements TaskHost {
     feature: FeaturePlan,
     asks: readonly TaskRead[],
   ): Promise<TaskReadOutcome[]> {
-    const facts = factsOf(commitIn(snapshot), task.stream, this.#o.plan.configHash)
+    const facts = factsIn(snapshot, task.stream, this.#o.plan.configHash)
     const view = viewOf(snapshot)
     const heldFrom = feature.earliestAt(view)
     const times = asks.map(({ at }) => at ?? facts.asOf)
@@ -526,18 +609,6 @@ interface Pin {
   readonly timer: NodeJS.Timeout
 }
 
-const commits = new WeakMap<ReadSnapshot, CommitRecord>()
-
-/** The commit that a snapshot shows; parsed once, however many readers ask. */
-function commitIn(snapshot: ReadSnapshot): CommitRecord | null {
-  if (snapshot.meta === null) return null
-  const known = commits.get(snapshot)
-  if (known !== undefined) return known
-  const commit = parseCommitRecord(snapshot.meta)
-  commits.set(snapshot, commit)
-  return commit
-}
-
 function viewOf(snapshot: ReadSnapshot): View {
   const { watermark, asOf, edition } = commitIn(snapshot) ?? {
     watermark: NO_WATERMARK,
@@ -545,20 +616,4 @@ function viewOf(snapshot: ReadSnapshot): View {
     edition: null,
   }
   return { snapshot, watermark, asOf, edition }
-}
-
-function factsOf(commit: CommitRecord | null, stream: string, configHash: string): SnapshotFacts {
-  if (commit === null)
-    return {
-      ...{ asOf: null, completeThrough: null, appliedThrough: { stream, seq: 0, index: -1 }, epoch: 0 },
-      config: configHash,
-    }
-  const { position, watermark, asOf, epoch, config } = commit
-  return {
-    asOf: asOf === NO_WATERMARK ? null : asOf,
-    completeThrough: watermark === NO_WATERMARK ? null : watermark,
-    appliedThrough: { stream, seq: position.seq, index: position.applied - 1 },
-    epoch,
-    config,
-  }
 }

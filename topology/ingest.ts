@@ -27,6 +27,8 @@ export interface IngestOptions {
   readonly plan: Plan
   readonly log: Log
   readonly runtime: Pick<Runtime, 'now'>
+  /** Whose stream they go to; not given: that of the source. */
+  readonly stage?: string
   /** What becomes of events without a user at the moment; not given: what the plan says. */
   readonly anonymous?: () => ValidationSettings['anonymous']
   readonly underWayBytesMax?: number
@@ -56,7 +58,8 @@ export class Ingest implements EventIntake {
   #bytesUnderWay = 0
   #messagesUnderWay = 0
 
-  constructor({ plan, log, runtime, anonymous, underWayBytesMax, underWayMessagesMax }: IngestOptions) {
+  constructor(options: IngestOptions) {
+    const { plan, log, runtime, anonymous, underWayBytesMax, underWayMessagesMax } = options
     const source = plan.stages[0]!
     assert(source.ingress?.name === 'validation', 'the first stage takes events')
     this.#runtime = runtime
@@ -64,10 +67,11 @@ export class Ingest implements EventIntake {
     this.#settings = () => (anonymous === undefined ? settings : { ...settings, anonymous: anonymous() })
     this.#isLive = plan.clock === 'wall'
     const partitions = Array.from({ length: plan.partitions }, (_, p) => p)
+    const stage = options.stage ?? source.name
     this.#publishers = partitions.map(
-      (p) => new GroupPublisher(log, stageSubject(plan.namespace, source.name, p, PLAIN_WRITER)),
+      (p) => new GroupPublisher(log, stageSubject(plan.namespace, stage, p, PLAIN_WRITER)),
     )
-    this.#streams = partitions.map((p) => stageStream(plan.namespace, source.name, p))
+    this.#streams = partitions.map((p) => stageStream(plan.namespace, stage, p))
     this.#bytesMax = underWayBytesMax ?? UNDER_WAY_BYTES_MAX
     this.#messagesMax = underWayMessagesMax ?? UNDER_WAY_MESSAGES_MAX
   }

@@ -32,7 +32,7 @@ export class InputTrim {
     this.#everyBytes = everyBytes
   }
 
-  /** A message of so many bytes is applied, all of it. */
+  /** A message that takes so many bytes of the stream's room (storedBytes) is applied, all of it. */
   applied(bytes: number): void {
     this.#appliedBytes += bytes
   }

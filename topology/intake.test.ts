@@ -19,7 +19,7 @@ let seq: number
 beforeEach(() => {
   seq = 0
   cursors = Intake.start(STAGE, (writer) => PREFIX + writer)
-  intake = new Intake({ subjectPrefix: PREFIX, cursors, plain: null })
+  intake = new Intake({ subjectPrefix: PREFIX, cursors, writers: STAGE.writers, feedback: [], plain: null })
 })
 
 /** Where a writer stands after its first `count` records. */
@@ -144,14 +144,16 @@ describe('frames of a numbered writer', () => {
 
   it('after the drain: FOREIGN_WRITE, unless there is nothing new in them', () => {
     apply(intake.open(frame('a', 1, 3), 0))
-    intake.drained('a')
+    intake.drained('a', null)
     expect(intake.open(frame('a', 1, 3), 0).records).toEqual([])
     expect(intake.open(frame('a', 4, 3), 0).records).toEqual([])
     halts('FOREIGN_WRITE', () => intake.open(frame('a', 4, 4), 0))
-    apply(intake.open(frame('b', 1, 1), 0))
-    expect(intake.allDrained).toBe(false)
-    intake.drained('b')
-    expect(intake.allDrained).toBe(true)
+  })
+
+  it('only the last of the writers that are waited for drains the stage', () => {
+    expect(['a', 'b', 'c'].map((writer) => intake.isDrainedBy(writer))).toEqual([false, false, false])
+    intake.drained('a', null)
+    expect(['a', 'b', 'c'].map((writer) => intake.isDrainedBy(writer))).toEqual([false, true, false])
   })
 })
 
@@ -177,17 +179,53 @@ describe('a frame that was applied in part', () => {
 
 describe('the watermark', () => {
   it('is the lowest of all writers, none until each has one, and only goes up', () => {
-    const at = (writer: string, first: number, watermark: number) =>
-      apply(intake.open(frame(writer, first, first, { watermark }), 0))
-    at('a', 1, 50)
-    expect(intake.watermark()).toBe(-1)
-    at('b', 1, 20)
-    expect(intake.watermark()).toBe(20)
-    at('b', 2, 70)
-    expect(intake.watermark()).toBe(50)
-    at('a', 2, 40)
-    expect(intake.watermark()).toBe(50)
+    const behind = (writer: string, first: number, watermark: number) => {
+      const opened = intake.open(frame(writer, first, first, { watermark }), 0)
+      const lowest = intake.watermarkBehind(opened)
+      apply(opened)
+      return lowest
+    }
+    expect(behind('a', 1, 50)).toBe(-1)
+    expect(behind('b', 1, 20)).toBe(20)
+    expect(behind('b', 2, 70)).toBe(50)
+    expect(behind('a', 2, 40)).toBe(null)
+    expect(behind('a', 3, 60)).toBe(60)
   })
+
+  it('is not moved before it is applied: a frame that was only opened says it again', () => {
+    apply(intake.open(frame('b', 1, 1, { watermark: 90 }), 0))
+    const opened = intake.open(frame('a', 1, 1, { watermark: 50 }), 0)
+    intake.applied(opened, 1)
+    expect([intake.watermarkBehind(opened), intake.watermarkBehind(opened)]).toEqual([50, 50])
+    intake.applyWatermark(opened)
+    expect(intake.watermarkBehind(opened)).toBe(null)
+  })
+
+  it('is waited for from the writers of the plan alone: one of a plan of before is known, and holds nobody up', () => {
+    const opened = intake.open(frame('a', 1, 2), 0)
+    const changed = new Intake({ subjectPrefix: PREFIX, cursors, writers: ['a'], feedback: [], plain: null })
+    expect([intake.watermarkBehind(opened), changed.watermarkBehind(opened)]).toEqual([-1, 20])
+    expect(changed.open(frame('b', 1, 1), 0).records).toHaveLength(1)
+    for (const each of [intake, changed]) each.drained('a', 7)
+    expect([intake.isDrainedBy('a'), changed.isDrainedBy('a')]).toEqual([false, true])
+    expect(changed.drainedAt).toBe(7)
+  })
+})
+
+it('who sends back moves time, and counts in no promise, no end of the input and nothing that was accepted', () => {
+  const loop = new Intake({ subjectPrefix: PREFIX, cursors, writers: ['a', 'b'], feedback: ['b'], plain: null })
+  expect([loop.sendsBack('a'), loop.sendsBack('b'), loop.promised]).toEqual([false, true, -1])
+  const opened = loop.open(frame('a', 1, 1, { watermark: 90 }), 0)
+  expect(loop.watermarkBehind(opened)).toBe(-1)
+  loop.applied(opened, 1)
+  loop.applyWatermark(opened)
+  expect(loop.watermarkBehind(loop.open(frame('b', 1, 1, { watermark: 50 }), 0))).toBe(50)
+  expect(loop.promised).toBe(90)
+  expect([loop.isDrainedBy(), loop.isDrainedBy('b'), loop.isDrainedBy('a')]).toEqual([false, false, true])
+  loop.drained('a', 7)
+  expect([loop.isDrainedBy(), loop.isFeedbackDrained]).toEqual([true, false])
+  loop.drained('b', 9)
+  expect([loop.isFeedbackDrained, loop.drainedAt]).toEqual([true, 7])
 })
 
 describe('unnumbered messages', () => {
@@ -195,6 +233,8 @@ describe('unnumbered messages', () => {
     const plain = new Intake({
       subjectPrefix: PREFIX,
       cursors,
+      writers: [],
+      feedback: [],
       plain: (m) => JSON.parse(Buffer.from(m.payload).toString()),
     })
     const two = message('in', '[1,2,3]')

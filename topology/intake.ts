@@ -21,6 +21,8 @@ export interface WriterCursor {
   /** Sequence of its last frame: nothing below the oldest of these is needed by any writer's recovery. */
   seq: number
   drained: boolean
+  /** Highest event time that it accepted, as its drain said; NO_WATERMARK: it named none. Not there before its drain. */
+  drainedAt?: number
 }
 
 /**
@@ -41,12 +43,21 @@ export interface IntakeOptions {
   /** `<namespace>.<stage>.<partition>.`: what stands before the writer in a subject. */
   readonly subjectPrefix: string
   readonly cursors: ReadonlyMap<string, WriterCursor>
+  /** The numbered writers of the plan, each with a cursor. */
+  readonly writers: readonly string[]
+  /** Those of them that send back (topology/feedback.ts). */
+  readonly feedback: readonly string[]
   /** Opens the messages of plain clients; null where only numbered writers write. */
   readonly plain: ((message: LogMessage) => readonly unknown[]) | null
 }
 
 export class Intake {
   readonly #cursors: ReadonlyMap<string, WriterCursor>
+  /** Of the cursors, those of writers that the plan has. Another may be known of a plan of before: nobody waits for it. */
+  readonly #awaited: readonly WriterCursor[]
+  /** Of the awaited, those that send back, and the others. */
+  readonly #feedback: readonly WriterCursor[]
+  readonly #others: readonly WriterCursor[]
   readonly #subjectPrefix: string
   readonly #plain: IntakeOptions['plain']
   readonly #plainSubject: string
@@ -54,9 +65,12 @@ export class Intake {
   /** The frame that is applied in part, if any; its writer's chain is settled at a cut. */
   #partly: { message: LogMessage; header: FrameHeader; count: number; cursor: WriterCursor } | null = null
 
-  constructor({ subjectPrefix, cursors, plain }: IntakeOptions) {
+  constructor({ subjectPrefix, cursors, writers, feedback, plain }: IntakeOptions) {
     this.#subjectPrefix = subjectPrefix
     this.#cursors = cursors
+    this.#awaited = writers.map((writer) => cursors.get(writer)!)
+    this.#feedback = feedback.map((writer) => cursors.get(writer)!)
+    this.#others = this.#awaited.filter((cursor) => !this.#feedback.includes(cursor))
     this.#plain = plain
     this.#plainSubject = subjectPrefix + PLAIN_WRITER
   }
@@ -71,17 +85,37 @@ export class Intake {
     )
   }
 
-  /** Lowest watermark over the writers; NO_WATERMARK until each has one. */
-  watermark(): number {
+  /** Lowest watermark over the writers once that of a frame is applied, NO_WATERMARK until each has one; null: the frame moves none. */
+  watermarkBehind({ writer, header }: Opened): number | null {
+    const moved = this.#cursors.get(writer)
+    if (moved === undefined || header === null || header.watermark <= moved.watermark) return null
     let lowest = Number.POSITIVE_INFINITY
-    for (const cursor of this.#cursors.values()) lowest = Math.min(lowest, cursor.watermark)
+    for (const cursor of this.#awaited) {
+      const { watermark } = cursor === moved ? header : cursor
+      lowest = Math.min(lowest, watermark)
+    }
     return lowest === Number.POSITIVE_INFINITY ? NO_WATERMARK : lowest
   }
 
-  get allDrained(): boolean {
-    if (this.#cursors.size === 0) return false
-    for (const cursor of this.#cursors.values()) if (!cursor.drained) return false
-    return true
+  /** Lowest watermark of the writers that do not send back; NO_WATERMARK: there are none. */
+  get promised(): number {
+    return this.#others.length === 0 ? NO_WATERMARK : Math.min(...this.#others.map(({ watermark }) => watermark))
+  }
+
+  /** Whether this writer sends back. */
+  sendsBack(writer: string): boolean {
+    return this.#feedback.includes(this.#cursors.get(writer)!)
+  }
+
+  /** Whether all that do not send back have drained once this one has; not given: as it is. */
+  isDrainedBy(writer?: string): boolean {
+    const own = writer === undefined ? undefined : this.#cursors.get(writer)
+    return this.#others.length > 0 && this.#others.every((cursor) => cursor.drained || cursor === own)
+  }
+
+  /** Whether those that send back have drained. */
+  get isFeedbackDrained(): boolean {
+    return this.#feedback.every(({ drained }) => drained)
   }
 
   /** Whether a message is one event of a plain client: it changes nothing here, and there is nothing to open. */
@@ -121,17 +155,22 @@ export class Intake {
     this.#partly = null
   }
 
-  /** Applies the frame's watermark, after its last record; only upwards. True if the writer's watermark moved. */
-  applyWatermark(opened: Opened): boolean {
-    const cursor = this.#cursors.get(opened.writer)
-    if (cursor === undefined || opened.header === null || opened.header.watermark <= cursor.watermark) return false
-    cursor.watermark = opened.header.watermark
-    return true
+  /** Applies the frame's watermark, after its last record and all that it makes due; only upwards. */
+  applyWatermark({ writer, header }: Opened): void {
+    const cursor = this.#cursors.get(writer)
+    if (cursor !== undefined && header !== null) cursor.watermark = Math.max(cursor.watermark, header.watermark)
   }
 
-  drained(writer: string): void {
+  /** Highest event time that the writers which have drained accepted; NO_WATERMARK: none that they know. */
+  get drainedAt(): number {
+    return Math.max(NO_WATERMARK, ...this.#others.map(({ drainedAt = NO_WATERMARK }) => drainedAt))
+  }
+
+  drained(writer: string, asOf: number | null): void {
     const cursor = this.#cursors.get(writer)
-    if (cursor !== undefined) cursor.drained = true
+    if (cursor === undefined) return
+    cursor.drained = true
+    cursor.drainedAt = asOf ?? NO_WATERMARK
   }
 }
 

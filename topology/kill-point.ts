@@ -1,9 +1,10 @@
 // Kill points for tests (reliability.md, section 3): HOLDFAST_KILL="K3:5" ends this process with SIGKILL the fifth time it
 // passes K3. HOLDFAST_KILL_LOG names a file that gets the point's name first, so that a test can count what was hit.
+//   K5@clicks:2  the second time that a task of the stage clicks passes it.
 //   K4        one turn of the event loop later: only then has the client handed the frame's bytes to the kernel.
 //   K6:2+150  150 microseconds later: this thread stands still meanwhile, RocksDB's does not.
 //   K11:3+9000  SIGTERM at the third commit, SIGKILL 9,000 microseconds later, unless the process has ended by then.
-//   count     kills nothing; the log gets how often each point was passed, as JSON: a line from each thread when it ends.
+//   count     kills nothing; the log gets how often each point was passed, in all and by stage, as JSON: a line from each thread when it ends.
 // Without the variable a kill point costs one comparison and does nothing.
 // KP1: passes are counted over all threads of the process together, so that one of them is the fifth, and only one.
 
@@ -28,15 +29,17 @@ export function runtimeOf(environment: NodeJS.ProcessEnv): Runtime {
 }
 
 function killing(wanted: string, say: (line: string) => void): KillPoint {
-  const match = /^(K\d+):([1-9]\d*)(?:\+(\d+))?$/.exec(wanted)
+  const match = /^(K\d+)(?:@([a-z][a-z0-9-]*))?:([1-9]\d*)(?:\+(\d+))?$/.exec(wanted)
   if (match === null)
     throw new HoldfastError('USAGE', `HOLDFAST_KILL is a point and a count, such as K3:5, not "${wanted}"`)
   const point = match[1]!
-  const delayUs = Number(match[3] ?? 0)
+  const stage = match[2]
+  const delayUs = Number(match[4] ?? 0)
   const passed = point === 'K11' ? 'K2' : point
-  const left = passesLeft(Number(match[2]))
-  return (name) => {
-    if (name !== passed || Atomics.sub(left, 0, 1) !== 1) return
+  const left = passesLeft(Number(match[3]))
+  return (name, by) => {
+    if (name !== passed || (stage !== undefined && stageOf(by) !== stage)) return
+    if (Atomics.sub(left, 0, 1) !== 1) return
     const die = () => {
       say(point)
       process.kill(process.pid, 'SIGKILL')
@@ -70,7 +73,11 @@ function standStill(us: number): void {
 function counting(say: (line: string) => void): KillPoint {
   const counts: Record<string, number> = {}
   process.once('exit', () => say(JSON.stringify(counts)))
-  return (name) => {
-    counts[name] = (counts[name] ?? 0) + 1
+  return (name, by) => {
+    for (const what of by === undefined ? [name] : [name, `${name}@${stageOf(by)}`])
+      counts[what] = (counts[what] ?? 0) + 1
   }
 }
+
+/** Of a task's name; the reader of a file has no partition. */
+const stageOf = (by: string | undefined): string | undefined => by?.replace(/-\d+$/, '')

@@ -13,8 +13,14 @@ async function bufferOn(disk: MemoryDisk) {
   return { state, buffer: new OrderBuffer(state.queue(HELD.name)) }
 }
 
-const rec = (at: number, type: string, id: string, number: number, late = false): Rec<unknown> => ({
-  ...{ value: `${at}/${type}/${id}/${number}`, at, watermark: 0, late, type, id, number, input: 0 },
+const rec = (
+  at: number,
+  type: string,
+  id: string,
+  number: number,
+  { late = false, rank = 1 }: { late?: boolean; rank?: 1 | 2 } = {},
+): Rec<unknown> => ({
+  ...{ value: `${at}/${type}/${id}/${number}`, at, watermark: 0, late, rank, type, id, number, input: 0 },
 })
 
 /** Everything up to a watermark; one call brings a bounded number. */
@@ -28,7 +34,7 @@ async function releaseAll(buffer: OrderBuffer, watermark: number): Promise<Rec<u
   }
 }
 
-it('goes by time, type, id, number; strings as UTF-8', async () => {
+it('goes by time, rank, type, id, number; strings as UTF-8', async () => {
   const { buffer } = await bufferOn(new MemoryDisk())
   // In UTF-16, U+1F600 comes before U+FB00.
   const inOrder = [
@@ -38,13 +44,15 @@ it('goes by time, type, id, number; strings as UTF-8', async () => {
     rec(2, 'a', 'aa', 1),
     rec(2, 'a', '\u{fb00}', 1),
     rec(2, 'a', '\u{1f600}', 1),
-    rec(2, 'ab', '', 1, true),
+    rec(2, 'ab', '', 1, { late: true }),
+    // What a timer emitted comes behind the records of its time.
+    rec(2, 'a', 'a', 1, { rank: 2 }),
     rec(3, '', '', 0),
   ]
   for (const record of [...inOrder].reverse()) buffer.hold(record)
-  expect(await buffer.ready(0)).toBe(false)
+  expect(await buffer.next(0)).toBe(null)
   expect(await buffer.release(0)).toEqual([])
-  expect(await buffer.ready(1)).toBe(true)
+  expect(await buffer.next(1)).toBe(1)
   const released = await releaseAll(buffer, 3)
   expect(released).toEqual(inOrder.map((record, input) => ({ ...record, watermark: record.at - 1, input })))
 })

@@ -19,7 +19,7 @@ const PARTITIONS = 2
 let outgoing: Outgoing
 beforeEach(() => {
   const exchanges = [{ stage: 'next', from: SOURCE, codec }]
-  outgoing = new Outgoing('data', PARTITIONS, exchanges, [
+  outgoing = new Outgoing('data', { partition: 1, partitions: PARTITIONS }, exchanges, [
     { name: 'dead', mode: 'records' },
     { name: 'x', mode: 'records' },
     { name: 'y', mode: 'frames' },
@@ -36,7 +36,7 @@ function taken(): string[][] {
 }
 
 const rec = (value: string, input = 0): Rec<string> => ({
-  ...{ value, at: 5, watermark: 4, late: true, type: 't', id: 'i', number: 9, input },
+  ...{ value, at: 5, watermark: 4, late: true, rank: 1, type: 't', id: 'i', number: 9, input },
 })
 const X = PARTITIONS + 1
 const Y = PARTITIONS + 2

@@ -4,14 +4,15 @@
 import { describe, expect, it } from 'vitest'
 import { HoldfastError } from '../log/errors.ts'
 import { joinRecords } from '../log/frame.ts'
-import type { Operator, Rec, Timer } from '../operators/operator.ts'
+import { LogUnavailable } from '../log/log.ts'
+import { emittedBy, type Operator, type OperatorContext, type Rec, type Timer } from '../operators/operator.ts'
 import { MemoryDisk } from '../state/memory-backend.ts'
 import type { Codec } from '../state/store.ts'
 import { TaskState } from '../state/task-state.ts'
 import { topology } from './dsl.ts'
 import { Outgoing } from './outgoing.ts'
 import { HELD, Pipeline, TIMERS } from './pipeline.ts'
-import type { Plan } from './plan.ts'
+import type { ExchangeCodec, Plan } from './plan.ts'
 import { Tally } from './tally.ts'
 
 const DIARY = { name: 'diary', mode: 'records' } as const
@@ -51,7 +52,10 @@ function diary(
       ? {}
       : {
           timers: { kinds, delayMinMs },
-          onTimer: (timer: Timer, ctx) => say(ctx, `timer ${timer.dueMs} ${timer.kind} ${timer.key}`),
+          onTimer(timer: Timer, ctx: OperatorContext) {
+            say(ctx, `timer ${timer.dueMs} ${timer.kind} ${timer.key}`)
+            return undefined
+          },
         }),
     ...(advanceEvery === undefined
       ? {}
@@ -67,6 +71,8 @@ function diary(
 interface World {
   readonly pipeline: Pipeline
   readonly lines: () => string[]
+  /** What there is to publish, by destination. */
+  readonly takeAll: () => unknown[][]
 }
 
 async function worldOf(
@@ -79,23 +85,44 @@ async function worldOf(
     let stream = t.source('s', passOn, [DIARY])
     for (const operator of operators) stream = stream.through(operator)
   })
+  return worldOfPlan(plan, sliceMax, disk)
+}
+
+async function worldOfPlan(
+  plan: Plan,
+  sliceMax: number,
+  disk = new MemoryDisk(),
+): Promise<World & { state: TaskState }> {
   const stage = plan.stages[0]!
   const state = await TaskState.open(disk.open(), [...stage.stores, HELD, TIMERS])
-  const outgoing = new Outgoing('data', 1, stage.exchanges, stage.outputs)
+  const outgoing = new Outgoing('data', { partition: 0, partitions: 1 }, stage.exchanges, stage.outputs)
   const pipeline = new Pipeline({
     ...{ stage, state, outgoing, sliceMax, tally: new Tally() },
     pause: async () => {},
     position: () => ({ stream: 'n_s_0', seq: 7, index: 3 }),
     configured: () => null,
     seenAfter: () => -1,
+    model: () => null,
+    blobOf: async () => null,
   })
-  return { pipeline, state, lines: () => JSON.parse(`[${joinRecords(outgoing.take()[0]!.texts)}]`) as string[] }
+  const takeAll = () => outgoing.take().map(({ texts }) => JSON.parse(`[${joinRecords(texts)}]`) as unknown[])
+  return { pipeline, state, takeAll, lines: () => takeAll()[0] as string[] }
 }
 
 /** A record as the order buffer hands it on. */
 function rec(at: number, value: Omit<Value, 'name'> & { name?: string } = {}): Rec<unknown> {
   const name = value.name ?? String(at)
-  return { value: { ...value, name }, at, watermark: at - 1, late: false, type: 't', id: name, number: at, input: 0 }
+  return {
+    value: { ...value, name },
+    at,
+    watermark: at - 1,
+    late: false,
+    rank: 1,
+    type: 't',
+    id: name,
+    number: at,
+    input: 0,
+  }
 }
 
 const numbered = (records: readonly Rec<unknown>[]) => records.map((record, input) => ({ ...record, input }))
@@ -111,7 +138,7 @@ async function diaryOf(
     if (typeof step === 'number') await pipeline.passTime(step)
     else await pipeline.run(numbered(step))
   }
-  await pipeline.fireAll()
+  await pipeline.passTime(Number.POSITIVE_INFINITY)
   return lines()
 }
 
@@ -156,7 +183,7 @@ describe('timers', () => {
     expect(lines()).toEqual(['d: record 10', 'd: record 15'])
     await pipeline.passTime(30)
     expect(lines()).toEqual(['d: timer 20 a k4', 'd: timer 30 z k3', 'd: timer 30 a k1', 'd: timer 30 a k2'])
-    await pipeline.fireAll()
+    await pipeline.passTime(Number.POSITIVE_INFINITY)
     expect(lines()).toEqual(['d: timer 31 z k5'])
   })
 
@@ -176,7 +203,12 @@ describe('timers', () => {
       ...diary('d', { kinds: ['a'], delayMinMs: 10 }),
       onTimer({ dueMs, key }, ctx) {
         ctx.emit(DIARY.name, `fired ${dueMs}`, { input: 0 })
-        if (dueMs < 50) ctx.setTimer({ dueMs: dueMs + 10, kind: 'a', key, payload: null }, { at: dueMs, number: 0 })
+        if (dueMs < 50)
+          ctx.setTimer(
+            { dueMs: dueMs + 10, kind: 'a', key, payload: null },
+            { at: dueMs, rank: 2, number: 0, late: false },
+          )
+        return undefined
       },
     }
     const record = rec(10, { timers: [[20, 'a', 'k']] })
@@ -224,6 +256,136 @@ describe('timers', () => {
   })
 })
 
+describe('what a timer emits', () => {
+  const emits = (name: string): AnyOperator => ({
+    ...diary(name, { kinds: ['a'], delayMinMs: 5 }),
+    onTimer: (timer) => [emittedBy(timer, { name: `${name}${timer.dueMs}` }, { type: 't', id: timer.key })],
+  })
+
+  it('goes through the nodes behind it before the next timer fires, and before records of a later time', async () => {
+    const records = [
+      rec(10, {
+        timers: [
+          [20, 'a', 'k'],
+          [20, 'a', 'l'],
+          [30, 'a', 'm'],
+        ],
+      }),
+      rec(20),
+      rec(21),
+      rec(40),
+    ]
+    for (const sliceMax of [ONE_BY_ONE, 2, 128]) {
+      const lines = await diaryOf(
+        () => [diary('before'), emits('e'), diary('behind', { advanceEvery: 7 })],
+        [records],
+        sliceMax,
+      )
+      const behind = lines.filter((line) => line.startsWith('behind'))
+      expect(behind.map((line) => line.replace('behind: record ', ''))).toEqual([
+        '10',
+        '20',
+        'e20',
+        'e20',
+        '21',
+        'e30',
+        '40',
+      ])
+      expect(lines.filter((line) => line.startsWith('before'))).toHaveLength(4)
+    }
+  })
+
+  it('may set timers in the nodes behind that fire before the next of its own node', async () => {
+    const sets: AnyOperator = {
+      ...diary('s', { kinds: ['a'] }),
+      process(batch, ctx) {
+        for (const record of batch) {
+          const { name } = record.value as Value
+          ctx.emit(DIARY.name, name, record)
+          if (record.rank === 2) ctx.setTimer({ dueMs: record.at + 1, kind: 'a', key: name, payload: null }, record)
+        }
+        return batch
+      },
+    }
+    const timers = [20, 21, 22].map((due) => [due, 'a', 'k'] as const)
+    const lines = await diaryOf(() => [emits('e'), sets], [[rec(10, { timers })], 100], 128)
+    const said = lines.filter((line) => !line.startsWith('e:'))
+    expect(said).toEqual(['10', 'e20', 'e21', 's: timer 21 a e20', 'e22', 's: timer 22 a e21', 's: timer 23 a e22'])
+  })
+
+  it('stands at the due time, with the number of its cause, and goes to the exchanges of its node and of those behind', async () => {
+    const codec: ExchangeCodec<unknown, unknown> = {
+      ...{ name: 'x', version: 1, where: () => true, key: () => '' },
+      encode: (value) => JSON.stringify((value as Value).name),
+      decode: (json) => json,
+    }
+    const plan = topology({ namespace: 'n', name: 'n', clock: 'data', partitions: 1, latenessMs: 0 }, (t) => {
+      const first = t.source('s', passOn, [DIARY]).through(emits('e'))
+      first.keyBy('direct', codec)
+      first.through(diary('behind')).keyBy('behind', codec)
+    })
+    const { pipeline, takeAll } = await worldOfPlan(plan, 128)
+    await pipeline.run([rec(10, { timers: [[20, 'a', 'k']] }), rec(30)])
+    const record = (at: number) => `[${at},0,"${at}",${at},"t","${at}"]`
+    const sent = [record(10), '[20,2,"e20",10,"t","k"]', record(30)]
+    expect(takeAll().slice(0, 2)).toEqual([sent, sent].map((texts) => texts.map((text) => JSON.parse(text))))
+  })
+
+  it('may set timers that are due at once, as a late record may, and fire before anything later', async () => {
+    const sets: AnyOperator = {
+      ...diary('s', { kinds: ['a'], delayMinMs: 5 }),
+      process(batch, ctx) {
+        for (const record of batch) {
+          const { name } = record.value as Value
+          ctx.emit(DIARY.name, name, record)
+          const isSoon = record.late || record.rank === 2
+          if (isSoon) ctx.setTimer({ dueMs: record.at, kind: 'a', key: name, payload: null }, record)
+        }
+        return batch
+      },
+      onTimer(timer, ctx) {
+        ctx.emit(DIARY.name, `fired ${timer.key}`, { input: 0 })
+        return undefined
+      },
+    }
+    const late = { ...rec(11, { name: 'late' }), late: true }
+    // What a timer of a stage before has emitted, and a record of the same time.
+    const came = [{ ...rec(14, { name: 'came' }), rank: 2 as const }, rec(14)]
+    const records = [rec(10, { timers: [[20, 'a', 'k']] }), late, rec(12), ...came, rec(15), rec(25)]
+    for (const sliceMax of [ONE_BY_ONE, 128]) {
+      const lines = await diaryOf(() => [emits('e'), sets], [records], sliceMax)
+      expect(lines.filter((line) => !line.startsWith('e'))).toEqual([
+        '10',
+        'late',
+        'fired late',
+        '12',
+        'came',
+        '14',
+        'fired came',
+        '15',
+        'fired e20',
+        '25',
+      ])
+    }
+  })
+
+  it('tells nobody of a time after what was accepted while the input is drained (R6)', async () => {
+    const told: number[] = []
+    const asks: AnyOperator = {
+      ...diary('d'),
+      advance(watermark) {
+        told.push(watermark)
+        return watermark + 10
+      },
+    }
+    const { pipeline } = await worldOf([asks], 128)
+    await pipeline.run([rec(10)])
+    pipeline.drain(30)
+    await pipeline.run([rec(21), rec(50), rec(70)])
+    expect(told).toEqual([9, 20, 30])
+  })
+})
+
 describe('time', () => {
   /** Keeps entries until the watermark passes them; a timer says whether its entry is still there. */
   function keeper(): AnyOperator {
@@ -245,7 +407,7 @@ describe('time', () => {
         for (const { at, value } of batch) {
           ctx.keyed('kept').set(Math.floor(at / WIDTH), 'k', 'v')
           for (const [dueMs, kind, key] of (value as Value).timers ?? [])
-            ctx.setTimer({ dueMs, kind, key, payload: at }, { at, number: at })
+            ctx.setTimer({ dueMs, kind, key, payload: at }, { at, rank: 1, number: at, late: false })
         }
         return batch
       },
@@ -257,6 +419,7 @@ describe('time', () => {
         const bucket = Math.floor((payload as number) / WIDTH)
         const kept = bucket >= ctx.keyed('kept').lowestBucket && ctx.keyed('kept').get(bucket, 'k') !== undefined
         ctx.emit(DIARY.name, `${dueMs} ${kept ? 'kept' : 'gone'}`, { input: 0 })
+        return undefined
       },
       advance(watermark, ctx) {
         const lowest = Math.max(0, Math.floor(watermark / WIDTH))
@@ -341,6 +504,37 @@ describe('batches', () => {
   })
 })
 
+it('what a timer needs is prepared right before it fires, when those before it have, also of one batch', async () => {
+  const told: string[] = []
+  let ready = ''
+  const operator: AnyOperator = {
+    ...diary('preparing', { kinds: ['a'] }),
+    timerKeys: ({ key }) => void told.push(`keys of ${key}`),
+    prepareTimer: async ({ key }, ctx) => {
+      told.push(`prepares ${key} under ${ctx.model(1)}`)
+      await Promise.resolve()
+      ready = key
+    },
+    onTimer({ key }) {
+      expect(ready).toBe(key)
+      told.push(`fires ${key}`)
+      return undefined
+    },
+  }
+  const { pipeline } = await worldOf([operator], 128)
+  await pipeline.run([
+    rec(5, {
+      timers: [
+        [6, 'a', 'k'],
+        [6, 'a', 'l'],
+      ],
+    }),
+  ])
+  await pipeline.passTime(9)
+  const each = (key: string) => [`prepares ${key} under null`, `fires ${key}`]
+  expect(told).toEqual(['keys of k', 'keys of l', ...each('k'), ...each('l')])
+})
+
 describe('an operator that throws', () => {
   it.each(['keys', 'process', 'advance', 'onTimer'])('in %s halts with its name and the position', async (method) => {
     const broken: AnyOperator = {
@@ -356,6 +550,46 @@ describe('an operator that throws', () => {
       message: expect.stringContaining('broken: a bug'),
       numbers: { stream: 'n_s_0', seq: 7, index: 3 },
     })
+  })
+
+  it.each([
+    [
+      'throws',
+      () => {
+        throw new TypeError('a bug')
+      },
+    ],
+    ['rejects', () => Promise.reject(new TypeError('a bug'))],
+  ])('where what it prepares %s: the same, and it processes nothing', async (_, prepare) => {
+    const never: AnyOperator = { ...passOn, name: 'broken', prepare, process: () => expect.unreachable() }
+    const { pipeline } = await worldOf([never], 128)
+    await expect(pipeline.run([rec(5)])).rejects.toMatchObject({
+      code: 'OPERATOR_FAILED',
+      message: expect.stringContaining('broken: a bug'),
+      numbers: { stream: 'n_s_0', seq: 7, index: 3 },
+    })
+  })
+
+  it('in what it prepares for a timer: the same, and the timer does not fire', async () => {
+    const prepareTimer = () => Promise.reject(new TypeError('a bug'))
+    const never: AnyOperator = {
+      ...diary('broken', { kinds: ['a'] }),
+      prepareTimer,
+      onTimer: () => expect.unreachable(),
+    }
+    const { pipeline } = await worldOf([never], 128)
+    await pipeline.run([rec(5, { timers: [[6, 'a', 'k']] })])
+    await expect(pipeline.passTime(9)).rejects.toMatchObject({
+      code: 'OPERATOR_FAILED',
+      message: expect.stringContaining('broken: a bug'),
+      numbers: { stream: 'n_s_0', seq: 7, index: 3 },
+    })
+  })
+
+  it('because the broker is away, while the task is told to stop, has done nothing wrong', async () => {
+    const prepare = () => Promise.reject(new LogUnavailable('away'))
+    const { pipeline } = await worldOf([{ ...passOn, prepare }], 128)
+    await expect(pipeline.run([rec(5)])).rejects.toBeInstanceOf(LogUnavailable)
   })
 
   it('a code of its own keeps it', async () => {

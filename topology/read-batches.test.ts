@@ -37,12 +37,14 @@ function watched(backend: Backend): Backend {
         return inner.multiGet(keys)
       },
       scan: (...range) => inner.scan(...range),
+      last: (range, count) => inner.last(range, count),
       release: () => inner.release(),
     }
   }
   return {
     multiGet: (keys) => backend.multiGet(keys),
     scan: (...range) => backend.scan(...range),
+    last: (range, count) => backend.last(range, count),
     write: (batch) => backend.write(batch),
     flush: () => backend.flush(),
     close: () => backend.close(),

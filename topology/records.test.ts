@@ -45,11 +45,39 @@ describe('a line of a file', () => {
 })
 
 describe('a record of another stage', () => {
-  const record = { value: 5, at: 70, watermark: 60, late: true, type: 't', id: 'i"', number: 8, input: 3 }
+  const record = {
+    value: 5,
+    at: 70,
+    watermark: 60,
+    late: true,
+    rank: 1 as const,
+    type: 't',
+    id: 'i"',
+    number: 8,
+    input: 3,
+  }
 
   it('keeps its order key and gets the watermark of the task that reads it', () => {
     const json: unknown = JSON.parse(encodeRecord(record, '5', 'data'))
     expect(exchangeRec(json, codec, 65, 1, 3)).toEqual({ ...record, watermark: 65, input: 3 })
+  })
+
+  it('says that a timer emitted it in a bit of its second field, and nothing where none did', () => {
+    const texts = (clock: 'data' | 'wall') =>
+      [1, 2].flatMap((rank) =>
+        [false, true].map((late) => encodeRecord({ ...record, rank: rank as 1 | 2, late }, '5', clock)),
+      )
+    expect(texts('wall')).toEqual(['[70,0,5]', '[70,1,5]', '[70,2,5]', '[70,3,5]'])
+    expect(texts('data')[0]).toBe('[70,0,5,8,"t","i\\""]')
+    for (const clock of ['data', 'wall'] as const) {
+      const read = texts(clock).map((text) => exchangeRec(JSON.parse(text), codec, 65, 1, 3))
+      expect(read.map(({ rank, late }) => [rank, late])).toEqual([
+        [1, false],
+        [1, true],
+        [2, false],
+        [2, true],
+      ])
+    }
   })
 
   it('in log order is numbered by its place in the log', () => {
@@ -104,12 +132,17 @@ describe('a control record', () => {
     const body = configurationOf({ anonymous: 'accept', bots: 'mark', latenessMs: 5 })
     const record = { hf: 'config', kind: CONFIGURATION, activation: 1, from: 3, body }
     expect(decodeControl(record)).toEqual(record)
+    const attribution = { goals: [{ name: 'g', advertiser: 'a' }] }
+    const withGoals = configurationOf({ anonymous: 'accept', bots: 'mark', latenessMs: 5, attribution })
+    expect(withGoals).toMatchObject(attribution)
+    expect(decodeControl({ ...record, body: withGoals })).toEqual({ ...record, body: withGoals })
     for (const bad of [
       null,
       { ...body, hash: 1 },
       { ...body, anonymous: 'maybe' },
       { ...body, bots: 'no' },
       { ...body, latenessMs: -1 },
+      { ...body, goals: [{ name: 'g', country: 'de' }] },
     ])
       expect(decodeControl({ ...record, body: bad })).toBeNull()
   })

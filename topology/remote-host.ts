@@ -10,9 +10,15 @@ import type {
   CommitWait,
   CommitWaited,
   HaltedTask,
+  TaskDecisions,
+  TaskDecisionsOutcome,
+  TaskEvaluationAsk,
+  TaskEvaluationOutcome,
   TaskExplain,
   TaskExplainOutcome,
   TaskHost,
+  TaskPurchasesAsk,
+  TaskPurchasesOutcome,
   TaskRead,
   TaskReadOutcome,
   TaskTop,
@@ -147,6 +153,18 @@ export class RemoteHost implements TaskHost {
 
   explain(ask: TaskExplain): Promise<TaskExplainOutcome> {
     return this.#ask('explain', ask)
+  }
+
+  decisions(ask: TaskDecisions): Promise<TaskDecisionsOutcome> {
+    return this.#ask('decisions', ask)
+  }
+
+  purchases(ask: TaskPurchasesAsk): Promise<TaskPurchasesOutcome> {
+    return this.#ask('purchases', ask)
+  }
+
+  evaluation(ask: TaskEvaluationAsk): Promise<TaskEvaluationOutcome> {
+    return this.#ask('evaluation', ask)
   }
 
   top(ask: TaskTop): Promise<TaskTopOutcome> {

@@ -1,10 +1,15 @@
 // Room: how much input may lie there between two trims.
 
 import { expect, it } from 'vitest'
+import { blobName } from '../log/blobs.ts'
+import { FakeLogServer } from '../log/fake-log.ts'
+import { MODELS } from '../operators/model-records.ts'
+import { validation } from '../operators/validation.ts'
+import { topology } from './dsl.ts'
 import { pageViewGraph } from './graph.ts'
 import { TRIM_BYTES } from './input-trim.ts'
 import { stageStream } from './plan.ts'
-import { streamSpecs, trimBytesFor } from './streams.ts'
+import { MODEL_FILES_KEPT, modelBucket, modelFileBytes, streamSpecs, trimBytesFor } from './streams.ts'
 
 const PLAN = pageViewGraph({
   ...{ namespace: 'ns', name: 't', clock: 'wall', partitions: 2, latenessMs: 0 },
@@ -35,4 +40,30 @@ it.each([64 * MIB, 4_096 * MIB])(
 it('what is kept is more than what is trimmed once there is room', () => {
   const settings = { totalBytes: 4_096 * MIB, replicas: 1 }
   expect(trimBytesFor(PLAN, settings, 'kept')).toBeGreaterThan(TRIM_BYTES)
+})
+
+it('the bucket of models has room for the files that are kept, of the largest size, and says when it is full', async () => {
+  const log = new FakeLogServer({ seed: 1 }).connect('test')
+  const bucket = modelBucket('ns', 1, modelFileBytes(5))
+  await log.ensureBucket(bucket)
+  const put = async (i: number) => {
+    const file = new Uint8Array(modelFileBytes(5)).fill(i)
+    await log.putBlob(bucket.name, blobName(file), file)
+  }
+  for (let i = 0; i < MODEL_FILES_KEPT + 4; i++) await put(i)
+  await expect(put(99)).rejects.toMatchObject({ code: 'BLOBS_FULL' })
+})
+
+it('models take their room from the others, and have a registry where time passes by itself', () => {
+  const graph = (clock: 'wall' | 'data') =>
+    topology({ namespace: 'ns', name: 't', clock, partitions: 1, latenessMs: 0 }, (t) => {
+      t.source('user-1', validation({}), [{ name: MODELS, mode: 'records', fileBytes: modelFileBytes(7) }])
+    })
+  for (const clock of ['wall', 'data'] as const) {
+    const specs = streamSpecs(graph(clock), { totalBytes: 512 * MIB, replicas: 1 })
+    expect(specs.some(({ name }) => name === 'ns_model')).toBe(clock === 'wall')
+    const all = specs.reduce((sum, { maxBytes }) => sum + maxBytes, modelBucket('ns', 1, modelFileBytes(7)).maxBytes)
+    expect(all).toBeLessThanOrEqual(512 * MIB)
+    expect(all).toBeGreaterThan(511 * MIB)
+  }
 })

@@ -4,10 +4,14 @@
 import { afterEach, expect, it } from 'vitest'
 import { FakeLogServer } from '../log/fake-log.ts'
 import { duplicates } from '../operators/duplicates.ts'
+import { toJoin } from '../operators/joining.ts'
+import type { Operator } from '../operators/operator.ts'
+import type { JoinRecord } from '../operators/touch.ts'
 import { validation } from '../operators/validation.ts'
 import { eventStream } from '../sinks/event-stream.ts'
 import { MemoryDisk } from '../state/memory-backend.ts'
-import { ConfigRegistry, registryStream } from './config-registry.ts'
+import { registryStream } from './activation-registry.ts'
+import { CONFIGS, ConfigRegistry } from './config-registry.ts'
 import { type Configuration, configurationOf } from './configuration.ts'
 import { CONFIGURATION, type Config } from './control.ts'
 import { topology } from './dsl.ts'
@@ -39,10 +43,10 @@ const config = (activation: number, afterMs: number, body: Configuration): Confi
 }
 
 /** What a task makes of plain messages (arrays) and control records, in this order. */
-async function outcome(input: readonly (object[] | Config)[], sliceMax: number) {
+async function outcome(input: readonly (object[] | Config)[], sliceMax: number, plan = PLAN) {
   const server = new FakeLogServer({ seed: 3 })
   const log = server.connect('test')
-  await ensureStreams(log, streamSpecs(PLAN, { totalBytes: 1 << 28, replicas: 1 }))
+  await ensureStreams(log, streamSpecs(plan, { totalBytes: 1 << 28, replicas: 1 }))
   for (const message of input) {
     const writer = Array.isArray(message) ? PLAIN_WRITER : CONTROL_WRITER
     const payload = Buffer.from(JSON.stringify(Array.isArray(message) ? message : [message]))
@@ -50,7 +54,7 @@ async function outcome(input: readonly (object[] | Config)[], sliceMax: number) 
   }
   const own = server.connect('task')
   const tuning = { ...DEFAULT_TUNING, sliceMax }
-  const common = { plan: PLAN, stage: PLAN.stages[0]!, partition: 0, backend: new MemoryDisk().open() }
+  const common = { plan, stage: plan.stages[0]!, partition: 0, backend: new MemoryDisk().open() }
   running = new Task({ ...common, log: own, runtime: own.runtime, role: 'owner', tuning })
   const ended = running.run()
   while (running.status().seq < input.length) await log.runtime.sleep(5)
@@ -91,6 +95,53 @@ it.each([1, 2, 128])('takes bots away by order time, late ones by the watermark 
   expect(result).toMatchObject({ accepted: ['early', 'late-before', 'person'], dead: [], late: 2 })
 })
 
+/** Says of each conversion the goals that it is one of, in the place of accepted events. */
+const sayGoals: Operator<JoinRecord, JoinRecord> = {
+  ...{ name: 'say goals', version: 1, settings: null, stores: [] },
+  process(batch, ctx) {
+    for (const rec of batch)
+      if (rec.value.kind === 'conversion')
+        ctx.emit('accepted', { event_id: `${rec.value.id}: ${rec.value.goals.join()}` }, rec)
+    return batch
+  },
+}
+
+it.each([1, 2, 128])(
+  'changes goals: an event is judged by those of its order time (slices of %i)',
+  async (sliceMax) => {
+    const plan = topology(
+      { namespace: 'ns', name: 't', clock: 'wall', partitions: 1, latenessMs: LATENESS_MS },
+      (t) => {
+        t.source('s', validation({ futureMs: 2 ** 50 }), OUTPUTS)
+          .through(toJoin({ goals: [{ name: 'own' }] }))
+          .through(sayGoals)
+      },
+    )
+    const goalsAre = (...names: string[]) => {
+      const attribution = { goals: names.map((name) => ({ name })) }
+      return configurationOf({ anonymous: 'reject', bots: 'count', latenessMs: LATENESS_MS, attribution })
+    }
+    const sale = (id: string, afterMs: number) => {
+      return { ...nobody(id, afterMs), type: 'conversion', advertiser_id: 'a', user_id: 'ann' }
+    }
+    const input = [
+      config(2, 5_000, goalsAre('b', 'c')),
+      [
+        sale('early', 4_999),
+        sale('at', 5_000),
+        sale('late-before', 3_000),
+        sale('far', 9_000),
+        sale('late-after', 3_000),
+      ],
+      config(3, 0, goalsAre()),
+      [sale('undeclared', 9_500)],
+    ]
+    const { accepted, late } = await outcome(input, sliceMax, plan)
+    const named = ['early: own', 'at: b,c', 'late-before: own', 'far: b,c', 'late-after: b,c', 'undeclared: ']
+    expect({ accepted, late }).toEqual({ accepted: named, late: 2 })
+  },
+)
+
 it('holds from its place in the log where its time is over; lower activations are ignored, and named is what holds', async () => {
   const reject = configurationOf({ anonymous: 'reject', bots: 'count', latenessMs: LATENESS_MS })
   const input = [[nobody('a', 10)], config(3, 0, ACCEPT), [nobody('b', 20)], config(2, 0, reject), [nobody('c', 30)]]
@@ -126,5 +177,5 @@ it('is appended by compare-and-set: of two at once one is refused, and an unknow
   expect((await registry.all()).map(({ activation }) => activation)).toEqual([1, 2, 3])
   await log.publish({ subject: 'ns.config', headers: null, payload: Buffer.from('{}') }, null)
   await expect(registry.newest()).rejects.toThrow(expect.objectContaining({ code: 'FOREIGN_WRITE' }))
-  expect((await log.streamState(registryStream('ns')))?.lastSeq).toBe(4)
+  expect((await log.streamState(registryStream('ns', CONFIGS)))?.lastSeq).toBe(4)
 })

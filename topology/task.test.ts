@@ -8,7 +8,7 @@ import { Numbering, startOf } from '../log/numbering.ts'
 import type { Runtime } from '../log/runtime.ts'
 import { Writer } from '../log/writer.ts'
 import type { Arrival } from '../operators/arrival.ts'
-import type { Operator } from '../operators/operator.ts'
+import { emittedBy, type Operator } from '../operators/operator.ts'
 import { MemoryDisk } from '../state/memory-backend.ts'
 import { topology } from './dsl.ts'
 import {
@@ -24,7 +24,7 @@ import {
 } from './plan.ts'
 import { encodeFileRecord, watermarkOfStamp } from './records.ts'
 import { ensureStreams, streamSpecs } from './streams.ts'
-import { DEFAULT_TUNING, Task, type TaskTuning } from './task.ts'
+import { DEFAULT_TUNING, type Role, Task, type TaskTuning } from './task.ts'
 
 const LATENESS_MS = 100
 const OUTPUTS: readonly OutputPlan[] = [
@@ -39,6 +39,8 @@ const OUT_B = 'ns_out_b_0'
 interface Thing {
   readonly at: number
   readonly timers?: readonly number[]
+  /** Bytes that say nothing. */
+  readonly ballast?: string
 }
 
 const parse: Operator<Arrival, Thing> = {
@@ -76,6 +78,18 @@ const speak: Operator<Thing, Thing> = {
   },
 }
 
+/** Each timer sets one more, which comes before most of those that are due with it. */
+const again: Operator<Thing, Thing> = {
+  ...speak,
+  name: 'again',
+  onTimer(timer, ctx) {
+    const { dueMs, number } = timer
+    speak.onTimer!(timer, ctx)
+    if (dueMs % 10 === 0) ctx.setTimer({ ...timer, dueMs: dueMs + 1 }, { at: dueMs, number, rank: 2, late: false })
+    return undefined
+  },
+}
+
 /** Says what watermark it was told last when a timer fires: shows whether time passed in another way. */
 function clockwatcher(everyMs: number): Operator<Thing, Thing> {
   let passed = -1
@@ -86,7 +100,10 @@ function clockwatcher(everyMs: number): Operator<Thing, Thing> {
       passed = Math.floor(watermark / everyMs)
       return (passed + 1) * everyMs
     },
-    onTimer: ({ dueMs }, ctx) => ctx.emit('a', ['timer', dueMs, passed], { input: 0 }),
+    onTimer({ dueMs }, ctx) {
+      ctx.emit('a', ['timer', dueMs, passed], { input: 0 })
+      return undefined
+    },
   }
 }
 
@@ -137,10 +154,10 @@ function start(
   tuning: Partial<TaskTuning> = {},
   over: FakeLog = server.connect('task'),
   runtime: Runtime = over.runtime,
+  role: Role = 'owner',
 ): Started {
   const task = new Task({
-    ...{ plan, stage: plan.stages[0]!, partition: 0, log: over, backend: disk.open(), runtime },
-    role: 'owner',
+    ...{ plan, stage: plan.stages[0]!, partition: 0, log: over, backend: disk.open(), runtime, role },
     tuning: { ...DEFAULT_TUNING, ...tuning },
   })
   running.push(task)
@@ -177,6 +194,30 @@ class Source {
     const destination = { stream: INPUT, subject: stageSubject('ns', 's', 0, FILE_WRITER), mode: 'frames' } as const
     const options = { log, runtime: log.runtime, writer: FILE_WRITER, destination, onWait: () => {} }
     return Writer.open(options, { generation: 1, instance: 'file' }, { number: 0, chain: '', seq: 0 })
+  }
+}
+
+/** A task of a stage before `both`: frames of records as they travel. */
+class Frames {
+  readonly #numbering: Numbering
+  readonly #writer: Writer
+  #sent = 0
+
+  constructor(numbering: Numbering, writer: Writer) {
+    this.#numbering = numbering
+    this.#writer = writer
+  }
+
+  static async open(writer: string): Promise<Frames> {
+    const subject = stageSubject('ns', 'both', 0, writer)
+    const destination = { stream: stageStream('ns', 'both', 0), subject, mode: 'frames' } as const
+    const options = { log, runtime: log.runtime, writer, destination, onWait: () => {} }
+    const opened = await Writer.open(options, { generation: 1, instance: writer }, { number: 0, chain: '', seq: 0 })
+    return new Frames(new Numbering('frames', startOf(writer, subject)), opened)
+  }
+
+  async send(records: readonly string[], watermark: number): Promise<void> {
+    await this.#writer.send(this.#numbering.take(records, watermark, { seq: ++this.#sent, index: 0 }), true)
   }
 }
 
@@ -233,6 +274,35 @@ describe('a commit that failed', () => {
     fail = false
     await sleep(10_000)
     expect(disk.batches).toBe(written)
+  })
+})
+
+describe('a backlog', () => {
+  const FRAME_BYTES = 20_000
+
+  /** Commits of a task that finds so many frames of so many records each, on a clock of which each look takes a while. */
+  async function commits(frames: number, records: number): Promise<number> {
+    server = new FakeLogServer({ seed: 3 })
+    log = server.connect('tests')
+    const plan = await withStreams(planOf('data'))
+    const source = new Source()
+    // As many bytes in each: a reader has as many messages at hand.
+    const ballast = 'x'.repeat(FRAME_BYTES / records)
+    for (let i = 0; i < frames; i++)
+      await source.frame(Array.from({ length: records }, () => ({ at: 1_000 + i, ballast })))
+    await source.frame([], { drain: true })
+    const process = server.connect('busy')
+    let computedMs = 0
+    const runtime = { ...process.runtime, now: () => process.runtime.now() + computedMs++ }
+    const disk = new MemoryDisk()
+    const { ended } = start(plan, disk, { lingerMs: 0 }, process, runtime)
+    expect(await ended).toBeNull()
+    return disk.batches
+  }
+
+  it('is counted in records: messages of many are committed together, though they are few', async () => {
+    // Each on its own until the first have said how many records they have, and again at the end.
+    expect(await commits(250, 100)).toBeLessThan(180)
   })
 })
 
@@ -295,6 +365,124 @@ describe('drain', () => {
   })
 })
 
+/** What makes much due at once (T6). */
+describe.each(['drain', 'frame', 'tick'] as const)('a %s that makes much due', (mover) => {
+  const COMMIT = 10
+  const SLICE = 4
+  const TUNING = { sliceMax: SLICE, commitRecordsMax: COMMIT, lingerMs: 60_000 }
+  const timers = (from: number) => Array.from({ length: 5 }, (_, i) => from + 1_000 * (i + 1))
+  const many = Array.from({ length: 20 }, (_, i): Thing => ({ at: 10 * i, timers: timers(10 * i) }))
+  /** Held in the middle of what becomes due. Live nothing is held, and it would move time itself. */
+  const between: readonly Thing[] = mover === 'tick' ? [] : [{ at: 3_050, timers: [3_060] }]
+  const all = [...many, ...between]
+  const RECORDS = all.length + 2 * (many.length * 5 + between.length)
+  const END_MS = 9_000
+  const plan = () => planOf(mover === 'tick' ? 'wall' : 'data', again)
+
+  /** The input, and the watermark that it comes to. */
+  async function feed(): Promise<number> {
+    server = new FakeLogServer({ seed: 3 })
+    log = server.connect('tests')
+    await withStreams(plan())
+    if (mover === 'tick') {
+      for (const thing of all) await publishTo(PLAIN_WRITER, JSON.stringify(thing))
+      await publishTo(CONTROL_WRITER, '[{"hf":"tick"}]')
+      return server.stored(INPUT).at(-1)!.timeMs - LATENESS_MS
+    }
+    const source = new Source()
+    const late = { watermark: many.at(-1)!.at - LATENESS_MS }
+    await source.frame(all.slice(0, 12), late)
+    await source.frame(all.slice(12), mover === 'drain' ? { drain: true, ...late } : late)
+    // An event weeks later, so to speak: what stood in between has been a gap.
+    if (mover === 'frame') await source.frame(things(END_MS))
+    return END_MS - LATENESS_MS - 1
+  }
+
+  /** As soon as it has committed all that it can. */
+  async function ended({ task, ended }: Started, watermark: number): Promise<void> {
+    if (mover !== 'drain') {
+      await until(() => task.status().watermark === watermark && task.status().seq === server.stored(INPUT).length)
+      task.stop()
+    }
+    expect(await ended).toBeNull()
+  }
+
+  async function told({ task }: Started) {
+    const { tally } = task.status()
+    const dump: string[] = []
+    for await (const line of task.dump()) dump.push(line)
+    return { outputs: [payloads(OUT_A), payloads(OUT_B)], tally, dump }
+  }
+
+  /** A disk on which a process dies when it writes that batch. */
+  function deadly(crashAfter: number, process: FakeLog) {
+    let disk = new MemoryDisk()
+    const died = new Promise<void>((resolve) => {
+      disk = new MemoryDisk({
+        beforeWrite(number) {
+          if (number !== crashAfter) return
+          process.kill()
+          resolve()
+          throw new Error('killed')
+        },
+      })
+    })
+    return { disk, died }
+  }
+
+  /** Everything, in small commits; and the most records that a commit had. */
+  async function undisturbed() {
+    const watermark = await feed()
+    let [before, most] = [0, 0]
+    const disk = new MemoryDisk({
+      beforeWrite() {
+        const published = server.stored(OUT_A).length
+        most = Math.max(most, published - before)
+        before = published
+      },
+    })
+    const started = start(plan(), disk, TUNING)
+    await ended(started, watermark)
+    return { whole: await told(started), batches: disk.batches, most }
+  }
+
+  it('is committed in parts, of as many records as other commits; killed at any of them it goes on, each record once', async () => {
+    const { whole, batches, most } = await undisturbed()
+    expect(whole.outputs.map((records) => records.length)).toEqual([RECORDS, RECORDS])
+    expect(most).toBeLessThan(COMMIT + SLICE)
+    expect(batches).toBeGreaterThan(RECORDS / (COMMIT + SLICE))
+    for (let crashAfter = 1; crashAfter <= batches; crashAfter++) {
+      const watermark = await feed()
+      const process = server.connect('dies')
+      const { disk, died } = deadly(crashAfter, process)
+      start(plan(), disk, TUNING, process)
+      await died
+      disk.crash(1 + (crashAfter % 3))
+      const next = start(plan(), disk, { ...TUNING, sliceMax: 3, commitRecordsMax: 1 + (crashAfter % 20) })
+      await ended(next, watermark)
+      expect(await told(next), `killed at ${crashAfter}`).toEqual(whole)
+    }
+  })
+
+  it('lets a standby come no further than its owner, and go on from there', async () => {
+    const { whole, batches } = await undisturbed()
+    const watermark = await feed()
+    const process = server.connect('dies')
+    const { disk, died } = deadly(batches >> 1, process)
+    const standby = start(plan(), new MemoryDisk(), DEFAULT_TUNING, server.connect('standby'), undefined, 'standby')
+    await until(() => standby.task.status().phase === 'running')
+    const owner = start(plan(), disk, TUNING, process)
+    await died
+    await sleep(5_000)
+    const { watermark: reached, seq } = owner.task.status()
+    expect(standby.task.status().seq).toBeLessThanOrEqual(seq)
+    expect(standby.task.status().watermark).toBeLessThanOrEqual(reached)
+    standby.task.promote()
+    await ended(standby, watermark)
+    expect(await told(standby)).toEqual(whole)
+  })
+})
+
 describe('a stranger', () => {
   it.each([
     ['a plain client where the file is the clock', 'data', PLAIN_WRITER, '{"at":1}'],
@@ -313,6 +501,58 @@ describe('a stranger', () => {
 })
 
 describe('live', () => {
+  it('no frame promises a watermark while a timer up to it has not fired', async () => {
+    const emits: Operator<Thing, Thing> = {
+      ...speak,
+      onTimer: (timer) => [emittedBy(timer, { at: timer.dueMs }, { type: '', id: '' })],
+    }
+    const plan = await withStreams(planOf('wall', emits, true))
+    const { task, ended } = start(plan, new MemoryDisk(), { lingerMs: 0, heartbeatMs: 1 })
+    const stream = stageStream('ns', 'next', 0)
+    const sent = () => payloads(stream).flat() as [at: number, marks: number][]
+    await publishTo(PLAIN_WRITER, '{"at":1000,"timers":[1050]}')
+    await until(() => sent().length === 1)
+    // This one moves the watermark past the timer, and nothing follows it.
+    await publishTo(PLAIN_WRITER, `{"at":${1_100 + LATENESS_MS}}`)
+    await until(() => sent().length === 3)
+    expect(sent().map(([at, marks]) => [at, marks])).toEqual([
+      [1_000, 0],
+      [1_100 + LATENESS_MS, 0],
+      [1_050, 2],
+    ])
+    let promised = -1
+    for (const { headers, payload } of server.stored(stream)) {
+      for (const [at] of JSON.parse(Buffer.from(payload).toString())) expect(at).toBeGreaterThan(promised)
+      promised = parseFrameHeader(headers![FRAME_HEADER])!.watermark
+    }
+    expect(promised).toBeGreaterThanOrEqual(1_099)
+    task.stop()
+    expect(await ended).toBeNull()
+  })
+
+  it('what a timer emitted waits for the other writers of its stage, so that nobody can tell how far each has come', async () => {
+    const options = { namespace: 'ns', name: 't', clock: 'wall', partitions: 1, latenessMs: LATENESS_MS } as const
+    const plan = await withStreams(
+      topology(options, (t) => {
+        const source = t.source('s', parse)
+        const detour = source.keyBy('detour', codec)
+        t.merge('both', [source.via(codec), detour.via(codec)], OUTPUTS).through(speak)
+      }),
+    )
+    const { task, ended } = start({ ...plan, stages: [plan.stages[2]!] })
+    const [direct, around] = [await Frames.open('s-0'), await Frames.open('detour-0')]
+    // The detour is there first: a timer emitted this at 1000, and more may come.
+    await around.send(['[1000,2,{"at":1000}]'], 1_000)
+    await direct.send(['[900,0,{"at":900}]'], 900)
+    await direct.send(['[950,0,{"at":950}]', '[1100,0,{"at":1100}]'], 999)
+    await until(() => payloads(OUT_A).length === 3)
+    await direct.send(['[1200,0,{"at":1200}]'], 1_000)
+    await until(() => payloads(OUT_A).length === 5)
+    expect(payloads(OUT_A).map(([, at]) => at)).toEqual([900, 950, 1_100, 1_200, 1_000])
+    task.stop()
+    expect(await ended).toBeNull()
+  })
+
   it('messages of one event count for trimming', async () => {
     const plan = await withStreams(planOf('wall'))
     const { task, ended } = start(plan, new MemoryDisk(), { trimBytes: 100 })
@@ -320,6 +560,20 @@ describe('live', () => {
     for (let i = 0; i < count; i++) {
       await publishTo(PLAIN_WRITER, `{"at":${1_000 + i}}`)
       await until(() => server.stored(OUT_A).length === i + 1)
+    }
+    await until(() => server.stored(INPUT).length < count / 2)
+    task.stop()
+    expect(await ended).toBeNull()
+  })
+
+  it('ticks, which are little more than their place in the log, count for trimming as the server counts them', async () => {
+    const plan = await withStreams(planOf('wall'))
+    const { task, ended } = start(plan, new MemoryDisk(), { trimBytes: 1_000 })
+    const count = 40
+    for (let i = 0; i < count; i++) {
+      await publishTo(CONTROL_WRITER, '[{"hf":"tick"}]')
+      await until(() => task.status().seq === i + 1)
+      await sleep(20)
     }
     await until(() => server.stored(INPUT).length < count / 2)
     task.stop()

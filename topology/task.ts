@@ -10,19 +10,25 @@
 // T3: one commit in flight, and commits are written in order; the next slices compute meanwhile.
 // T4: a standby computes the same, publishes nothing, and applies nothing that its owner has not committed.
 // T5 (with R1, topology/pipeline.ts): cuts are made between slices only, where no operator is half done.
+// T6: what moves time (a frame's watermark, a tick, a drain) is taken only when all that it makes due is done. That is committed in
+//     parts, at the position in front of it: whoever goes on from there reads it again, and finds less to do. A part promises the
+//     time that it has come to, and no more; a standby takes what moves time when its owner has. (An event at a live source moves time
+//     as well, and has to be processed before that: what it makes due there is in the commit of its slice.)
+// T7: a file that a commit's records name is kept before they are published, again whenever they may be.
+// What a stage does that versions of a model are sent back to, is FB1 to FB5 (topology/feedback.ts).
 // Operators are in operators/, numbers and chains in log/writer.ts, what is in a message in topology/intake.ts.
 
 import { randomBytes } from 'node:crypto'
 import { assert, HoldfastError } from '../log/errors.ts'
-import { FRAME_HEADER, messageDigest, NO_WATERMARK, parseFrameHeader } from '../log/frame.ts'
-import { type Log, type LogMessage, type LogReader, LogUnavailable } from '../log/log.ts'
+import { FRAME_BYTES_MAX, FRAME_HEADER, messageDigest, NO_WATERMARK, parseFrameHeader } from '../log/frame.ts'
+import { type Log, type LogMessage, type LogReader, LogUnavailable, storedBytes } from '../log/log.ts'
 import { Numbering, type Outbox, startOf } from '../log/numbering.ts'
 import { askPatiently, type WaitCause } from '../log/patience.ts'
 import type { Destination, Owner, Published } from '../log/recovery.ts'
 import type { Runtime } from '../log/runtime.ts'
 import { Writer } from '../log/writer.ts'
 import { type Arrival, arrivalsIn, singleArrival } from '../operators/arrival.ts'
-import type { Rec } from '../operators/operator.ts'
+import { RANK, type Rec } from '../operators/operator.ts'
 import type { Backend } from '../state/backend.ts'
 import { type FilterRoom, UNBOUNDED } from '../state/filter-room.ts'
 import type { ReadSnapshot } from '../state/read-snapshot.ts'
@@ -38,33 +44,56 @@ import {
 import type { Configuration } from './configuration.ts'
 import {
   activationOf,
+  CONFIGURATION,
   type Control,
   configurationAt,
   type Drain,
   decodeControl,
   isChanging,
   leastLatenessMs,
+  MODEL,
+  type ModelActivation,
+  modelAt,
   type PlanChange,
   withControl,
 } from './control.ts'
 import { begun, type EditionState, firstEdition, heardFrom, newsOf, seenAfterOf } from './edition.ts'
+import { type FeedbackDelay, isPeriodLater, promisedBack } from './feedback.ts'
 import { Freshness, type ReadableMs } from './freshness.ts'
 import { InputTrim, TRIM_BYTES } from './input-trim.ts'
 import { Intake, type Opened, type WriterCursor } from './intake.ts'
+import { forgetFiles } from './model-files.ts'
 import { OrderBuffer } from './order-buffer.ts'
-import { Outgoing } from './outgoing.ts'
-import { HELD, Pipeline, TIMERS } from './pipeline.ts'
+import { type KeptBlobs, Outgoing } from './outgoing.ts'
+import { Pace, type ReaderProgress } from './pace.ts'
+import { type CutsBetween, HELD, Pipeline, TIMERS } from './pipeline.ts'
 import {
+  codecsOf,
   exchangeDestination,
+  feedbackPeriodMs,
+  feedbackTasks,
+  type InputPlan,
   outputDestination,
   type Plan,
   type StagePlan,
   stageStream,
   stageSubject,
+  takesEvents,
   taskName,
+  taskNames,
 } from './plan.ts'
-import { exchangeRec, type FileRecord, fileArrival, placeNumber, plainArrival } from './records.ts'
+import {
+  exchangeRec,
+  type FileRecord,
+  fedArrival,
+  fileArrival,
+  placeNumber,
+  plainArrival,
+  uploadArrival,
+} from './records.ts'
+import { modelBucketName } from './streams.ts'
 import { Tally, type TallyJson } from './tally.ts'
+import { END_OF_TIME, TimeSteps } from './time-steps.ts'
 
 /** Settings that may change speed and latency, never an output byte. */
 export interface TaskTuning {
@@ -80,6 +109,8 @@ export interface TaskTuning {
   readonly heartbeatMs: number
   /** Bytes of input after which what no recovery needs is trimmed from the stream. */
   readonly trimBytes: number
+  /** Of the records of a source that may be fed ones while others are live: above 0, at most 1 (topology/pace.ts). */
+  readonly fedShare: number
   /** For filters of seen ids: a task that would need more halts. */
   readonly filterRoom: FilterRoom
 }
@@ -87,10 +118,11 @@ export interface TaskTuning {
 export const DEFAULT_TUNING: TaskTuning = {
   sliceMax: 128,
   lingerMs: 5,
-  backlogLingerMs: 50,
+  backlogLingerMs: 250,
   commitRecordsMax: 20_000,
   heartbeatMs: 250,
   trimBytes: TRIM_BYTES,
+  fedShare: 0.5,
   filterRoom: UNBOUNDED,
 }
 
@@ -98,8 +130,10 @@ export const DEFAULT_TUNING: TaskTuning = {
 const TURN_MS = 1
 /** Milliseconds that a reader waits for a message before the task looks at its other duties. */
 const IDLE_WAIT_MS = 50
-/** Messages behind the ones at hand from which on a task has a backlog: more than it reads in backlogLingerMs. */
-const BACKLOG_MESSAGES = 1_000
+/** Records behind the ones at hand, estimated, from which on a task has a backlog: about what it reads in backlogLingerMs. */
+const BACKLOG_RECORDS = 5_000
+/** Milliseconds between looks of a feeder whether its next frame may go: little against the commit that it waits for. */
+const PACE_LOOK_MS = 2
 /** Milliseconds between looks of a standby at what its owner has committed. */
 const STANDBY_POLL_MS = 5
 
@@ -151,16 +185,25 @@ export interface TaskStatus {
   readonly config: string
   /** Number of the newest configuration that it has read; 0: only the plan's own. */
   readonly activation: number
+  /** Number of the newest activation of a model that it has read; 0: none. */
+  readonly modelActivation: number
   /** Since when it keeps what; null: it is not open yet. */
   readonly edition: EditionState | null
 }
 
-/** What an owner tells its standbys after each commit: its position and, per subject, the last sequence it wrote. */
-interface Announcement {
+/** How far a task has come: in its input, and there in time (T6; IN_TIME_MAX: to the end of its input). */
+interface Progress {
   readonly seq: number
   readonly applied: number
+  readonly watermark: number
+}
+
+/** What an owner tells after each commit. Its standbys: how far it has come and, per subject, the last sequence it wrote. */
+interface Announcement extends ReaderProgress, Progress {
   readonly published: Readonly<Record<string, Published>>
 }
+
+const IN_TIME_MAX = Number.MAX_SAFE_INTEGER
 
 type Mutable<T> = { -readonly [K in keyof T]: T[K] }
 
@@ -168,6 +211,8 @@ type Mutable<T> = { -readonly [K in keyof T]: T[K] }
 interface Commit {
   readonly cut: Cut
   readonly outboxes: readonly Outbox[]
+  /** Files that its records name. */
+  readonly blobs: KeptBlobs
   readonly record: Omit<CommitRecord, 'version' | 'destinations'>
   /** Of input that it covers, since this task was opened. */
   readonly inputBytes: number
@@ -179,6 +224,12 @@ export class Task {
   /** That it reads. */
   readonly stream: string
   readonly #destinations: readonly Destination[]
+  /** By destination: what is promised there, of a feedback; null: the watermark. */
+  readonly #promises: readonly (FeedbackDelay | null)[]
+  /** FB5. Of a plan with a feedback: its period, milliseconds. */
+  readonly #periodMs: number | null
+  /** By numbered writer. */
+  readonly #codecs: ReadonlyMap<string, InputPlan['codec']>
   #phase: TaskPhase = 'opening'
   #role: Role
   #stopping = false
@@ -187,6 +238,7 @@ export class Task {
   #outgoing!: Outgoing
   #pipeline!: Pipeline
   #held!: OrderBuffer
+  #time!: TimeSteps
   #intake!: Intake
   #cursors!: Map<string, WriterCursor>
   #numberings: Numbering[] = []
@@ -208,6 +260,10 @@ export class Task {
   #highestTime = NO_WATERMARK
   #asOf = NO_WATERMARK
   #controls: readonly ControlRecord[] = []
+  /** Its input has ended: what is held is being processed, or has been. */
+  #isEnding = false
+  /** The stages after it have been told so. */
+  #passedOn = false
   #drained = false
   /** The open slice, and the place up to which the input is in it: the first `count` records of a message (null: a single). */
   #slice: Rec<unknown>[] = []
@@ -216,6 +272,9 @@ export class Task {
   #reachedCount = 0
   /** Messages that were read and come after the one that is being applied. */
   #toApply = 0
+  /** Messages applied since the last cut, and how many records each had in the commit before: those behind are taken to have as many. */
+  #messages = 0
+  #messageRecords = 1
   /** Records applied since the last cut, and when the first of them was. */
   #uncommitted = 0
   #uncommittedSince = 0
@@ -225,10 +284,15 @@ export class Task {
   /** What is waited for, by the stream that it is about. */
   readonly #waits = new Map<string, Waiting>()
   /** Of a standby: what its owner committed last. */
-  #allowed: Announcement = { seq: 0, applied: 0, published: {} }
+  #allowed: Progress & Pick<Announcement, 'published'> = { seq: 0, applied: 0, watermark: NO_WATERMARK, published: {} }
+  /** Of a feeder. */
+  #pace: Pace | null = null
+  /** Bytes of input, of all messages applied so far, at the last cut. */
+  #cutBytes = 0
   /** Writers whose frame without records was held back: it would have followed their last one too soon. */
   #owing: readonly Writer[] = []
   #stopListening: (() => void) | null = null
+  #stopPacing: (() => void) | null = null
 
   constructor(options: TaskOptions) {
     const { plan, stage, partition } = options
@@ -238,6 +302,13 @@ export class Task {
     this.stream = stageStream(plan.namespace, stage.name, partition)
     this.#trim = new InputTrim(options.log, options.backend, this.stream, options.tuning.trimBytes)
     this.#freshness = plan.clock === 'wall' ? new Freshness() : null
+    this.#codecs = codecsOf(stage, plan.partitions)
+    this.#periodMs = feedbackPeriodMs(plan)
+    const { exchanges, outputs } = stage
+    this.#promises = [
+      ...exchanges.flatMap(({ promises = null }) => Array.from({ length: plan.partitions }, () => promises)),
+      ...outputs.map(() => null),
+    ]
     this.#destinations = [
       ...stage.exchanges.flatMap((exchange) =>
         Array.from({ length: plan.partitions }, (_, p) => exchangeDestination(plan, exchange.stage, p, this.name)),
@@ -261,6 +332,7 @@ export class Task {
       if (this.#phase === 'halted') throw await this.#causeOf(error)
     } finally {
       this.#stopListening?.()
+      this.#stopPacing?.()
       await this.#reader?.stop()
       await this.#inFlight?.catch(() => {})
       await this.#trim.settled()
@@ -301,7 +373,8 @@ export class Task {
       waiting: this.#waiting,
       tally: this.#tally?.toJSON() ?? { counts: {}, highs: {} },
       config: this.#configHash,
-      activation: activationOf(this.#controls),
+      activation: activationOf(this.#controls, CONFIGURATION),
+      modelActivation: activationOf(this.#controls, MODEL),
       edition: this.#edition,
     }
   }
@@ -332,7 +405,12 @@ export class Task {
     const { meta } = this.#state
     const committed = meta === null ? null : parseCommitRecord(meta)
     this.#restore(committed)
-    this.#outgoing = new Outgoing(plan.clock, plan.partitions, stage.exchanges, stage.outputs)
+    this.#outgoing = new Outgoing(
+      plan.clock,
+      { partition, partitions: plan.partitions },
+      stage.exchanges,
+      stage.outputs,
+    )
     this.#pipeline = new Pipeline({
       stage,
       state: this.#state,
@@ -345,17 +423,24 @@ export class Task {
         seq: this.#reached?.seq ?? this.#position.seq,
         index: this.#reached === null ? this.#position.applied : this.#reachedCount,
       }),
-      configured: (at) => this.#configurationAt(at),
+      // A record's order time is above the watermark that it came at; that of now is further on, as far as the slice is long.
+      configured: (at, { isIngress }) => (isIngress ? this.#configurationAt(at) : configurationAt(this.#controls, at)),
       seenAfter: (edition) => seenAfterOf(this.#edition, edition),
+      // FB4. Both where it ends and before that, no version is still to come that holds then.
+      model: (at) => modelAt(this.#controls, this.#isEnding ? this.#watermark : at),
+      blobOf: (sha256) => this.#blobOf(sha256),
     })
     this.#held = new OrderBuffer(this.#state.queue(HELD.name))
+    this.#time = new TimeSteps(this.#held, this.#pipeline)
     this.#intake = new Intake({
       subjectPrefix: stageSubject(plan.namespace, stage.name, partition, ''),
       cursors: this.#cursors,
+      writers: stage.writers,
+      feedback: feedbackTasks(stage, plan.partitions),
       plain:
-        stage.ingress === null || plan.clock === 'data'
-          ? null
-          : (message) => arrivalsIn(message.payload, this.#placeOf(message)),
+        takesEvents(stage) && plan.clock === 'wall'
+          ? (message) => arrivalsIn(message.payload, this.#placeOf(message))
+          : null,
     })
     this.#numberings = this.#destinations.map(({ mode, subject }) => {
       const state = committed?.destinations[subject]
@@ -363,6 +448,7 @@ export class Task {
     })
     const isChanged = committed !== null && committed.fingerprint !== plan.fingerprint
     if (this.#role === 'standby' && (isChanged || (committed === null && plan.edition > 1))) this.#refuseStandby()
+    if (stage.feeds !== null) this.#keepPaceWith(taskName(stage.feeds, partition))
     if (this.#role === 'owner') await this.#takeOver()
     else this.#follow()
     if (isChanged) await this.#beginEdition(committed)
@@ -387,6 +473,8 @@ export class Task {
     this.#asOf = committed.asOf
     this.#controls = committed.controls
     this.#drained = committed.drained
+    this.#passedOn = committed.drained || committed.passedOn === true
+    this.#isEnding = this.#passedOn
     this.#published = committed.destinations
   }
 
@@ -434,8 +522,8 @@ export class Task {
 
   /** The tasks that this one gets its events from. */
   get #senders(): readonly string[] {
-    const { stage } = this.#o
-    return stage.ingress === null ? stage.writers : []
+    const { stage, plan } = this.#o
+    return stage.ingress === null ? stage.inputs.flatMap((input) => taskNames(input.stage, plan.partitions)) : []
   }
 
   /** It cannot know where its owner began the edition. */
@@ -463,10 +551,10 @@ export class Task {
       )
     }
     if (next > number) {
-      const senders = this.#drained ? [] : this.#senders
+      const senders = this.#passedOn ? [] : this.#senders
       this.#edition = begun(edition, next, senders, Math.max(this.#highestTime, this.#watermark))
     }
-    this.#startCommit()
+    await this.#startCommit()
     await this.#inFlight
     this.#throwFailure()
   }
@@ -479,14 +567,15 @@ export class Task {
     this.#edition = { ...state, told: true }
     if (this.#o.stage.exchanges.length === 0) return
     const news: PlanChange = { hf: 'plan', edition: state.number, seen_after: seenAfter }
-    if (this.#drained) {
+    const isForward = (destination: number) => this.#promises[destination] === null
+    if (this.#passedOn) {
       // Nothing follows a drain; a stage that there was not before has had none.
-      const isNew = (destination: number) => this.#numberings[destination]!.computed.number === 0
+      const isNew = (destination: number) =>
+        isForward(destination) && this.#numberings[destination]!.computed.number === 0
       this.#outgoing.toEveryTask(JSON.stringify(news), isNew)
       this.#outgoing.toEveryTask(this.#onwardDrain, isNew)
-    } else this.#outgoing.toEveryTask(JSON.stringify(news))
-    if (this.#uncommitted === 0) this.#uncommittedSince = this.#o.runtime.now()
-    this.#uncommitted++
+    } else this.#outgoing.toEveryTask(JSON.stringify(news), isForward)
+    this.#countUncommitted(1)
   }
 
   #applyEdition({ edition, seen_after }: PlanChange, { writer, message }: Opened): void {
@@ -505,17 +594,26 @@ export class Task {
 
   /** T4. Listens for the owner's commits. */
   #follow(): void {
-    this.#allowed = { seq: this.#position.seq, applied: this.#position.applied, published: this.#published }
-    this.#stopListening = this.#o.log.listen(this.#announceSubject, (payload) => {
+    const { seq, applied } = this.#position
+    this.#allowed = { seq, applied, watermark: this.#watermark, published: this.#published }
+    this.#stopListening = this.#o.log.listen(this.#announceSubject(this.name), (payload) => {
       const heard = JSON.parse(Buffer.from(payload).toString()) as Announcement
-      if (heard.seq > this.#allowed.seq || (heard.seq === this.#allowed.seq && heard.applied > this.#allowed.applied)) {
-        this.#allowed = heard
-      }
+      if (compareProgress(heard, this.#allowed) > 0) this.#allowed = heard
     })
   }
 
-  get #announceSubject(): string {
-    return `${this.#o.plan.namespace}.committed.${this.name}`
+  #announceSubject(task: string): string {
+    return `${this.#o.plan.namespace}.committed.${task}`
+  }
+
+  /** Of a feeder: listens for the commits of the task that it feeds. */
+  #keepPaceWith(reader: string): void {
+    const { log, runtime, tuning } = this.#o
+    const pace = new Pace({ feeder: this.name, share: tuning.fedShare, now: () => runtime.now() })
+    this.#pace = pace
+    this.#stopPacing = log.listen(this.#announceSubject(reader), (payload) =>
+      pace.heard(JSON.parse(Buffer.from(payload).toString()) as Announcement),
+    )
   }
 
   async #openReader(): Promise<void> {
@@ -527,7 +625,7 @@ export class Task {
     const { seq, digest } = this.#position
     const from = { seq, digest, created: this.#created }
     this.#reader = await this.#patiently(this.stream, () => log.read(this.stream, from))
-    runtime.killPoint('K0')
+    runtime.killPoint('K0', this.name)
   }
 
   // ---------------------------------------------------------------- loop
@@ -537,7 +635,7 @@ export class Task {
       this.#throwFailure()
       if (this.#role === 'owner' && !this.#publishes) await this.#becomeOwner()
       const messages = await this.#reader!.next(this.#patienceMs())
-      if (messages.length > 0) this.#o.runtime.killPoint('K1')
+      if (messages.length > 0) this.#o.runtime.killPoint('K1', this.name)
       this.#toApply = messages.length
       for (const message of messages) {
         this.#toApply--
@@ -545,7 +643,7 @@ export class Task {
         // Nothing behind the drain counts any more: whether it came with it is a matter of timing.
         if (this.#finished) break
         if (!this.#takeSingle(message)) await this.#apply(message)
-        else if (this.#slice.length >= this.#o.tuning.sliceMax) await this.#runSlice()
+        else if (this.#isSliceFull) await this.#runSlice()
       }
       await this.#runSlice()
       await this.#commitIfDue()
@@ -580,10 +678,10 @@ export class Task {
   #takeSingle(message: LogMessage): boolean {
     if (!this.#publishes || message.seq === this.#position.seq || !this.#intake.isSingle(message)) return false
     const { payload } = message
-    const arrival = singleArrival(payload, this.#placeOf(message))
-    this.#slice.push(plainArrival(arrival, placeNumber(message.seq, 0), this.#slice.length))
+    this.#slice.push(this.#arriveFromClient(singleArrival(payload, this.#placeOf(message)), message.seq, 0))
     this.#reach(message, null, 1)
-    this.#trim.applied(payload.length)
+    this.#messages++
+    this.#trim.applied(storedBytes(message))
     this.#freshness?.applied(message.timeMs)
     return true
   }
@@ -592,6 +690,7 @@ export class Task {
   async #apply(message: LogMessage): Promise<void> {
     const applied = message.seq === this.#position.seq ? this.#position.applied : 0
     const opened = this.#intake.open(message, applied)
+    this.#messages++
     for (let i = 0; i < opened.records.length; i++) {
       const index = opened.skipped + i
       if (!this.#publishes) await this.#waitForOwner(message.seq, index + 1)
@@ -599,14 +698,14 @@ export class Task {
       const record = opened.records[i]
       if (opened.kind === 'plain' || (opened.kind === 'numbered' && Array.isArray(record))) {
         this.#slice.push(this.#arrive(opened, record, index))
-      } else await this.#applyControl(controlIn(opened, record), opened)
+      } else await this.#applyControl(controlIn(opened, record, this.#intake.sendsBack(opened.writer)), opened)
       this.#reach(message, opened, index + 1)
-      if (this.#slice.length >= this.#o.tuning.sliceMax) await this.#runSlice()
+      if (this.#isSliceFull) await this.#runSlice()
     }
     if (!this.#publishes) await this.#waitForOwner(message.seq, opened.count)
     if (this.#stopping) return
     this.#reach(message, opened, opened.count)
-    this.#trim.applied(message.payload.length)
+    this.#trim.applied(storedBytes(message))
     this.#freshness?.applied(message.timeMs)
     if (opened.kind === 'numbered') await this.#runSlice()
   }
@@ -617,11 +716,14 @@ export class Task {
     this.#reachedCount = count
   }
 
-  /** T4. Returns when the owner has committed the first `applied` records of message `seq`, or when this is the owner. */
-  async #waitForOwner(seq: number, applied: number): Promise<void> {
+  /**
+   * T4. Returns when the owner has committed the first `applied` records of message `seq`, and there has come to this watermark, or
+   * when this is the owner.
+   */
+  async #waitForOwner(seq: number, applied: number, watermark = NO_WATERMARK): Promise<void> {
     while (!this.#stopping) {
       const { allowed, role } = { allowed: this.#allowed, role: this.#role }
-      if (seq < allowed.seq || (seq === allowed.seq && applied <= allowed.applied)) return
+      if (compareProgress({ seq, applied, watermark }, allowed) <= 0) return
       await this.#runSlice()
       if (role === 'owner') return this.#becomeOwner()
       await this.#commitIfDue()
@@ -639,9 +741,26 @@ export class Task {
     }
     const { seq } = opened.message
     const input = this.#slice.length
-    if (stage.input !== null) return exchangeRec(record, stage.input, this.#watermark, placeNumber(seq, index), input)
-    if (opened.kind === 'plain') return plainArrival(record as Arrival, placeNumber(seq, index), input)
+    const place = placeNumber(seq, index)
+    if (opened.kind === 'plain') return this.#arriveFromClient(record as Arrival, seq, index)
+    if (stage.ingress === null) return exchangeRec(record, this.#codecOf(opened), this.#watermark, place, input)
+    if (plan.clock === 'wall') return fedArrival(record, this.#placeOf(opened.message), index, place, input)
     return fileArrival(record as FileRecord, this.#placeOf(opened.message), index, plan.latenessMs, input)
+  }
+
+  #arriveFromClient(arrival: Arrival, seq: number, index: number): Rec<unknown> {
+    const arrive = this.#o.stage.feeds === null ? plainArrival : uploadArrival
+    return arrive(arrival, placeNumber(seq, index), this.#slice.length)
+  }
+
+  #codecOf({ writer, message }: Opened): InputPlan['codec'] {
+    const codec = this.#codecs.get(writer)
+    if (codec !== undefined) return codec
+    // A plan of before had it: what it sent lies there still, and this one cannot read it.
+    throw new HoldfastError('FOREIGN_WRITE', 'a record of a stage that sends nothing here by this plan', {
+      subject: message.subject,
+      seq: message.seq,
+    })
   }
 
   #placeOf(message: LogMessage): Arrival['position'] {
@@ -657,14 +776,22 @@ export class Task {
     const opened = this.#reachedIn
     const count = this.#reachedCount
     this.#reached = null
-    if (opened !== null) {
-      this.#intake.applied(opened, count)
-      if (count === opened.count && this.#intake.applyWatermark(opened))
-        await this.#passWatermark(this.#intake.watermark())
-    }
+    if (opened !== null) this.#intake.applied(opened, count)
     this.#moveTo(message, count, records)
+    if (opened !== null && count === opened.count && this.#followsWriters) await this.#takeWatermark(opened)
     await this.#pause()
     await this.#commitIfDue()
+  }
+
+  /** Whether the open slice is computed before more joins it. Of a feeder: what is not to be in the frame before it. */
+  get #isSliceFull(): boolean {
+    const { length } = this.#slice
+    return length >= this.#o.tuning.sliceMax || (this.#pace !== null && this.#isCommitFull(length))
+  }
+
+  /** Feeders of a live source promise nothing: its time comes from its events and ticks. */
+  get #followsWriters(): boolean {
+    return this.#o.stage.ingress === null || this.#o.plan.clock === 'data'
   }
 
   async #computeSlice(): Promise<number> {
@@ -673,9 +800,12 @@ export class Task {
     this.#slice = []
     this.#tally.count('records', slice.length)
     const atSource = this.#o.stage.ingress !== null
-    if (this.#o.plan.clock === 'data')
-      await this.#holdAndRelease(atSource ? this.#pipeline.validate(slice) : slice, slice)
-    else await this.#pipeline.run(atSource ? this.#validateInLogOrder(slice) : this.#seeTimes(slice))
+    if (this.#o.plan.clock === 'data') this.#hold(atSource ? this.#pipeline.validate(slice) : slice)
+    else if (atSource) {
+      await this.#pipeline.run(this.#validateInLogOrder(slice))
+      // The next commit promises this watermark: what timers up to it emit goes before it, or with it.
+      await this.#pipeline.passTime(this.#watermark)
+    } else await this.#pipeline.run(this.#withoutTimed(this.#seeTimes(slice)))
     return slice.length
   }
 
@@ -683,8 +813,12 @@ export class Task {
     // The digest is taken at the cut, from this message.
     this.#position = { seq: message.seq, applied, digest: '', created: this.#created }
     this.#positionMessage = message
+    this.#countUncommitted(Math.max(1, records))
+  }
+
+  #countUncommitted(records: number): void {
     if (this.#uncommitted === 0) this.#uncommittedSince = this.#o.runtime.now()
-    this.#uncommitted += Math.max(1, records)
+    this.#uncommitted += records
   }
 
   /**
@@ -715,6 +849,20 @@ export class Task {
   }
 
   /**
+   * `clock: wall`, after the source: what timers have emitted waits for the watermark. It stands behind all that comes up to its
+   * time, and of that some may still be under way by another writer: how far each has come may make no difference.
+   */
+  #withoutTimed(records: readonly Rec<unknown>[]): readonly Rec<unknown>[] {
+    if (!records.some(isTimed)) return records
+    for (const record of records) {
+      if (!isTimed(record)) continue
+      assert(record.at > this.#watermark, 'a watermark promises that no record at or before it will come')
+      this.#held.hold(record)
+    }
+    return records.filter((record) => !isTimed(record)).map((record, input) => ({ ...record, input }))
+  }
+
+  /**
    * Late is said once, at the source: event_time not above the watermark. A late record takes place right after it.
    * Written into the envelope that validation made, which nobody else has seen yet.
    */
@@ -726,55 +874,118 @@ export class Task {
     event.at = watermark + 1
   }
 
-  /** `clock: data`: records are held until the watermark passes them. */
-  async #holdAndRelease(events: readonly Rec<unknown>[], slice: readonly Rec<unknown>[]): Promise<void> {
+  /** `clock: data`: all records are held until the watermark passes them, which is behind their frame. */
+  #hold(events: readonly Rec<unknown>[]): void {
     const atSource = this.#o.stage.ingress !== null
     for (const event of events) {
       if (atSource) this.#stamp(event, event.watermark)
       assert(event.at > this.#watermark, 'a watermark promises that no record at or before it will come')
       this.#held.hold(event)
     }
-    // Once for the slice: each record stands above the watermarks before it, so the order of release is the same.
-    if (atSource) await this.#passWatermark(slice.at(-1)!.watermark)
   }
 
-  /** Time passes: what is held up to it is processed, timers up to it fire. Only upwards. */
+  /** T6. A frame of which all records are applied moves its writer's watermark, and with it perhaps the time here. */
+  async #takeWatermark(opened: Opened): Promise<void> {
+    const watermark = this.#intake.watermarkBehind(opened)
+    if (watermark === null) return
+    if (!this.#publishes) {
+      await this.#waitForOwner(opened.message.seq, opened.count, watermark)
+      if (this.#stopping) return
+    }
+    await this.#passWatermark(watermark)
+    if (this.#intake.isDrainedBy() && this.#hasCome) {
+      if (!this.#publishes) await this.#waitForOwner(opened.message.seq, opened.count, IN_TIME_MAX)
+      if (this.#stopping) return
+      await this.#passEnd(this.#intake.drainedAt)
+    }
+    this.#intake.applyWatermark(opened)
+  }
+
+  /** T6. Time passes, only upwards: what is held up to it is processed, timers up to it fire. */
   async #passWatermark(watermark: number): Promise<void> {
     if (watermark <= this.#watermark) return
-    this.#watermark = watermark
-    this.#asOf = Math.max(this.#asOf, watermark + this.#leastLatenessMs)
-    await this.#release(watermark)
-    await this.#pipeline.passTime(watermark)
+    await this.#time.passTo(watermark, this.#steps)
+    this.#reachTime(watermark)
+    // Its last part may have been committed: how far time has come is news, for which somebody may wait.
+    if (this.#uncommitted === 0) this.#countUncommitted(1)
   }
 
-  async #release(upTo: number): Promise<void> {
-    while (await this.#held.ready(upTo)) await this.#pipeline.run(await this.#held.release(upTo))
+  #reachTime(watermark: number): void {
+    assert(watermark >= this.#watermark, 'time passes upwards')
+    this.#watermark = watermark
+    this.#asOf = Math.max(this.#asOf, watermark + this.#leastLatenessMs)
   }
 
   async #applyControl(control: Control, opened: Opened): Promise<void> {
-    await this.#computeSlice()
+    // T6: what is in front of it has its place in the position.
+    if (control.hf === 'drain' || control.hf === 'tick') await this.#runSlice()
+    else await this.#computeSlice()
     if (control.hf === 'plan') this.#applyEdition(control, opened)
     else if (control.hf === 'config') this.#controls = withControl(this.#controls, control, this.#watermark)
+    else if (control.hf === 'model') this.#applyModel(control, opened)
     else if (control.hf === 'tick') {
       const { timeMs } = opened.message
       await this.#passWatermark(timeMs - this.#latenessAt(timeMs))
       this.#asOf = Math.max(this.#asOf, timeMs)
-    } else {
+    } else if (this.#followsWriters) {
       // A writer's last watermark may have come before its drain or with it, which may not make a difference.
-      if (this.#intake.applyWatermark(opened)) await this.#passWatermark(this.#intake.watermark())
+      await this.#takeWatermark(opened)
       await this.#applyDrain(control, opened.writer)
     }
   }
 
-  /** The last writer's drain: everything held is processed, all timers fire in order, nothing expires; pass it on. */
-  async #applyDrain(drain: Drain, writer: string): Promise<void> {
-    if (drain.as_of !== null) this.#tally.highest('as_of', drain.as_of)
-    this.#intake.drained(writer)
-    if (!this.#intake.allDrained) return
-    await this.#release(Number.POSITIVE_INFINITY)
-    await this.#pipeline.fireAll()
+  /** What holds at the watermark itself is kept: FB4 asks for it. */
+  #applyModel(control: ModelActivation, { kind, message }: Opened): void {
+    const { from } = control
+    if (kind === 'numbered' && from <= this.#watermark) {
+      const numbers = { seq: message.seq, from, watermark: this.#watermark }
+      throw new HoldfastError('FOREIGN_WRITE', 'a version holds before its writer had promised', numbers)
+    }
+    this.#controls = withControl(this.#controls, control, this.#watermark - 1)
+  }
+
+  /** T6. A writer has drained; when the last has, and time has come to where they ended, so does the input here. */
+  async #applyDrain({ as_of }: Drain, writer: string): Promise<void> {
+    const isBack = this.#intake.sendsBack(writer)
+    if (as_of !== null && !isBack) this.#tally.highest('as_of', as_of)
+    if (!isBack && this.#intake.isDrainedBy(writer) && this.#hasCome)
+      await this.#passEnd(Math.max(this.#intake.drainedAt, as_of ?? NO_WATERMARK))
+    // Said to be drained, a writer may not send its drain again.
+    this.#intake.drained(writer, as_of)
+    this.#drained = this.#passedOn && this.#intake.isFeedbackDrained
+  }
+
+  /** FB4. Whether time has come as far as all writers say that do not send back, and the end has not been passed. */
+  get #hasCome(): boolean {
+    return !this.#passedOn && this.#watermark >= this.#intake.promised
+  }
+
+  /** T6. The end of the input: everything held is processed, all timers fire in order, nothing expires; pass it on. */
+  async #passEnd(asOf: number): Promise<void> {
+    this.#isEnding = true
+    this.#pipeline.drain(asOf)
+    await this.#time.passTo(END_OF_TIME, this.#parts)
     this.#outgoing.toEveryTask(this.#onwardDrain)
-    this.#drained = true
+    this.#passedOn = true
+    this.#countUncommitted(1)
+  }
+
+  /** T6. A part is as large as other commits, so that two of them are in memory at most. A drain is no time that could be promised. */
+  readonly #parts: CutsBetween = {
+    isDue: (processed) => {
+      this.#countUncommitted(processed)
+      return this.#isCommitFull(0)
+    },
+    make: () => this.#commitIfDue(),
+  }
+
+  /** The same on the way to a watermark. */
+  readonly #steps: CutsBetween = {
+    isDue: this.#parts.isDue,
+    make: (reached) => {
+      this.#reachTime(reached)
+      return this.#commitIfDue()
+    },
   }
 
   /** What the stages after this one are told when it is drained. */
@@ -800,8 +1011,9 @@ export class Task {
     return leastLatenessMs(this.#controls, this.#o.plan.latenessMs)
   }
 
+  /** Of the time that it stands at: a stage that few records come to knows it from its writers' watermarks. */
   get #configHash(): string {
-    return this.#configurationAt(this.#highestTime)?.hash ?? this.#o.plan.configHash
+    return this.#configurationAt(Math.max(this.#highestTime, this.#asOf))?.hash ?? this.#o.plan.configHash
   }
 
   /** The event loop gets its turn after a slice, so that reads and acks need not wait for a batch. */
@@ -815,20 +1027,27 @@ export class Task {
   // ---------------------------------------------------------------- commit (protocol.md, section 4)
 
   async #commitIfDue(): Promise<void> {
-    const { commitRecordsMax } = this.#o.tuning
-    if (this.#inFlight !== null && this.#uncommitted >= commitRecordsMax) await this.#inFlight
+    const isFull = this.#isCommitFull(0)
+    if (this.#inFlight !== null && isFull) await this.#inFlight
     // A commit never follows one that failed: its records would leave a gap where the others are missing.
     this.#throwFailure()
     if (this.#inFlight !== null) return
     if (this.#uncommitted === 0 && !this.#heartbeatDue) return
     const waitedMs = this.#o.runtime.now() - this.#uncommittedSince
-    if (this.#uncommitted > 0 && this.#uncommitted < commitRecordsMax && waitedMs < this.#lingerMs) return
-    this.#startCommit()
+    if (this.#uncommitted > 0 && !isFull && waitedMs < this.#lingerMs) return
+    await this.#startCommit()
+  }
+
+  /** Whether a commit has all that it may have, with the records that are to join it. Of a feeder a commit is a frame. */
+  #isCommitFull(joining: number): boolean {
+    const records = this.#uncommitted + joining
+    if (this.#pace === null) return records >= this.#o.tuning.commitRecordsMax
+    return records >= this.#pace.frameRecords || this.#trim.appliedBytes - this.#cutBytes >= FRAME_BYTES_MAX
   }
 
   get #lingerMs(): number {
     const { lingerMs, backlogLingerMs } = this.#o.tuning
-    return this.#reader!.pending >= BACKLOG_MESSAGES ? backlogLingerMs : lingerMs
+    return this.#reader!.pending * this.#messageRecords >= BACKLOG_RECORDS ? backlogLingerMs : lingerMs
   }
 
   get #heartbeatDue(): boolean {
@@ -841,14 +1060,14 @@ export class Task {
     await this.#inFlight
     this.#throwFailure()
     if (this.#uncommitted > 0 || this.#owing.length > 0) {
-      this.#startCommit()
+      await this.#startCommit()
       await this.#inFlight
       this.#throwFailure()
     }
   }
 
-  #startCommit(): void {
-    const commit = this.#cut()
+  async #startCommit(): Promise<void> {
+    const commit = this.#cut(this.#o.stage.feedback === null ? this.#watermark : await this.#promise())
     this.#inFlight = this.#finish(commit)
       .catch((error: unknown) => {
         this.#failure = error
@@ -858,8 +1077,13 @@ export class Task {
       })
   }
 
+  /** FB2. The latest time of which the next stages get nothing any more; what is held may be in the backend (state/order-queue.ts). */
+  async #promise(): Promise<number> {
+    return Math.max(this.#watermark, Math.min(this.#intake.promised, (await this.#time.next()) - 1))
+  }
+
   /** Takes everything that belongs to this commit, in one synchronous step between two slices. */
-  #cut(): Commit {
+  #cut(promise: number): Commit {
     assert(this.#slice.length === 0 && this.#reached === null, 'a cut is made between slices')
     if (this.#positionMessage !== null) {
       this.#position = { ...this.#position, digest: messageDigest(this.#positionMessage) }
@@ -871,10 +1095,14 @@ export class Task {
     const outgoing = this.#outgoing.take()
     const outboxes = this.#numberings.map((numbering, i) => {
       const { texts, count } = outgoing[i]!
-      return numbering.take(texts, this.#watermark, covered, count)
+      const delay = this.#promises[i]!
+      return numbering.take(texts, delay === null ? promise : promisedBack(promise, delay), covered, count)
     })
     this.#freshness?.cut()
+    if (this.#messages > 0) this.#messageRecords = this.#uncommitted / this.#messages
+    this.#messages = 0
     this.#uncommitted = 0
+    this.#cutBytes = this.#trim.appliedBytes
     this.#epoch++
     const record = {
       fingerprint: this.#o.plan.fingerprint,
@@ -890,21 +1118,27 @@ export class Task {
       tally: this.#tally.toJSON(),
       controls: this.#controls,
       drained: this.#drained,
+      ...(this.#passedOn && !this.#drained && { passedOn: true as const }),
     }
-    return { cut: this.#state.cut(), outboxes, record, inputBytes: this.#trim.appliedBytes }
+    const blobs = this.#outgoing.takeBlobs()
+    return { cut: this.#state.cut(), outboxes, blobs, record, inputBytes: this.#trim.appliedBytes }
   }
 
   /** T2. Publishes, then writes, then shows: in this order, and nothing else in between. */
-  async #finish({ cut, outboxes, record, inputBytes }: Commit): Promise<void> {
+  async #finish({ cut, outboxes, blobs, record, inputBytes }: Commit): Promise<void> {
     const { runtime, log } = this.#o
-    runtime.killPoint('K2')
-    if (this.#publishes) await this.#publish(outboxes)
-    runtime.killPoint('K5')
+    runtime.killPoint('K2', this.name)
+    if (this.#publishes) {
+      if (blobs.size > 0) await this.#keep(blobs)
+      await this.#publishAtPace(outboxes)
+      if (blobs.size > 0) runtime.killPoint('K17', this.name)
+    }
+    runtime.killPoint('K5', this.name)
     const destinations = { ...this.#published, ...this.#publishedAfter(outboxes) }
     const written = this.#state.write(cut, encodeCommitRecord({ ...record, destinations }))
-    runtime.killPoint('K6')
+    runtime.killPoint('K6', this.name)
     await written
-    runtime.killPoint('K7')
+    runtime.killPoint('K7', this.name)
     this.#state.publishSnapshot(cut)
     this.#freshness?.readable(runtime.now())
     this.#published = destinations
@@ -912,20 +1146,74 @@ export class Task {
     if (!this.#publishes) return
     this.#trim.committed(record, inputBytes)
     const { seq, applied } = record.position
-    const announcement: Announcement = { seq, applied, published: destinations }
-    log.announce(this.#announceSubject, Buffer.from(JSON.stringify(announcement)))
+    const watermark = record.drained || record.passedOn ? IN_TIME_MAX : record.watermark
+    const announcement: Announcement = { seq, applied, watermark, published: destinations, ...this.#progressIn(record) }
+    log.announce(this.#announceSubject(this.name), Buffer.from(JSON.stringify(announcement)))
+  }
+
+  /** T7. */
+  async #keep(blobs: KeptBlobs): Promise<void> {
+    const { runtime, log, plan } = this.#o
+    const bucket = modelBucketName(plan.namespace)
+    for (const [sha256, bytes] of blobs) {
+      await this.#patiently(bucket, () => log.putBlob(bucket, sha256, bytes))
+      runtime.killPoint('K16', this.name)
+      // The loop advances by whole periods: who scores is some versions behind at most. Live it is model-keeper.ts that knows.
+      if (plan.clock === 'data') await this.#patiently(bucket, () => forgetFiles(log, plan.namespace, []))
+    }
+  }
+
+  #blobOf(sha256: string): Promise<Uint8Array | null> {
+    const { log, plan } = this.#o
+    const bucket = modelBucketName(plan.namespace)
+    return this.#patiently(bucket, () => log.getBlob(bucket, sha256))
+  }
+
+  /** What feeders want to know. */
+  #progressIn({ tally, writers }: Commit['record']): ReaderProgress {
+    const feeders = this.#followsWriters ? [] : this.#o.stage.writers
+    const fed = Object.fromEntries(feeders.map((writer) => [writer, writers[writer]!.number]))
+    return { records: tally.counts.records ?? 0, fed }
+  }
+
+  /** PC1, of a feeder: a frame waits here until it may go. The next slices compute meanwhile, as many as fit the one behind it. */
+  async #publishAtPace(outboxes: readonly Outbox[]): Promise<void> {
+    const pace = this.#pace
+    const { runtime, partition } = this.#o
+    if (pace === null || outboxes.every(({ chunks }) => chunks.length === 0)) return this.#publish(outboxes)
+    const { stream } = this.#destinations[partition]!
+    while (!pace.isFree && !this.#stopping) {
+      this.#onWait('pace', stream, 'the frame before is not committed there, or live events have their turn')
+      await runtime.sleep(PACE_LOOK_MS)
+    }
+    this.#onWait(null, stream, '')
+    await this.#publish(outboxes)
+    pace.published(outboxes[partition]!.after.number)
   }
 
   /** Destinations side by side; within one, frame after frame (W4). */
   async #publish(outboxes: readonly Outbox[]): Promise<void> {
     const { runtime, tuning } = this.#o
     const now = runtime.now()
-    const isDue = ({ lastSentAt }: Writer) => this.#finished || now - lastSentAt >= tuning.heartbeatMs
+    const isDue = (writer: Writer, i: number): boolean => {
+      const isLater = outboxes[i]!.watermark > writer.foundWatermark
+      if (this.#promises[i] !== null) return isLater
+      return (
+        this.#finished ||
+        now - writer.lastSentAt >= tuning.heartbeatMs ||
+        (isLater && this.#isAwaited(writer, outboxes[i]!))
+      )
+    }
     this.#owing = this.#writers.filter((writer, i) => {
       const outbox = outboxes[i]!
-      return outbox.chunks.length === 0 && !isDue(writer) && writer.hasNews(outbox)
+      return this.#promises[i] === null && outbox.chunks.length === 0 && !isDue(writer, i) && writer.hasNews(outbox)
     })
-    await Promise.all(this.#writers.map((writer, i) => writer.send(outboxes[i]!, isDue(writer))))
+    await Promise.all(this.#writers.map((writer, i) => writer.send(outboxes[i]!, isDue(writer, i))))
+  }
+
+  /** FB5. */
+  #isAwaited({ foundWatermark }: Writer, { watermark }: Outbox): boolean {
+    return this.#periodMs !== null && isPeriodLater(watermark, foundWatermark, this.#periodMs)
   }
 
   /** What state will say of each destination: this commit's last record and the sequence that carries it. */
@@ -975,13 +1263,22 @@ export class Task {
   }
 }
 
-/** A record that is no data must be a control record; drain and plan come from numbered writers, the others from the control subject. */
-function controlIn({ kind, message }: Opened, record: unknown): Control {
+/**
+ * A record that is no data must be a control record; drain and plan come from numbered writers, a model from those that send back, and
+ * else as the others do from the control subject.
+ */
+function controlIn({ kind, message }: Opened, record: unknown, sendsBack: boolean): Control {
   const control = decodeControl(record)
-  const isNumbered = control?.hf === 'drain' || control?.hf === 'plan'
+  const isNumbered = control?.hf === 'drain' || (sendsBack ? control?.hf === 'model' : control?.hf === 'plan')
   if (control !== null && isNumbered === (kind === 'numbered')) return control
   throw new HoldfastError('FOREIGN_WRITE', 'a record is neither data nor a control record of its subject', {
     subject: message.subject,
     seq: message.seq,
   })
 }
+
+/** Negative, zero or positive, as a is before, at or after b. */
+const compareProgress = (a: Progress, b: Progress): number =>
+  a.seq - b.seq || a.applied - b.applied || a.watermark - b.watermark
+
+const isTimed = ({ rank }: Rec<unknown>): boolean => rank === RANK.timer

@@ -6,7 +6,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { pathToFileURL } from 'node:url'
 import type { Worker } from 'node:worker_threads'
-import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest'
+import { afterAll, beforeAll, beforeEach, describe, expect, it, vi } from 'vitest'
 import { HoldfastError } from '../log/errors.ts'
 import type { NatsLog } from '../log/nats-log.ts'
 import { realRuntime } from '../log/runtime.ts'
@@ -35,7 +35,7 @@ let nats: NatsHarness
 let log: NatsLog
 let input: string
 
-/** Every thread that was started. */
+/** Every thread that a test has started. */
 const threads: Worker[] = []
 process.on('worker', (worker) => threads.push(worker))
 
@@ -47,6 +47,9 @@ beforeAll(async () => {
   const line = (i: number) =>
     `{"type":"page_view","event_id":"${i}","event_time":${START_MS + i * 100},"user_id":"u${i % USERS}","page_id":"p${i}"}`
   await writeFile(input, Array.from({ length: PAGES }, (_, i) => `${line(i)}\n`).join(''))
+})
+beforeEach(() => {
+  threads.length = 0
 })
 afterAll(async () => {
   await log.close()
@@ -160,10 +163,9 @@ describe('threads', () => {
   })
 
   it('a door runs no task while another thread can', async () => {
-    const before = threads.length
     const { host } = await parts({ name: 'door', threads: 2, isDoor: true })
     await host.start()
-    const started = threads.slice(before)
+    const started = [...threads]
     // All tasks go with the one other thread.
     for (const thread of started) await thread.terminate()
     const isHalted = () => phasesOf(host).every((phase) => phase.endsWith(' halted'))

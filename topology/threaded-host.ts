@@ -16,9 +16,15 @@ import {
   type CommitWaited,
   type HaltedTask,
   Host,
+  type TaskDecisions,
+  type TaskDecisionsOutcome,
+  type TaskEvaluationAsk,
+  type TaskEvaluationOutcome,
   type TaskExplain,
   type TaskExplainOutcome,
   type TaskHost,
+  type TaskPurchasesAsk,
+  type TaskPurchasesOutcome,
   type TaskRead,
   type TaskReadOutcome,
   type TaskTop,
@@ -150,6 +156,18 @@ export class ThreadedHost implements TaskHost {
 
   explain(ask: TaskExplain): Promise<TaskExplainOutcome> {
     return this.#hostOf(ask.task).explain(ask)
+  }
+
+  decisions(ask: TaskDecisions): Promise<TaskDecisionsOutcome> {
+    return this.#hostOf(ask.task).decisions(ask)
+  }
+
+  purchases(ask: TaskPurchasesAsk): Promise<TaskPurchasesOutcome> {
+    return this.#hostOf(ask.task).purchases(ask)
+  }
+
+  evaluation(ask: TaskEvaluationAsk): Promise<TaskEvaluationOutcome> {
+    return this.#hostOf(ask.task).evaluation(ask)
   }
 
   top(ask: TaskTop): Promise<TaskTopOutcome> {

@@ -61,7 +61,10 @@ declare module 'rocksdb' {
     snapshot(): RocksDB
     read(options: BatchOptions): ReadBatch
     write(options: BatchOptions): WriteBatch
-    iterator(range: { gte: Uint8Array; lt: Uint8Array }, options: { capacity: number }): EntryStream
+    iterator(
+      range: { gte: Uint8Array; lt: Uint8Array },
+      options: { capacity: number; reverse?: boolean; limit?: number },
+    ): EntryStream
     flush(): Promise<void>
     /** Rewrites all files: nothing that was overwritten or deleted is left in them. */
     compactRange(): Promise<void>

@@ -45,8 +45,8 @@ const AnEvent = Type.Object(
   { additionalProperties: true },
 )
 
-const JSON_TYPE = 'application/json'
-const LINES_TYPE = 'application/x-ndjson'
+export const JSON_TYPE = 'application/json'
+export const LINES_TYPE = 'application/x-ndjson'
 
 export function ingestRoutes(app: App, { intake, metrics }: IngestDeps): void {
   app.addContentTypeParser(JSON_TYPE, { parseAs: 'buffer' }, async (_: unknown, body: Buffer) => eventsInJson(body))
@@ -120,8 +120,10 @@ const fieldText = (field: string | null): string | undefined => field?.slice(0, 
 function eventText(answer: EventAnswer): object {
   if (answer.kind === 'taken') return { position: positionText(answer) }
   if (answer.kind !== 'refused') return { error: { code: answer.kind === 'full' ? 'LOG_FULL' : 'LOG_UNAVAILABLE' } }
-  const { code, field, hint } = answer
-  return {
-    error: { code, ...(field === null ? {} : { field: fieldText(field) }), ...(hint === undefined ? {} : { hint }) },
-  }
+  return { error: refusalOf(answer) }
+}
+
+/** What is said of an event that was refused. */
+export function refusalOf({ code, field, hint }: Extract<EventAnswer, { kind: 'refused' }>): object {
+  return { code, ...(field === null ? {} : { field: fieldText(field) }), ...(hint === undefined ? {} : { hint }) }
 }

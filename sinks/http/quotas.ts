@@ -5,8 +5,10 @@
 // Limits of single clients are in limits.ts; room in the log is --log-bytes.
 
 import { Counter } from 'prom-client'
+import { EVALUATION_READ_KEYS } from '../evaluation-reads.ts'
 import type { EventIntake } from '../event-intake.ts'
-import { type FeatureReads, keysIn, type ReadOutcome } from '../feature-reads.ts'
+import { ATTRIBUTION_READ_KEYS, type FeatureReads, keysIn, type ReadOutcome } from '../feature-reads.ts'
+import { REPORT_READ_KEYS } from '../purchase-reads.ts'
 import { HttpError } from './errors.ts'
 import type { HttpMetrics } from './metrics.ts'
 
@@ -84,6 +86,9 @@ export class Quotas {
       vectors: async (ask) => this.#overQuota(keysIn(ask.touches)) ?? reads.vectors(ask),
       explain: async (ask) => this.#overQuota(ask.keys.length) ?? reads.explain(ask),
       // As many keys as it is asked to name.
+      attribution: async (ask) => this.#overQuota(ATTRIBUTION_READ_KEYS) ?? reads.attribution(ask),
+      purchases: async (ask) => this.#overQuota(REPORT_READ_KEYS) ?? reads.purchases(ask),
+      evaluation: async (ask) => this.#overQuota(EVALUATION_READ_KEYS) ?? reads.evaluation(ask),
       top: async (feature, entity, k) => this.#overQuota(k) ?? reads.top(feature, entity, k),
     }
   }

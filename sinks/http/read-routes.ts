@@ -1,4 +1,5 @@
-// The read API over HTTP: values of one key and of many, vectors of touches, the list of features, pinned snapshots.
+// The read API over HTTP: values of one key and of many, vectors of touches, attributions of conversions, the list of features,
+// pinned snapshots.
 // RR1: a key is one segment of the path, decoded once; a body is strict UTF-8, so that no two keys become one on the way.
 // RR2: the schemas of a route are its document and, in sinks/read-ask.ts, its check: the same for HTTP and NATS.
 // What an outcome is answered with is in sinks/read-format.ts; how a position is waited for in topology/host-reads.ts.
@@ -7,8 +8,20 @@ import type { FastifyReply } from 'fastify'
 import { type TSchema, Type } from 'typebox'
 import { assert } from '../../log/errors.ts'
 import { ID_BYTES_MAX } from '../../operators/event.ts'
+import { attributionAnswer } from '../attribution-format.ts'
+import { AttributionAnswer, AttributionOptions, ConversionParams } from '../attribution-schemas.ts'
 import type { FeatureReads, ReadAsk, ReadOutcome } from '../feature-reads.ts'
-import { askOfBatch, askOfQuery, askOfVectors, isRefusal, parseBody, type Refusal, topOfQuery } from '../read-ask.ts'
+import {
+  askOfAttribution,
+  askOfBatch,
+  askOfQuery,
+  askOfVectors,
+  isRefusal,
+  parseBody,
+  type Refusal,
+  topOfQuery,
+  withNumbers,
+} from '../read-ask.ts'
 import {
   type Answer,
   batchAnswer,
@@ -48,13 +61,13 @@ export interface ReadDeps {
   readonly reads: FeatureReads
 }
 
-const READ = { scope: 'read' } as const
+export const READ = { scope: 'read' } as const
 
-const failures = (...statuses: number[]): Record<number, TSchema> =>
+export const failures = (...statuses: number[]): Record<number, TSchema> =>
   Object.fromEntries(statuses.map((status) => [status, ErrorAnswer]))
 
 /** RR2: checked once, by the handler, and not before it with the rules of the server, which bend texts into numbers. */
-const checkedInHandler = () => () => true
+export const checkedInHandler = () => () => true
 
 /** Registers the routes. `app` must be a context of their own: it parses JSON in the way of RR1. */
 export function readRoutes(app: App, deps: ReadDeps): void {
@@ -69,6 +82,7 @@ export function readRoutes(app: App, deps: ReadDeps): void {
   explainRoute(app, deps)
   batchRoute(app, deps)
   topRoute(app, deps)
+  attributionRoute(app, deps)
   vectorsRoute(app, deps)
   listRoute(app, deps)
   pinRoutes(app, deps)
@@ -145,6 +159,25 @@ function topRoute(app: App, { reads }: ReadDeps): void {
   )
 }
 
+function attributionRoute(app: App, { reads }: ReadDeps): void {
+  const schema = {
+    operationId: 'readAttribution',
+    summary: 'Who is credited with a conversion, and why: its touches, and what each window and model says of them',
+    params: ConversionParams,
+    querystring: AttributionOptions,
+    response: { 200: AttributionAnswer, ...failures(400, 404, 410, 429, 503, 504) },
+  }
+  app.get<{ Params: { conversion: string }; Querystring: Record<string, unknown> }>(
+    '/v1/attributions/:conversion',
+    { schema, config: READ, validatorCompiler: checkedInHandler },
+    async ({ params: { conversion }, query }, reply) => {
+      const ask = askOfAttribution(conversion, withNumbers(query))
+      if (isRefusal(ask)) return fail(reply, refusalAnswer(ask))
+      return tell(reply, attributionAnswer(await reads.attribution(ask)))
+    },
+  )
+}
+
 function vectorsRoute(app: App, { reads }: ReadDeps): void {
   const schema = {
     operationId: 'readVectors',
@@ -206,12 +239,12 @@ async function answer<Body>(
   return tell(reply, format(await reads.read(ask)))
 }
 
-function tell<Body>(reply: FastifyReply, said: Answer<Body>): FastifyReply {
+export function tell<Body>(reply: FastifyReply, said: Answer<Body>): FastifyReply {
   if ('error' in said) return fail(reply, said)
   return reply.header('cache-control', 'no-store').send(said.body)
 }
 
-function fail(reply: FastifyReply, { status, error, retryAfterS }: Failure): FastifyReply {
+export function fail(reply: FastifyReply, { status, error, retryAfterS }: Failure): FastifyReply {
   if (retryAfterS !== undefined) reply.header('retry-after', String(retryAfterS))
   const body = { error, request_id: reply.request.id }
   return reply.code(status).header('cache-control', 'no-store').send(body)

@@ -56,6 +56,9 @@ function testRoutes(app: App): void {
     throw new Error('secret inside')
   })
   app.get('/v1/slow', { config: { scope: 'read' }, schema }, async () => sleep(300, { key: 'slow' }))
+  app.get('/v1/endless', { config: { scope: 'read' }, schema }, async () =>
+    sleep(60_000, { key: 'endless' }, { ref: false }),
+  )
 }
 
 describe('what no route answers', () => {
@@ -550,14 +553,14 @@ it('closing lets a request under way end, and waits for no connection on which n
 
 it('closing ends a request that takes too long', async () => {
   const door = await open({ limits: { closeMs: 50 }, more: [testRoutes] })
-  const slow = fetch(`${door.url}/v1/slow`).then(
+  const slow = fetch(`${door.url}/v1/endless`).then(
     () => 'answered',
     () => 'cut',
   )
   await sleep(100)
   const started = performance.now()
   await door.close()
-  expect(performance.now() - started).toBeLessThan(180)
+  expect(performance.now() - started).toBeLessThan(2_000)
   expect(await slow).toBe('cut')
   doors.length = 0
 })

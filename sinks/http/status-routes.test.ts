@@ -16,12 +16,14 @@ const ROWS: readonly StatusRow[] = [
       config: '1a2b',
       counts: { records: 90, accepted: 88, late: 0 },
     },
+    sends_to: [{ stage: 'pages', same_partition: false }],
     ...{ lag_records: null, lag_ms: 75_000, readable_ms: { p50: 4, p99: 12, max: 40, count: 900 } },
     waiting: { cause: 'room', on: 'holdfast_pages_0', detail: 'maximum bytes exceeded', since_ms: 1_234.5 },
   },
   {
     ...{ name: 'pages-0', stage: 'pages', partition: 0, phase: 'opening', epoch: 0, seq: 0, pending: 0 },
     ...{
+      sends_to: [],
       lag_records: 17,
       lag_ms: 0,
       readable_ms: null,
@@ -38,7 +40,9 @@ it('every row with all that it says, and the clock that its times are of', async
   const { token, line } = newToken(['metrics'], 'doors')
   const server = await openHttpServer({
     ...{ port: 0, namespace: 'doors', tokens: Tokens.parse(line), metrics: new HttpMetrics(), version: 'test' },
-    routes: [(app) => statusRoutes(app, { status: () => ROWS })],
+    routes: [
+      (app) => statusRoutes(app, { status: () => ROWS, attribution: () => null, model: () => null, evaluated: null }),
+    ],
   })
   const now = (): number => performance.timeOrigin + performance.now()
   const before = now()

@@ -1,11 +1,19 @@
 // GET /v1/status: what each task of the node is doing.
 
 import { Type } from 'typebox'
+import type { AttributionStatus } from '../attribution-status.ts'
+import type { ModelStatus } from '../model-status.ts'
 import type { StatusRow } from '../status.ts'
 import type { App } from './app.ts'
 
 export interface StatusDeps {
   status(): readonly StatusRow[]
+  /** null: the node attributes nothing. */
+  attribution(): AttributionStatus | null
+  /** null: it trains no model. */
+  model(): ModelStatus | null
+  /** Windows for which scores are judged; null: the node trains no model. */
+  readonly evaluated: readonly string[] | null
 }
 
 const Waiting = Type.Object({
@@ -22,10 +30,18 @@ const Readable = Type.Object({
   count: Type.Integer({ description: 'Messages that these are of.' }),
 })
 
+const Sending = Type.Object({
+  stage: Type.String(),
+  same_partition: Type.Boolean({ description: 'Whether it sends to the task of its own partition alone.' }),
+})
+
 const Row = Type.Object({
   name: Type.String(),
   stage: Type.String(),
   partition: Type.Integer(),
+  sends_to: Type.Unsafe<StatusRow['sends_to']>(
+    Type.Array(Sending, { description: 'The stages that it sends records to.' }),
+  ),
   phase: Type.String({ description: 'opening, running, drained, stopped or halted.' }),
   epoch: Type.Integer({ description: 'Number of the last commit.' }),
   seq: Type.Integer({ description: 'Sequence of the last message that was applied.' }),
@@ -53,14 +69,66 @@ const Row = Type.Object({
   counts: Type.Record(Type.String(), Type.Integer(), { description: 'Counters since the state of the task began.' }),
 })
 
+const Rows = Type.Object({
+  O: Type.Integer({ description: 'Observed.' }),
+  D: Type.Integer({ description: 'Delayed positives.' }),
+  M: Type.Integer({ description: 'Mature.' }),
+  C: Type.Integer({ description: 'Corrections.' }),
+  R: Type.Integer({ description: 'Refunds.' }),
+})
+
+const Lane = Type.Object({
+  goal: Type.Unsafe<string | null>({ type: ['string', 'null'], description: 'null: no goals are declared.' }),
+  window: Type.String(),
+  attributed: Type.Integer({ description: 'Conversions that somebody has the credit of.' }),
+  unattributed: Type.Integer({ description: 'Conversions that nobody has the credit of.' }),
+  rows: Rows,
+  credited: Type.Integer({ description: 'Touches that are credited.' }),
+  difference: Type.Integer({ description: 'Touches by which credits and label rows differ: 0, or a bug.' }),
+})
+
+const Attribution = Type.Object({
+  lanes: Type.Array(Lane, { description: 'A window, or with declared goals a window of a goal.' }),
+  late_touches: Type.Integer({ description: 'Touches that came after conversions they could be credited with.' }),
+  refunds_unmatched: Type.Integer({ description: 'Refunds of orders that nobody knows.' }),
+})
+
+const Model = Type.Object({
+  version: Type.Integer({ description: '0: none is live, and rates answer.' }),
+  activation: Type.Integer({ description: 'Number of the activation that made it live.' }),
+  age_ms: Type.Unsafe<number | null>({
+    type: ['integer', 'null'],
+    description: 'Milliseconds since it was published; null: none is live.',
+  }),
+  stale: Type.Boolean({ description: 'Older than it may become where the trainer publishes as it should.' }),
+  refused: Type.Record(Type.String(), Type.Integer(), {
+    description: 'Versions that were published and did not become live since the node began, by why.',
+  }),
+})
+
 const StatusAnswer = Type.Object({
   now_ms: Type.Number({
     description: 'Clock of the node, milliseconds since 1970, never set back: for rates between two looks.',
   }),
   tasks: Type.Array(Row),
+  attribution: Type.Unsafe<AttributionStatus | null>({
+    ...Attribution,
+    type: ['object', 'null'],
+    description: 'What is attributed and labelled so far; null: the node attributes nothing.',
+  }),
+  model: Type.Unsafe<ModelStatus | null>({
+    ...Model,
+    type: ['object', 'null'],
+    description: 'The version that scores; null: the node trains no model.',
+  }),
+  evaluated: Type.Unsafe<string[] | null>({
+    type: ['array', 'null'],
+    items: { type: 'string' },
+    description: 'Windows for which scores are judged (/v1/models/evaluation); null: the node trains no model.',
+  }),
 })
 
-export function statusRoutes(app: App, { status }: StatusDeps): void {
+export function statusRoutes(app: App, { status, attribution, model, evaluated }: StatusDeps): void {
   const schema = {
     operationId: 'status',
     summary: 'What each task of the node is doing',
@@ -68,6 +136,10 @@ export function statusRoutes(app: App, { status }: StatusDeps): void {
   }
   app.get('/v1/status', { schema, config: { scope: 'metrics' } }, async (_, reply) => {
     reply.header('cache-control', 'no-store')
-    return { now_ms: performance.timeOrigin + performance.now(), tasks: [...status()] }
+    return {
+      ...{ now_ms: performance.timeOrigin + performance.now(), tasks: [...status()], attribution: attribution() },
+      model: model(),
+      evaluated: evaluated === null ? null : [...evaluated],
+    }
   })
 }

@@ -27,7 +27,10 @@ it('a removed token is refused within two seconds, a new one is known; a broken 
   write(old.line)
   const said: string[] = []
   const tokens = new TokenFile(path, (line) => said.push(line))
-  const routes = [(app: Parameters<typeof statusRoutes>[0]) => statusRoutes(app, { status: () => [] })]
+  const routes = [
+    (app: Parameters<typeof statusRoutes>[0]) =>
+      statusRoutes(app, { status: () => [], attribution: () => null, model: () => null, evaluated: null }),
+  ]
   const server = await openHttpServer({
     ...{ port: 0, namespace: 'hf', tokens, routes, metrics: new HttpMetrics(), version: 'test' },
   })

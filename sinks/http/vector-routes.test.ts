@@ -179,7 +179,13 @@ describe('vectors', () => {
   })
 
   it('are the same over NATS', async () => {
-    const overNats = serveReads({ nc: world.log.nc, namespace: 'doors', reads: world.reads, onFault: () => {} })
+    const overNats = serveReads({
+      nc: world.log.nc,
+      namespace: 'doors',
+      reads: world.reads,
+      timeZoneOf: () => 'UTC',
+      onFault: () => {},
+    })
     const asker = await world.nats.connect()
     const ask = async (body: unknown) =>
       JSON.parse((await asker.nc.request(vectorsSubject('doors'), JSON.stringify(body), { timeout: 5_000 })).string())

@@ -5,8 +5,11 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import type { Browser, BrowserContext, BrowserContextOptions, Page } from 'playwright-core'
 import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest'
+import { type Decision, undecided } from '../../operators/decision-record.ts'
+import type { Touch, TouchType } from '../../operators/touch.ts'
 import { buildWeb } from '../../scripts/build-web.ts'
 import { newToken, Tokens } from '../../sinks/http/auth.ts'
+import type { PurchaseReport } from '../../sinks/purchase-report.ts'
 import type { StatusRow } from '../../sinks/status.ts'
 import { WATCHED_MAX } from '../../web/dashboard/watch-list.ts'
 import { openBrowser } from './browser.ts'
@@ -14,9 +17,65 @@ import { PAGE_NAMESPACE, PageNode, taskRow } from './page-node.ts'
 
 const browser: Browser | string = await openBrowser()
 const pageDir = mkdtempSync(join(tmpdir(), 'holdfast-dashboard-'))
-/** Milliseconds in which a page that looks once a second shows what changed. */
-const SEEN_MS = 8_000
+/** Milliseconds in which a page that looks once a second shows what changed, on a machine that does other things as well. */
+const SEEN_MS = 20_000
 const WATCH = '?watch=page_views_1h/page/home'
+
+const HOUR_MS = 3_600_000
+const BOUGHT_MS = Date.UTC(2026, 0, 2, 6)
+const touch = (id: string, type: TouchType, ageMs: number, clickId: string | null): Touch => ({
+  ...{ kind: 'touch', type, id, timeMs: BOUGHT_MS - ageMs, user: 'ann', advertiser: 'shop' },
+  ...{ campaign: 'spring', ad: 'shoe', clickId, vector: null },
+})
+const BOUGHT: Decision = {
+  conversion: {
+    ...{ kind: 'conversion', type: 'conversion', id: 'bought', timeMs: BOUGHT_MS, user: 'ann', ownUser: 'ann' },
+    ...{ advertiser: 'shop', orderId: 'o1', clickId: 'k1', valueMicro: 12_500_000, currency: 'EUR', goals: [''] },
+  },
+  ...{ late: false, revision: 0, touchesTotal: 3, leftOutUntilMs: null },
+  goals: [{ name: '', declared: true, covered: null }],
+  touches: [
+    touch('c-old', 'click', 26 * HOUR_MS, 'k1'),
+    touch('c-new', 'click', HOUR_MS, null),
+    touch('i1', 'impression', 60_000, null),
+  ],
+}
+
+const DAY_MS = 24 * HOUR_MS
+const day = (date: string, share: number | null) => {
+  const fromMs = Date.parse(date) - HOUR_MS
+  return { date, fromMs, toMs: fromMs + DAY_MS, mature: share === 1, share }
+}
+const sold = (credited: number, estimate: [number, number, number] | 'too few' | null, currency = 'EUR') => {
+  const value = 12.5 * credited
+  const known = Array.isArray(estimate)
+  const [count, low, high] = known ? estimate : []
+  return {
+    ...{ currency, credited, takenBack: 0, value, creditedValue: value, takenBackValue: 0 },
+    state: estimate === null ? ('mature' as const) : known ? ('estimated' as const) : ('too_few' as const),
+    estimate: known ? { count: count!, low: low!, high: high!, value: 12.5 * count! } : null,
+  }
+}
+/** Two days of touches, of which the second is open, and an ad without a currency beside fourteen. */
+const SOLD: PurchaseReport = {
+  days: [day('2026-01-01', 1), day('2026-01-02', 0.5)],
+  lines: [
+    { day: 0, id: 'shoe', ...sold(1_200, null) },
+    ...Array.from({ length: 12 }, (_, i) => ({
+      day: 0,
+      id: `sock${String.fromCharCode(97 + i)}`,
+      ...sold(20 - i, null),
+    })),
+    { day: 1, id: 'shoe', ...sold(30, [60.25, 50.5, 70.5]) },
+    { day: 1, id: 'hat', ...sold(40, 'too few') },
+    { day: 0, id: 'gift', ...sold(2, null, 'none') },
+  ],
+  totals: [
+    { day: null, ...sold(1_444, [1_514.4, 1_500.2, 1_529.1]) },
+    { day: null, ...sold(2, null, 'none') },
+  ],
+  ...{ curve: { own: 310, all: 4_200 }, throughMs: BOUGHT_MS },
+}
 
 /** A node of its own for each test: they run side by side, as most of their time is waiting for the next look. */
 interface Stage {
@@ -66,11 +125,25 @@ function tasksAfter(looks: number): StatusRow[] {
   const since_ms = performance.timeOrigin + performance.now() - 75_000
   const waiting = { cause: 'room', on: 'hf_page_0', detail: 'the stream is full', since_ms }
   return [
-    taskRow('user', 0, { seq: looks, watermark: Date.now() - 603_000, last_event: Date.now() - 123_000, counts }),
-    taskRow('page', 0, { pending: 7, lag_ms: 75_000, readable_ms: { p50: 4, p99: 12, max: 80, count: 90 }, waiting }),
-    taskRow('page', 1, { phase: 'halted', pending: 1 }),
+    taskRow('user', 0, {
+      ...{ seq: looks, watermark: Date.now() - 603_000, last_event: Date.now() - 123_000, counts },
+      sends_to: sendsTo('page', 'clicks', 'joined'),
+    }),
+    taskRow('bulk', 0, { sends_to: [{ stage: 'user', same_partition: true }] }),
+    taskRow('page', 0, {
+      pending: 7,
+      lag_records: 7,
+      lag_ms: 75_000,
+      readable_ms: { p50: 4, p99: 12, max: 80, count: 90 },
+      waiting,
+    }),
+    taskRow('page', 1, { phase: 'halted', pending: 1, lag_records: 1 }),
+    taskRow('clicks', 0, { sends_to: sendsTo('joined') }),
+    taskRow('joined', 0),
   ]
 }
+
+const sendsTo = (...stages: string[]) => stages.map((stage) => ({ stage, same_partition: false }))
 
 async function openPage(stage: Stage, query: string, options: BrowserContextOptions = {}): Promise<Page> {
   const context = await (browser as Browser).newContext({ locale: 'en-US', timezoneId: 'UTC', ...options })
@@ -162,7 +235,7 @@ describe.runIf(typeof browser !== 'string')('the live page', { concurrent: true 
     const [phase, , behind, lag, , watermark, waiting] = await cells('user-0').allInnerTexts()
     expect([phase, behind, lag, watermark, waiting]).toEqual(['running', 'nothing', 'none', '10 min 3 s old', '–'])
     expect((await cells('page-0').allInnerTexts()).slice(2)).toEqual([
-      ...['7 messages', '1 min 15 s', '12 ms', 'none yet'],
+      ...['7 records', '1 min 15 s', '12 ms', 'none yet'],
       expect.stringMatching(/^room, hf_page_0: the stream is full, for 1 min 1\d s$/),
     ])
     expect((await cells('page-1').allInnerTexts())[0]).toBe('halted')
@@ -175,12 +248,29 @@ describe.runIf(typeof browser !== 'string')('the live page', { concurrent: true 
     await page.locator('[data-top=cart] td', { hasText: '9,000,000' }).waitFor()
     expect(await page.locator('[data-top] th').allInnerTexts()).toEqual(['cart', 'home'])
     await rises(page, '[data-top=home] td')
-    const picture = page.getByRole('img', { name: 'stage user with 1 tasks to stage page with 2 tasks' })
-    expect(await picture.locator('path').count()).toBe(2)
+    const picture = page.getByRole('img', {
+      name: 'from stage user with 1 tasks to stage page with 2 tasks and stage clicks with 1 tasks and stage joined with 1 tasks; from stage bulk with 1 tasks to stage user with 1 tasks; from stage clicks with 1 tasks to stage joined with 1 tasks',
+    })
+    expect(await picture.locator('path').count()).toBe(4 + 1 + 1)
     const box = (task: string) => page.locator(`[data-box=${task}]`)
     expect(await box('page-0').textContent()).toBe('page-07 behind, lag 1 min 15 swatermark none yet')
     expect(await box('page-0').getAttribute('class')).toBe('behind')
     expect(await box('page-1').getAttribute('class')).toBe('wrong')
+    // A column for each hop, and the stream that passes clicks by runs below every box.
+    const placeOf = async (task: string) => (await box(task).locator('rect').boundingBox())!
+    const tasks = ['bulk-0', 'user-0', 'page-0', 'page-1', 'clicks-0', 'joined-0']
+    const places = await Promise.all(tasks.map(placeOf))
+    const lefts = await Promise.all(
+      tasks.map(async (task) => Number(await box(task).locator('rect').getAttribute('x'))),
+    )
+    expect(lefts[2]).toBe(lefts[4])
+    expect([...new Set(lefts)]).toEqual([...new Set(lefts)].sort((a, b) => a - b))
+    expect(new Set(lefts).size).toBe(4)
+    const bottom = Math.max(...places.map(({ y, height }) => y + height))
+    const lows = await picture
+      .locator('path')
+      .evaluateAll((paths) => paths.map((path) => path.getBoundingClientRect().bottom))
+    expect(lows.filter((low) => low > bottom).length).toBe(1)
     expect(await page.getByRole('img', { name: 'Milliseconds until an event can be read' }).count()).toBe(1)
     expect(stage.complaints).toEqual([])
   })
@@ -245,6 +335,142 @@ describe.runIf(typeof browser !== 'string')('the live page', { concurrent: true 
     expect(stage.complaints).toEqual([])
   })
 
+  it('shows attribution window by window, and says where credits and labels differ', async () => {
+    const stage = await openStage()
+    const lane = { goal: null, attributed: 52, unattributed: 1_234, credited: 51 }
+    const rows = { O: 9_147, D: 5, M: 8_417, C: 2, R: 1 }
+    stage.node.attributed = {
+      lanes: [
+        { ...lane, window: '1d_click', rows, difference: 0 },
+        { ...lane, window: '7d_click', rows, difference: 3 },
+      ],
+      ...{ late_touches: 7, refunds_unmatched: 4 },
+    }
+    const page = await openPage(stage, '')
+    const cells = (name: string) => page.locator(`[data-lane="${name}"] td`).allInnerTexts()
+    await page.locator('[data-lane="1d_click"]').waitFor()
+    expect(await cells('1d_click')).toEqual(['52', '1,234', '9,147', '5', '8,417', '2', '1', 'agree'])
+    expect((await cells('7d_click')).at(-1)).toBe('differ by 3 touches')
+    await page.getByText('too late for a conversion: 7. Refunds of unknown orders: 4.').waitFor()
+    expect(stage.complaints).toEqual([])
+  })
+
+  it('says who is credited with a conversion and why, when it is asked', async () => {
+    const stage = await openStage()
+    stage.node.attributed = { lanes: [], late_touches: 0, refunds_unmatched: 0 }
+    stage.node.decisions.push(BOUGHT, undecided({ ...BOUGHT.conversion, id: 'back', goals: [], refundOf: 'o1' }, true))
+    const page = await openPage(stage, '')
+    const ask = async (id: string) => {
+      await page.getByLabel('Conversion id').fill(id)
+      await page.getByRole('button', { name: 'Explain' }).click()
+    }
+    await ask('bought')
+    const cells = (touch: string) => page.locator(`[data-touch="${touch}"] td`).allInnerTexts()
+    await page.getByText('conversion bought of ann for shop').waitFor()
+    const asked = () => stage.node.asked.filter((url) => url.startsWith('/v1/attributions')).length
+    const onlyOnce = asked()
+    expect((await cells('c-new'))[0]).toMatch(/^1\s+the only candidate; it has not the conversion's click_id$/)
+    expect((await cells('c-old')).slice(0, 2)).toEqual([
+      'too old by 2 h',
+      expect.stringMatching(/^1\s+the last touch whose click_id is the conversion's$/),
+    ])
+    expect((await cells('i1')).slice(-2)).toEqual([expect.stringMatching(/^1\s/), 'there is a click, which goes first'])
+    await page.getByRole('combobox', { name: 'Model' }).selectOption('linear')
+    expect((await cells('c-new'))[1]).toMatch(/^0.5\s+1 of 2$/)
+
+    await ask('back')
+    await page.getByText('Not credited: it takes an order back').waitFor()
+    await ask('nobody')
+    await page.getByText('nobody: no conversion of this id was attributed lately').waitFor()
+    await ask('é'.repeat(65))
+    await rises(page, '[data-total=accepted] .big')
+    // Once for each id that may be one, and never with a look.
+    expect(asked() - onlyOnce).toBe(2)
+    // The browser itself says that a 404 came.
+    expect(stage.complaints.filter((text) => !text.includes('404'))).toEqual([])
+  })
+
+  it('keeps the conversion that it explains in its address, so that a link explains it again', async () => {
+    const stage = await openStage()
+    stage.node.attributed = { lanes: [], late_touches: 0, refunds_unmatched: 0 }
+    const id = 'b&o/u=g h#t'
+    stage.node.decisions.push({ ...BOUGHT, conversion: { ...BOUGHT.conversion, id } })
+    const page = await openPage(stage, WATCH)
+    await page.getByLabel('Conversion id').fill(id)
+    await page.getByLabel('Conversion id').press('Enter')
+    await page.getByText(`conversion ${id} of ann for shop`).waitFor()
+    expect(page.url()).toBe(`${stage.node.url}/${WATCH}&conversion=${encodeURIComponent(id)}`)
+    const again = await openPage(stage, new URL(page.url()).search)
+    await again.getByText(`conversion ${id} of ann for shop`).waitFor()
+    expect(await again.getByLabel('Conversion id').inputValue()).toBe(id)
+    await again.locator('[data-watched="page_views_1h/page/home"] .fresh').waitFor()
+    // Another row does not drop it, and what is typed stays.
+    await again.getByLabel('Conversion id').fill('other')
+    await again.getByRole('button', { name: 'Stop watching page home' }).click()
+    await rises(again, '[data-total=accepted] .big')
+    expect(new URL(again.url()).search).toBe(`?conversion=${encodeURIComponent(id)}`)
+    expect(await again.getByLabel('Conversion id').inputValue()).toBe('other')
+    expect(stage.complaints).toEqual([])
+  })
+
+  it('shows what the ads of an advertiser sold, the most first, and what is to come of open windows', async () => {
+    const stage = await openStage()
+    const rows = { O: 1, D: 0, M: 1, C: 0, R: 0 }
+    const lane = { goal: null, attributed: 1, unattributed: 0, credited: 1, rows, difference: 0 }
+    const lanes = ['1d_click', '7d_click'].map((window) => ({ ...lane, window }))
+    stage.node.attributed = { lanes, late_touches: 0, refunds_unmatched: 0 }
+    stage.node.reports.set('shop/7d_click', SOLD)
+    stage.node.reports.set('shop/1d_click', { ...SOLD, lines: [], totals: [] })
+    const page = await openPage(stage, '')
+    // By keyboard alone.
+    await page.getByLabel('Advertiser id').fill('shop')
+    await page.getByLabel('Advertiser id').press('Tab')
+    await page.keyboard.press('7')
+    await page.keyboard.press('Tab')
+    await page.keyboard.press('Enter')
+    const cells = async (row: string) =>
+      (await page.locator(`${row} td`).allInnerTexts()).map((text) => text.replaceAll(/\s+/g, ' '))
+    await page.getByText('shop, 7d_click').waitFor()
+    await page
+      .getByText('touches of 2026-01-01 to 2026-01-02, Europe/Berlin · conversions up to 2026-01-02T06:00:00.000Z')
+      .waitFor()
+    const names = await page.locator('[data-currency=EUR] tbody th').allInnerTexts()
+    expect(names).toEqual(['shoe', 'hat', ...Array.from('abcdefgh', (letter) => `sock${letter}`)])
+    expect(await cells('[data-ad=shoe]')).toEqual([
+      ...['1,230', '15,375.00', '1,260.3 estimated: windows are open', '15,753.13'],
+    ])
+    expect(await cells('[data-ad=hat]')).toEqual(['40', '500.00', '? windows are open: too few to tell', '?'])
+    expect(await cells('[data-ad=socka]')).toEqual(['20', '250.00', '20 all windows are closed', '250.00'])
+    expect(await cells('[data-ad-total=EUR]')).toEqual([
+      ...['1,444', '18,050.00', '1,514.4 estimated: nine times of ten 1,500 to 1,530', '18,930.00'],
+    ])
+    expect(await page.locator('[data-ad-total=EUR] th').innerText()).toBe('All 14 ads')
+    expect(await cells('[data-ad-total=none]')).toEqual(['2', '25.00', '2 all windows are closed', '25.00'])
+    await page.getByText('310 conversions of mature days (4,200 of all advertisers)').waitFor()
+    expect(new URL(page.url()).search).toBe('?purchases=shop&window=7d_click')
+
+    const again = await openPage(stage, new URL(page.url()).search)
+    await again.locator('[data-ad=shoe]').waitFor()
+    expect(await again.getByRole('combobox', { name: 'Attribution window' }).inputValue()).toBe('7d_click')
+    await again.getByRole('combobox', { name: 'Attribution window' }).selectOption('1d_click')
+    await again.getByRole('button', { name: 'Show' }).click()
+    await again.getByText('No touch of these days is credited with a purchase.').waitFor()
+    await again.getByLabel('Advertiser id').fill('nobody')
+    await again.getByRole('button', { name: 'Show' }).click()
+    await again.getByText('nobody: there are the windows').waitFor()
+    const asked = () => stage.node.asked.filter((url) => url.startsWith('/v1/purchases')).length
+    await rises(again, '[data-total=accepted] .big')
+    expect(asked()).toBe(4)
+    expect(stage.complaints.filter((text) => !text.includes('404'))).toEqual([])
+  })
+
+  it('asks about no conversion and no purchases where the node attributes nothing', async () => {
+    const page = await openPage(await openStage(), '')
+    await live(page)
+    expect(await page.getByLabel('Conversion id').count()).toBe(0)
+    expect(await page.getByLabel('Advertiser id').count()).toBe(0)
+  })
+
   it('says that it cannot reach the node, keeps what it saw, and goes on when the node is back', async () => {
     const stage = await openStage()
     const page = await openPage(stage, WATCH)
@@ -299,10 +525,23 @@ describe.runIf(typeof browser !== 'string')('the live page', { concurrent: true 
     ['a phone', 360, 740],
   ])('fits the screen of %s, whatever the keys', async (_, width, height) => {
     const stage = await openStage()
+    const lane = { goal: 'g'.repeat(64), window: 'w'.repeat(64), attributed: 1e9, unattributed: 1e9, credited: 1e9 }
+    const rows = { O: 1e9, D: 1e9, M: 1e9, C: 1e9, R: 1e9 }
+    stage.node.attributed = { lanes: [{ ...lane, rows, difference: 1e9 }], late_touches: 0, refunds_unmatched: 0 }
+    const long = touch('t'.repeat(128), 'click', HOUR_MS, null)
+    stage.node.decisions.push({ ...BOUGHT, touches: [...BOUGHT.touches, { ...long, ad: 'a'.repeat(128) }] })
+    const ads = [...SOLD.lines, { day: 0, id: 'a'.repeat(128), ...sold(1e9, null) }]
+    stage.node.reports.set(`shop/${lane.window}`, { ...SOLD, lines: ads })
     const page = await openPage(stage, `${WATCH},page_views_1h/user/${'w'.repeat(128)}`, {
       viewport: { width, height },
     })
     await page.locator('[data-watched] .fresh').first().waitFor()
+    await page.getByLabel('Conversion id').fill('bought')
+    await page.getByRole('button', { name: 'Explain' }).click()
+    await page.locator('[data-touch=c-new]').waitFor()
+    await page.getByLabel('Advertiser id').fill('shop')
+    await page.getByRole('button', { name: 'Show' }).click()
+    await page.locator('[data-ad=shoe]').waitFor()
     expect(await page.evaluate('document.documentElement.scrollWidth')).toBeLessThanOrEqual(width)
   })
 })
@@ -337,6 +576,18 @@ describe.runIf(typeof browser !== 'string')('a node with tokens', { concurrent: 
     await page.getByRole('button', { name: 'Forget token' }).click()
     await page.getByText('This node asks for a token').waitFor()
     expect(await page.evaluate('sessionStorage.length')).toBe(0)
+  })
+
+  it('answers what the address asks once the token is there', async () => {
+    const stage = await openGuarded()
+    stage.node.attributed = { lanes: [], late_touches: 0, refunds_unmatched: 0 }
+    stage.node.decisions.push(BOUGHT)
+    stage.node.reports.set('shop/7d_click', SOLD)
+    const page = await openPage(stage, '?conversion=bought&purchases=shop&window=7d_click')
+    await give(page, all.token)
+    await page.getByText('conversion bought of ann for shop').waitFor()
+    await page.locator('[data-ad=shoe]').waitFor()
+    expect(new URL(page.url()).search).toBe('?conversion=bought&purchases=shop&window=7d_click')
   })
 
   it('shows what a token may see, and says what it may not', async () => {

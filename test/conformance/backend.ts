@@ -76,6 +76,33 @@ export function backendConformance(name: string, place: () => Promise<BackendPla
       expect(await collect(backend.scan(range))).toEqual(names.slice(0x7f, 0x200).map((n) => `${n}=x`))
     })
 
+    test('last gives the end of a range, in order, as much of it as there is and is asked for', async () => {
+      const names = Array.from({ length: 700 }, (_, i) => `k${String(i).padStart(3, '0')}`)
+      await backend.write(puts(...names.map((n) => [n, 'x'] as [string, string])))
+      const range = { from: key('k010'), to: key('k600') }
+      const inside = names.slice(10, 600)
+      const found = async (count: number) => (await backend.last(range, count)).map(([k]) => latin1(k))
+      // Also more than are fetched at once.
+      for (const count of [0, 1, 63, 64, 65, 255, 256, 257, 513, 590, 591, 1000]) {
+        expect(await found(count)).toEqual(count === 0 ? [] : inside.slice(-count))
+      }
+      const snapshot = backend.snapshot()
+      await backend.write(batchOf({ deletes: [key('k599')], puts: [[key('k598'), key('y')]] }))
+      const pair = async (of: Pick<Backend, 'last'>) => (await of.last(range, 2)).map(([k, v]) => latin1(k) + latin1(v))
+      expect(await pair(snapshot)).toEqual(['k598x', 'k599x'])
+      expect(await pair(backend)).toEqual(['k597x', 'k598y'])
+      snapshot.release()
+      await expect(snapshot.last(range, 1)).rejects.toThrow(/released/)
+    })
+
+    test.each([-1, 1.5, Number.NaN, Number.POSITIVE_INFINITY])(
+      'last of %d entries is a mistake, not a range',
+      async (count) => {
+        await backend.write(puts(['a', 'x'], ['b', 'x']))
+        await expect(backend.last(ALL, count)).rejects.toThrow(/whole number/)
+      },
+    )
+
     test('a scan left early frees what it held', async () => {
       await backend.write(puts(...Array.from({ length: 2000 }, (_, i) => [`k${i}`, 'x'] as [string, string])))
       for await (const chunk of backend.scan(ALL)) {

@@ -225,6 +225,8 @@ class Run {
 
   async check(): Promise<void> {
     await this.#checkPinned()
+    // A dump reads the backend first and memory then: what is written in between is in neither.
+    await this.#writing
     expect(await this.#dump()).toEqual(this.#twin.dump())
     await this.#reopen()
   }

@@ -48,7 +48,7 @@ describe('--memory', () => {
     const directory = ['--data-dir', at('data')]
     const halted = await runOf('out', ...directory, '--memory', TINY)
     expect(halted.stderr).toMatch(ONE_LINE)
-    expect(halted.stderr).toMatch(/^holdfast: FILTERS_FULL: .* 1.00 KiB of each of 1 tasks = .*--memory/)
+    expect(halted.stderr).toMatch(/^holdfast: FILTERS_FULL: .* 512 B of each of 2 tasks = .*--memory/)
     expect(halted.code).toBe(1)
     const done = await runOf('out', ...directory, '--memory', ENOUGH)
     expect(done.code).toBe(0)

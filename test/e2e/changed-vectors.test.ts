@@ -74,7 +74,7 @@ beforeAll(async () => {
   ])
   // 130: told to stop, and all that was computed is committed.
   expect([whole, old, changed].map(({ code, stderr }) => (code === 2 ? stderr : code))).toEqual([0, 0, 130])
-}, 60_000)
+})
 afterAll(async () => {
   expect(await leftoversOf(work.path)).toEqual([])
   await work[Symbol.asyncDispose]()
@@ -111,7 +111,7 @@ it('each touch has one vector, of the layout of its time, with the values of a r
     }
   })
   expect([seen.old + seen.now, seen.now > 0]).toEqual([TOUCHES, true])
-}, 120_000)
+})
 
 it('vectors may have other features of those that are kept; but none, or what is not kept, is refused', async () => {
   cpSync(at('changed'), at('fewer'), { recursive: true })
@@ -132,4 +132,4 @@ it('vectors may have other features of those that are kept; but none, or what is
     expect.stringContaining('refused  vectors: all was taken, would be not taken'),
   ])
   expect(readFileSync(at('fewer/run.json'))).toEqual(file)
-}, 60_000)
+})

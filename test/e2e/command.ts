@@ -23,10 +23,10 @@ export interface Ended {
 /** HOLDFAST_HEAVY=1: larger files, and the time for them. */
 export const HEAVY = process.env.HOLDFAST_HEAVY !== undefined
 /** A test's machine is loaded; a command that hangs still ends, and its test fails. */
-const TIMEOUT_MS = HEAVY ? 900_000 : 50_000
+const TIMEOUT_MS = HEAVY ? 900_000 : 100_000
 const LOOK_MS = 10
 /** Milliseconds that a server may need to notice that its parent is gone. */
-const LEFTOVER_WAIT_MS = 3_000
+const LEFTOVER_WAIT_MS = 10_000
 
 export interface CommandOptions {
   readonly cwd?: string
@@ -130,7 +130,8 @@ function commandLines(): string[] {
   })
 }
 
-export const RESULT_FILES = ['dead_letters.ndjson', 'features.ndjson'] as const
+export const JOINED_FILES = ['attributions.ndjson', 'labels.ndjson'] as const
+export const RESULT_FILES = ['dead_letters.ndjson', 'features.ndjson', ...JOINED_FILES] as const
 
 /** What must be equal for any partitions, run and kills (contract.md, section 7). */
 export function resultsIn(out: string): Record<string, string> {

@@ -102,12 +102,17 @@ describe('the front door', () => {
     expect((await fetch(`${url}/healthz`)).status).toBe(200)
     expect(await (await fetch(`${url}/readyz`)).json()).toEqual({ ready: true, waiting: [] })
     const { tasks } = (await (await fetch(`${url}/v1/status`)).json()) as { tasks: { name: string; phase: string }[] }
-    expect(tasks.map(({ name, phase }) => `${name} ${phase}`)).toEqual([
-      ...['user-1-0 running', 'user-1-1 running', 'pages-0 running', 'pages-1 running'],
-    ])
+    const stages = ['bulk', 'clicks', 'pages', 'purchases', 'user-1', 'user-2']
+    expect(tasks.map(({ name, phase }) => `${name} ${phase}`).sort()).toEqual(
+      stages.flatMap((stage) => [`${stage}-0 running`, `${stage}-1 running`]),
+    )
     const metrics = await (await fetch(`${url}/metrics`)).text()
     expect(metrics).toMatch(/holdfast_task_running\{task="user-1-0"\} 1/)
+    expect(metrics).toContain('holdfast_label_conservation_difference{goal="",window="7d_click"} 0')
     expect(metrics).toMatch(/holdfast_task_records\{task="[^"]+",counter="accepted"\} \d/)
+    // Asked of every task, in whichever thread it is.
+    const unknown = await fetch(`${url}/v1/attributions/nobody`)
+    expect([unknown.status, await unknown.json()]).toMatchObject([404, { error: { code: 'UNKNOWN_CONVERSION' } }])
     const { paths } = (await (await fetch(`${url}/openapi.json`)).json()) as { paths: object }
     expect(Object.keys(paths)).toEqual(expect.arrayContaining(['/v1/events', '/v1/pixel.gif', '/v1/status', '/readyz']))
   })

@@ -14,6 +14,7 @@ const at = (name: string): string => join(work.path, name)
 beforeAll(async () => {
   work = await workDirectory()
   await stressFile(at('input.gz'), { lines: LINES })
+  await stressFile(at('short.gz'), { lines: LINES / 10 })
   await writeFile(at('accept.json'), '{"anonymous": "accept"}')
 })
 afterAll(() => work[Symbol.asyncDispose]())
@@ -43,7 +44,9 @@ async function interrupted(name: string, signal: NodeJS.Signals): Promise<Awaite
 describe('a signal in the middle', () => {
   it.each(['SIGINT', 'SIGTERM'] as const)('%s: exit 130, no results, and the same command goes on', async (signal) => {
     const ended = await interrupted(signal, signal)
-    expect(ended.stderr).toBe(`holdfast: interrupted; the same command goes on from ${at(`${signal}-data`)}\n`)
+    // On a busy machine a line of its progress comes before.
+    const [last] = ended.stderr.trimEnd().split('\n').slice(-1)
+    expect(last).toBe(`holdfast: interrupted; the same command goes on from ${at(`${signal}-data`)}`)
     expect(ended.code).toBe(130)
     expect(existsSync(at(`${signal}-out`))).toBe(false)
     expect(await leftoversOf(at(`${signal}-data`))).toEqual([])
@@ -111,10 +114,11 @@ describe('a data directory', () => {
   })
 
   it('goes to one process: a second one says so in one line, does not count as a start, and the first goes on', async () => {
-    const first = new Running(runOf('locked', ...PARTITIONS, '--slice-records', '1', '--commit-records', '50'))
+    const locked = runOf('locked', ...PARTITIONS).map((word) => (word === at('input.gz') ? at('short.gz') : word))
+    const first = new Running([...locked, '--slice-records', '1', '--commit-records', '50'])
     await first.until(isInTheMiddle(at('locked-data')), 'being in the middle')
     first.kill('SIGSTOP')
-    const second = await holdfast(runOf('locked', ...PARTITIONS))
+    const second = await holdfast(locked)
     first.kill('SIGCONT')
     expect(second.stderr).toMatch(/^holdfast: STATE_LOCKED: [^\n]+stop the other process, or use another --data-dir\n$/)
     expect(second.code).toBe(2)

@@ -20,7 +20,7 @@ import { HEAVY, holdfast, leftoversOf, PROJECT_DIR, Running, workDirectory } fro
 const SHOP = join(PROJECT_DIR, '..', 'shared', 'data', 'shop-10d.ndjson.gz')
 /** Of the real shop: one in so many. */
 const TOUCHES_PER_LOOK = 40
-const TIMEOUT_MS = HEAVY ? 900_000 : 60_000
+const TIMEOUT_MS = HEAVY ? 900_000 : 300_000
 
 let work: Awaited<ReturnType<typeof workDirectory>>
 const at = (name: string): string => join(work.path, name)

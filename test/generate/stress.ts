@@ -7,8 +7,7 @@
 // 3. Without --old-twins nothing in it depends on whether expired entries are forgotten (test/oracle/oracle.ts, 12).
 // Not here: plausible traffic (traffic.ts).
 
-import { parseArgs } from 'node:util'
-import { writeFile } from '../../cli/generate/write-file.ts'
+import { generate } from './command.ts'
 import { Scenarios } from './stress-scenarios.ts'
 
 export interface StressOptions {
@@ -59,34 +58,4 @@ function withoutLineEnd(line: Buffer): Buffer {
   return Buffer.from(line.toString('latin1').replace(/\r?\n$/, ''), 'latin1')
 }
 
-async function main(): Promise<void> {
-  const { values } = parseArgs({
-    options: {
-      lines: { type: 'string', default: String(STRESS_DEFAULTS.lines) },
-      seed: { type: 'string', default: String(STRESS_DEFAULTS.seed) },
-      'lateness-ms': { type: 'string', default: String(STRESS_DEFAULTS.latenessMs) },
-      'old-twins': { type: 'boolean', default: STRESS_DEFAULTS.oldTwins },
-      out: { type: 'string' },
-    },
-  })
-  if (values.out === undefined) throw new Error('--out FILE is needed')
-  const options = {
-    lines: wholeNumber('lines', values.lines),
-    seed: wholeNumber('seed', values.seed),
-    latenessMs: wholeNumber('lateness-ms', values['lateness-ms']),
-    oldTwins: values['old-twins'],
-  }
-  await writeFile(values.out, stressLines(options))
-}
-
-function wholeNumber(name: string, text: string): number {
-  if (!/^\d{1,12}$/.test(text)) throw new Error(`--${name} is a whole number, not ${text}`)
-  return Number(text)
-}
-
-if (import.meta.main) {
-  await main().catch((error: Error) => {
-    console.error(`stress: ${error.message}`)
-    process.exitCode = 2
-  })
-}
+if (import.meta.main) await generate('stress', STRESS_DEFAULTS, stressLines)

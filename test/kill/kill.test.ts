@@ -3,7 +3,7 @@
 
 import { spawnSync } from 'node:child_process'
 import { readFileSync, rmSync } from 'node:fs'
-import { mkdtemp, rm } from 'node:fs/promises'
+import { mkdir, mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join, resolve } from 'node:path'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
@@ -11,7 +11,9 @@ import { runtimeOf } from '../../topology/kill-point.ts'
 import { compareApplication, recomputeApplication } from '../oracle/features.ts'
 import { compare, DEFAULTS, readInput, recompute } from '../oracle/oracle.ts'
 import { writeInput } from './input.ts'
+import { killOverLatePixels, killOverStress } from './joiner.ts'
 import { killLiveNode } from './live.ts'
+import { killOverModels, LEAST, tooLittle } from './models.ts'
 import { OutsideBroker } from './outside-broker.ts'
 import { HoldfastProcess } from './process.ts'
 import { hammerReads, vacuous } from './reads.ts'
@@ -79,6 +81,42 @@ describe('holdfast run --features application, killed and started again', () => 
   })
 })
 
+describe('the joiner, killed', () => {
+  it.each([
+    ['in every stage over months of events', killOverStress, [1]],
+    ['while late pixels come', killOverLatePixels, []],
+  ] as const)(
+    '%s: as the oracle has it, in any partitions',
+    { timeout: 180_000 },
+    async (name, kill, otherPartitions) => {
+      const options = { repo: REPO, workDir: join(workDir, `joiner ${name}`), events: 1_200, kills: 4, seed: 4 }
+      await mkdir(options.workDir)
+      const said: string[] = []
+      const faults = await kill({ ...options, partitions: 2, otherPartitions, onLine: (line) => said.push(line) })
+      expect(faults).toEqual([])
+      expect(said.join('\n')).toMatch(/, [1-4] kills in /)
+    },
+  )
+})
+
+describe('the model loop, killed', () => {
+  it('in its stages, and between publication and activation: as if nobody had', { timeout: 300_000 }, async () => {
+    const loopDir = join(workDir, 'loop')
+    await mkdir(loopDir)
+    const said: string[] = []
+    const options = { repo: REPO, workDir: loopDir, events: 400, kills: 3, seed: 2, partitions: 1, otherPartitions: [] }
+    const onLine = (line: string) => said.push(line)
+    expect(await killOverModels({ ...options, onLine }, { versions: 3, betweenKills: 1 }, '8d')).toEqual([])
+    expect(said.join('\n')).toMatch(/, [1-3] kills in /)
+  })
+
+  it('is not shown by too few versions, or too few kills between publication and activation', () => {
+    expect(tooLittle({ versions: 5, betweenKills: 3 }, LEAST)).toEqual([])
+    expect(tooLittle({ versions: 4, betweenKills: 3 }, LEAST)).toEqual(['models: 4 versions scored, not 5'])
+    expect(tooLittle({ versions: 5, betweenKills: 2 }, LEAST)).toHaveLength(1)
+  })
+})
+
 describe('holdfast node, killed under plain clients', () => {
   it('publishes every accepted event once, in order', async () => {
     const liveDir = join(workDir, 'live')
@@ -142,13 +180,34 @@ describe('the tools', () => {
     rmSync(log)
     expect(run('count').status).toBe(0)
     expect(readFileSync(log, 'utf8')).toBe('{"K2":2}\n'.repeat(5))
+    rmSync(log)
+  })
+
+  it('count and kill in one stage, whatever the others do', () => {
+    const log = join(workDir, 'stages.log')
+    const point = import.meta.resolve('../../topology/kill-point.ts')
+    const names = ['user-1-0', 'clicks-0', 'file', 'user-1-13', 'clicks-1']
+    const passes = names.map((name) => `killPoint('K2', '${name}')`).join(';')
+    const main = `const { killPoint } = (await import('${point}')).runtimeOf(process.env); ${passes}; console.log('over')`
+    const run = (kill: string) => {
+      const env = { ...process.env, HOLDFAST_KILL: kill, HOLDFAST_KILL_LOG: log }
+      const { signal, stdout } = spawnSync(process.execPath, ['--input-type=module', '-e', main], { env })
+      return [signal, String(stdout)]
+    }
+    expect(run('K2@clicks:2')).toEqual(['SIGKILL', ''])
+    expect(run('K2@clicks:3')).toEqual([null, 'over\n'])
+    expect(run('K2@user-1:2')).toEqual(['SIGKILL', ''])
+    rmSync(log)
+    run('count')
+    const counts = { K2: 5, 'K2@user-1': 2, 'K2@clicks': 2, 'K2@file': 1 }
+    expect(JSON.parse(readFileSync(log, 'utf8'))).toEqual(counts)
   })
 
   it('refuse a kill point they cannot read, with exit code 2', async () => {
     expect(() => runtimeOf({ HOLDFAST_KILL: 'K3' })).toThrow(/K3:5/)
     const args = ['run', '--input', arena.input, '--drain', '--out', join(workDir, 'never')]
     const env = { HOLDFAST_KILL: 'K3:0' }
-    const { code } = await new HoldfastProcess({ repo: REPO, args, env, timeoutMs: 20_000 }).ended
+    const { code } = await new HoldfastProcess({ repo: REPO, args, env, timeoutMs: 60_000 }).ended
     expect(code).toBe(2)
   })
 })

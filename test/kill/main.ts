@@ -1,9 +1,5 @@
-// npm run test:kill -- [--kills N] [--seed N] [--lines N] [--partitions P] [--only PART] [--case I] [--lanes N] [--reads N]
-// PART: points or random (kills of `run`), features (of `run --features application`, whose results the oracle of
-// test/oracle/features.ts has judged), live (kills of `node`), reads (kills of `node` under readers, who read N keys),
-// broker (kills of the broker), bugs (deliberate ones, those that need it in the simulation), all-bugs (all of them by kills
-// of `run`) or rules (rules of the features compiler made wrong, which random plans have to notice: nothing is killed).
-// --bug NAME takes one of the bugs or rules. Without PART `run` and `node` are killed.
+// npm run test:kill -- [options]: kill tests of real processes, as many as one likes; --help says which parts and options there are
+// (options.ts).
 //
 // Kills real processes and compares with a run that nobody disturbed. Exit 1 on any difference, with the command that
 // repeats the case. What a case is: scenario.ts; how it is judged: trial.ts and twin.ts.
@@ -11,16 +7,20 @@
 import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join, resolve } from 'node:path'
-import { parseArgs } from 'node:util'
 import { findNatsServer } from '../../log/nats-server.ts'
 import { noticeWrongRules, ruleLine } from '../bugs/rules.ts'
+import { catchSimulated, JOINER, LOOP, type Simulated, simulatedLine } from '../bugs/simulated.ts'
 import { compareApplication, recomputeApplication } from '../oracle/features.ts'
 import { compare, readInput, recompute } from '../oracle/oracle.ts'
 import { killBroker, restoreOlderCopies } from './broker.ts'
 import { catchBugs } from './bugs.ts'
 import { type CampaignReport, campaign, failureText } from './campaign.ts'
 import { writeInput } from './input.ts'
+import { killOverLatePixels, killOverStress } from './joiner.ts'
 import { killLiveNode } from './live.ts'
+import { killOverModels } from './models.ts'
+import type { OneRunOptions } from './one-run.ts'
+import { type Options, type Part, parseOptions } from './options.ts'
 import type { ReadCount } from './readers.ts'
 import { hammerReads, vacuous } from './reads.ts'
 import { type Hits, type Kind, POINTS, RANDOM_KINDS, TUNINGS } from './scenario.ts'
@@ -28,62 +28,15 @@ import { type Arena, undisturbed, type Verdict } from './trial.ts'
 import { differences, type Traces } from './twin.ts'
 
 const REPO = resolve(import.meta.dirname, '../..')
-const PARTS = ['points', 'random', 'features', 'live', 'reads', 'broker', 'bugs', 'all-bugs', 'rules']
+const FAULTS_SHOWN_MAX = 20
 
-interface Options {
-  readonly kills: number
-  readonly seed: number
-  readonly lines: number
-  readonly partitions: number
-  readonly only: string | undefined
-  readonly case: number | null
-  readonly lanes: number
-  readonly bug: string | null
-  readonly reads: number
-}
-
-function parseOptions(): Options {
-  const { values } = parseArgs({
-    options: {
-      kills: { type: 'string', default: '100' },
-      seed: { type: 'string', default: '1' },
-      lines: { type: 'string', default: '2500' },
-      partitions: { type: 'string', default: '2' },
-      lanes: { type: 'string', default: '2' },
-      only: { type: 'string' },
-      case: { type: 'string' },
-      bug: { type: 'string' },
-      reads: { type: 'string', default: '1000000' },
-    },
-  })
-  const { kills, seed, lines, partitions, lanes } = values
-  if (values.only !== undefined && !PARTS.includes(values.only)) throw new Error(`--only is one of ${PARTS.join(', ')}`)
-  return {
-    kills: wholeNumber('kills', kills),
-    seed: wholeNumber('seed', seed),
-    lines: wholeNumber('lines', lines),
-    partitions: wholeNumber('partitions', partitions),
-    lanes: wholeNumber('lanes', lanes),
-    only: values.only,
-    bug: values.bug ?? null,
-    reads: wholeNumber('reads', values.reads),
-    case: values.case === undefined ? null : wholeNumber('case', values.case),
-  }
-}
-
-function wholeNumber(name: string, text: string): number {
-  if (!/^\d{1,9}$/.test(text)) throw new Error(`--${name} is a whole number, not ${text}`)
-  return Number(text)
-}
-
-function kindsOf(only: string | undefined): Kind[] {
+function kindsOf(only: Part | undefined): Kind[] {
   if (only === 'points') return [...POINTS]
   if (only === 'random') return [...RANDOM_KINDS]
   return [...POINTS, ...RANDOM_KINDS]
 }
 
-async function main(): Promise<boolean> {
-  const options = parseOptions()
+async function main(options: Options): Promise<boolean> {
   const { only } = options
   // Copies of the project have no server of their own to find.
   process.env.NATS_SERVER = await findNatsServer()
@@ -94,11 +47,15 @@ async function main(): Promise<boolean> {
   return isGood
 }
 
-function partOf(only: string | undefined): (options: Options, workDir: string) => Promise<boolean> {
+function partOf(only: Part | undefined): (options: Options, workDir: string) => Promise<boolean> {
   if (only === 'live') return live
   if (only === 'reads') return reads
+  if (only === 'joiner') return joiner
+  if (only === 'models') return models
   if (only === 'broker') return broker
   if (only === 'rules') return rules
+  if (only === 'joiner-bugs') return bugsOf(JOINER)
+  if (only === 'loop-bugs') return bugsOf(LOOP)
   if (only === 'bugs' || only === 'all-bugs') return deliberateBugs
   return only === undefined ? runAndNode : killsOfRun
 }
@@ -106,13 +63,13 @@ function partOf(only: string | undefined): (options: Options, workDir: string) =
 /** A live node takes longer to kill than a run, and gets a fifth of the kills. */
 async function runAndNode(options: Options, workDir: string): Promise<boolean> {
   const isRunGood = await killsOfRun(options, workDir)
-  if (options.case !== null) return isRunGood
+  if (options.case !== undefined) return isRunGood
   return (await live({ ...options, kills: Math.ceil(options.kills / 5) }, workDir)) && isRunGood
 }
 
 async function killsOfRun(options: Options, workDir: string): Promise<boolean> {
   const startedMs = performance.now()
-  const isReplay = options.case !== null
+  const isReplay = options.case !== undefined
   const report = await campaign({
     ...(await prepare(options, workDir)),
     seed: options.seed,
@@ -168,6 +125,27 @@ async function reads({ kills, seed, reads }: Options, workDir: string): Promise<
   return findings.length + missing.length === 0
 }
 
+async function joiner(options: Options, workDir: string): Promise<boolean> {
+  const given = oneRunOf(options, workDir)
+  return sayFaults('joiner', options, [...(await killOverStress(given)), ...(await killOverLatePixels(given))])
+}
+
+async function models(options: Options, workDir: string): Promise<boolean> {
+  return sayFaults('models', options, await killOverModels(oneRunOf(options, workDir)))
+}
+
+function oneRunOf({ events, kills, seed, partitions }: Options, workDir: string): OneRunOptions {
+  const otherPartitions = [1, 4, 8].filter((other) => other !== partitions)
+  const onLine = (line: string) => console.log(line)
+  return { repo: REPO, workDir, events, kills, seed, partitions, otherPartitions, onLine }
+}
+
+function sayFaults(part: Part, { events, kills, seed }: Options, faults: readonly string[]): boolean {
+  for (const fault of faults.slice(0, FAULTS_SHOWN_MAX)) console.log(`FAILED ${fault}`)
+  console.log(`${part}: ${faults.length} faults, ${events} events, ${kills} kills, seed ${seed}`)
+  return faults.length === 0
+}
+
 async function broker({ kills, seed }: Options): Promise<boolean> {
   const { backMs, ...killed } = await killBroker({ kills, seed })
   const restored = await restoreOlderCopies({ restores: Math.ceil(kills / 3), seed })
@@ -179,7 +157,7 @@ async function broker({ kills, seed }: Options): Promise<boolean> {
 
 async function deliberateBugs(options: Options, workDir: string): Promise<boolean> {
   const everywhere = options.only === 'all-bugs'
-  const { seed, lanes, bug: only } = options
+  const { seed, lanes, bug: only = null } = options
   const prepared = { ...(await prepare(options, workDir)), seed, lanes, workDir }
   const verdicts = await catchBugs(prepared, { only, everywhere }, ({ bug, by, oracle, kills, what }) => {
     const how = oracle === '' ? `NOT CAUGHT in ${kills} kills` : `${oracle} after ${kills} kills`
@@ -188,8 +166,13 @@ async function deliberateBugs(options: Options, workDir: string): Promise<boolea
   return verdicts.length > 0 && verdicts.every(({ oracle }) => oracle !== '')
 }
 
+const bugsOf =
+  (simulated: Simulated) =>
+  ({ bug, seed }: Options): Promise<boolean> =>
+    catchSimulated(simulated, { only: bug ?? null, firstSeed: seed }, (verdict) => console.log(simulatedLine(verdict)))
+
 async function rules({ bug, seed }: Options): Promise<boolean> {
-  return noticeWrongRules({ only: bug, seed }, (verdict) => console.log(ruleLine(verdict)))
+  return noticeWrongRules({ only: bug ?? null, seed }, (verdict) => console.log(ruleLine(verdict)))
 }
 
 /** The input, the twins, and the independent oracle's word on them: all tunings leave the same. */
@@ -243,9 +226,13 @@ function tableOf({ rows }: CampaignReport): string {
     .join('\n')
 }
 
-try {
-  process.exitCode = (await main()) ? 0 : 1
-} catch (error) {
-  console.error(`test:kill: ${(error as Error).message}`)
-  process.exitCode = 1
+const options = parseOptions(process.argv.slice(2))
+if (typeof options === 'number') process.exitCode = options
+else {
+  try {
+    process.exitCode = (await main(options)) ? 0 : 1
+  } catch (error) {
+    console.error(`test:kill: ${(error as Error).message}`)
+    process.exitCode = 1
+  }
 }

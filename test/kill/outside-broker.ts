@@ -4,13 +4,15 @@ import { existsSync } from 'node:fs'
 import { cp, mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { FRAME_HEADER, parseFrameHeader } from '../../log/frame.ts'
+import { FRAME_HEADER, NO_WATERMARK, parseFrameHeader } from '../../log/frame.ts'
 import { connectLog, type NatsLog } from '../../log/nats-log.ts'
 import { type NatsServerHandle, startNatsServer } from '../../log/nats-supervisor.ts'
 import type { Destination } from '../../log/recovery.ts'
 import { openRocksBackend } from '../../state/rocks-backend.ts'
 import { readTaskMeta } from '../../state/task-state.ts'
-import { parseCommitRecord } from '../../topology/commit-record.ts'
+import { type CommitRecord, parseCommitRecord } from '../../topology/commit-record.ts'
+import { scoringStage } from '../../topology/graph.ts'
+import { isPublished, ModelOutput } from '../../topology/model-registry.ts'
 import { exchangeDestination, outputDestination, type Plan, type StagePlan, taskName } from '../../topology/plan.ts'
 
 export class OutsideBroker {
@@ -41,13 +43,26 @@ export class OutsideBroker {
     let ahead = 0
     for (const stage of plan.stages) {
       for (let partition = 0; partition < plan.partitions; partition++) {
-        const numbers = await committedNumbers(join(dataDir, 'state', taskName(stage.name, partition)))
+        const numbers = (await committed(join(dataDir, 'state', taskName(stage.name, partition))))?.destinations ?? {}
         for (const destination of destinationsOf(plan, stage, partition)) {
           if ((await this.#lastNumber(destination)) > (numbers[destination.subject]?.number ?? 0)) ahead++
         }
       }
     }
     return ahead
+  }
+
+  /** Versions that are published, and have not come to hold in every task that scores, as far as those have committed. */
+  async unactivated(plan: Plan, dataDir: string): Promise<number> {
+    const models = (await new ModelOutput(this.#log, plan.namespace).read()).map(({ record }) => record)
+    const published = models.filter(isPublished)
+    if (published.length === 0) return 0
+    let reached = Number.MAX_SAFE_INTEGER
+    for (let partition = 0; partition < plan.partitions; partition++) {
+      const record = await committed(join(dataDir, 'state', taskName(scoringStage({}), partition)))
+      reached = Math.min(reached, record?.watermark ?? NO_WATERMARK)
+    }
+    return published.filter(({ from }) => from > reached).length
   }
 
   async #lastNumber({ stream, subject }: Destination): Promise<number> {
@@ -64,15 +79,15 @@ export class OutsideBroker {
 }
 
 /** Looks at a copy: opening the state itself would repair what the next run is to find as it was left. */
-async function committedNumbers(stateDir: string): Promise<Readonly<Record<string, { readonly number: number }>>> {
-  if (!existsSync(stateDir)) return {}
+async function committed(stateDir: string): Promise<CommitRecord | null> {
+  if (!existsSync(stateDir)) return null
   const copy = await mkdtemp(join(tmpdir(), 'holdfast-look-'))
   try {
     await cp(stateDir, copy, { recursive: true })
     const backend = await openRocksBackend(copy)
     try {
       const meta = await readTaskMeta(backend)
-      return meta === null ? {} : parseCommitRecord(meta).destinations
+      return meta === null ? null : parseCommitRecord(meta)
     } finally {
       await backend.close()
     }

@@ -27,7 +27,7 @@ export interface StartOptions {
 /** Characters of stderr that are kept: the end tells why. */
 const STDERR_MAX = 4_000
 /** Milliseconds that orphans may need to notice that their parent is gone. */
-const LEFTOVER_WAIT_MS = 3_000
+const LEFTOVER_WAIT_MS = 10_000
 const LOOK_MS = 10
 
 export class HoldfastProcess {

@@ -4,13 +4,16 @@
 import { Random } from '../../cli/generate/random.ts'
 
 export const POINTS = ['K0', 'K1', 'K2', 'K3', 'K4', 'K5', 'K6', 'K7', 'K11'] as const
-export type Point = (typeof POINTS)[number]
+/** Of a trainer's commit with a version: between its file and its frames, and after them. */
+export const MODEL_POINTS = ['K16', 'K17'] as const
+export type Point = (typeof POINTS | typeof MODEL_POINTS)[number]
 /** node: SIGKILL of the run at a random time. broker: of its nats-server, which it must survive. both: of both at once. */
 export const RANDOM_KINDS = ['node', 'broker', 'both'] as const
 export type Kind = Point | (typeof RANDOM_KINDS)[number]
 
 export type Blow =
-  | { readonly kind: Point; readonly kill: string }
+  /** `orShare`: where the point is not passed any more, at that time. Not given: then it misses. */
+  | { readonly kind: Point; readonly kill: string; readonly orShare?: number }
   /** `share`: of the time that an undisturbed run takes. */
   | { readonly kind: (typeof RANDOM_KINDS)[number]; readonly share: number }
 

@@ -6,7 +6,9 @@ import { mkdir, readFile, rm } from 'node:fs/promises'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { auditLog, chosenPlan, type PlanChoice } from '../../cli/inspect-commands.ts'
-import { isAccountedFor, type Summary } from '../../cli/run-command.ts'
+import { isAccountedFor } from '../../cli/run-command.ts'
+import type { Summary } from '../../cli/run-results.ts'
+import type { Plan } from '../../topology/plan.ts'
 import type { OutsideBroker } from './outside-broker.ts'
 import { type Ended, HoldfastProcess, killServerOf, leftoversOf } from './process.ts'
 import type { Blow, Hits, Kind, Scenario, Tuning } from './scenario.ts'
@@ -15,13 +17,22 @@ import { differences, type Traces, tracesOf } from './twin.ts'
 /** What the run keeps: null: page views of the last hour. */
 export type FeaturesName = 'application' | null
 
-/** What stays the same over a campaign. */
-export interface Arena {
+/** What a run is given. */
+export interface Place {
   /** The directory of the project whose code runs. */
   readonly repo: string
   readonly input: string
   readonly partitions: number
   readonly features: FeaturesName
+  /** A configuration file. */
+  readonly config?: string
+  /** Room for the log, and milliseconds for one start. Not given: enough for a few thousand events. */
+  readonly logBytes?: number
+  readonly timeoutMs?: number
+}
+
+/** What stays the same over a campaign. */
+export interface Arena extends Place {
   readonly twin: Traces
   /** Milliseconds of an undisturbed run under the load of this campaign: a guess that gets better. */
   readonly wholeRun: { ms: number }
@@ -35,6 +46,8 @@ export interface Landed {
   readonly inRecovery: boolean
   /** Destinations that were ahead of the state then; null: nobody looked. */
   readonly ahead: number | null
+  /** Versions of a model that were published then and did not hold yet; null: nobody looked. */
+  readonly unactivated: number | null
 }
 
 export interface Finding {
@@ -50,7 +63,7 @@ export interface Verdict {
   readonly starts: number
 }
 
-const RUN_TIMEOUT_MS = 90_000
+const TIMEOUT_MS = 90_000
 /** What `run` says when it was asked to stop. */
 const EXIT_INTERRUPTED = 130
 const LOG_BYTES = 256 * 1024 * 1024
@@ -70,18 +83,19 @@ export async function tryOut(arena: Arena, scenario: Scenario, dir: string, brok
 
 /** An undisturbed run: what it leaves, how long it takes, and how often it passes each kill point. */
 export async function undisturbed(
-  { repo, input, partitions, features }: Omit<Arena, 'twin' | 'wholeRun'>,
+  place: Place,
   tuning: Tuning,
   dir: string,
 ): Promise<{ traces: Traces; ms: number; hits: Hits; out: string; summary: Summary }> {
   await mkdir(dir, { recursive: true })
   const paths = pathsIn(dir)
-  const args = runArguments({ input, partitions, features, tuning, ...paths, nats: null })
+  const args = runArguments({ ...place, tuning, ...paths, nats: null })
   const env = { HOLDFAST_KILL: 'count', HOLDFAST_KILL_LOG: paths.killLog }
-  const { code, stderr, tookMs } = await new HoldfastProcess({ repo, args, env, timeoutMs: RUN_TIMEOUT_MS }).ended
+  const { repo, timeoutMs = TIMEOUT_MS } = place
+  const { code, stderr, tookMs } = await new HoldfastProcess({ repo, args, env, timeoutMs }).ended
   if (code !== 0) throw new Error(`an undisturbed run ended with code ${code}: ${stderr}`)
   const plan = await chosenPlan(choiceOf(paths.dataDir))
-  const traces = await tracesOf(paths.out, paths.dataDir, plan)
+  const traces = await tracesOf(paths.out, paths.dataDir, plan, undefined)
   const hits = hitsIn(await readFile(paths.killLog, 'utf8'))
   return { traces, ms: tookMs, hits, out: paths.out, summary: await summaryIn(paths.out) }
 }
@@ -128,22 +142,27 @@ class Trial {
     await rm(this.#paths.killLog, { force: true })
     const { process, struck } = this.#startWith(blow)
     const ended = await process.ended
-    const hit = 'kill' in blow ? (await this.#killLog()) === blow.kind : await struck
+    const atPoint = 'kill' in blow && (await this.#killLog()) === blow.kind
+    const inTime = await struck
     const isEnd = this.#isEnd(ended)
-    if ('kill' in blow && ended.signal === 'SIGKILL' && !hit)
+    if ('kill' in blow && ended.signal === 'SIGKILL' && !atPoint && !inTime)
       this.#find('O6', `start ${this.#starts} was killed, but not at ${blow.kill}`)
     await this.#noLeftovers()
-    const ahead = 'kill' in blow && hit ? await this.#lookAhead() : null
-    this.#landed.push({ kind: blow.kind, hit, inRecovery, ahead })
+    const left = await this.#look()
+    const ahead = left !== null && atPoint ? await left.broker.ahead(left.plan, this.#paths.dataDir) : null
+    const unactivated = left === null ? null : await left.broker.unactivated(left.plan, this.#paths.dataDir)
+    const kind = 'kill' in blow && inTime && !atPoint ? 'node' : blow.kind
+    this.#landed.push({ kind, hit: atPoint || inTime, inRecovery, ahead, unactivated })
     return isEnd
   }
 
   #startWith(blow: Blow): { process: HoldfastProcess; struck: Promise<boolean> } {
     const killLog = { HOLDFAST_KILL_LOG: this.#paths.killLog }
-    if ('kill' in blow)
-      return { process: this.#start({ ...killLog, HOLDFAST_KILL: blow.kill }), struck: Promise.resolve(false) }
-    const process = this.#start({})
-    return { process, struck: this.#strikeLater(process, blow) }
+    const process = this.#start('kill' in blow ? { ...killLog, HOLDFAST_KILL: blow.kill } : {})
+    if (!('kill' in blow)) return { process, struck: this.#strikeLater(process, blow) }
+    const { orShare: share } = blow
+    const struck = share === undefined ? Promise.resolve(false) : this.#strikeLater(process, { kind: 'node', share })
+    return { process, struck }
   }
 
   async #strikeLater(process: HoldfastProcess, { kind, share }: Exclude<Blow, { kill: string }>): Promise<boolean> {
@@ -158,7 +177,7 @@ class Trial {
 
   /** O5: the start ended by the blow, or came to the end; anything else is a halt or a hang. */
   #isEnd({ code, signal, stderr, isTimedOut }: Ended): boolean {
-    if (isTimedOut) this.#find('O5', `start ${this.#starts} did not end within ${RUN_TIMEOUT_MS} ms: ${stderr}`)
+    if (isTimedOut) this.#find('O5', `start ${this.#starts} did not end in time: ${stderr}`)
     else if (signal !== 'SIGKILL' && code !== 0 && code !== EXIT_INTERRUPTED) {
       this.#find('O5', `start ${this.#starts} ended with code ${code}, signal ${signal}: ${stderr.trim()}`)
     }
@@ -183,24 +202,25 @@ class Trial {
     const { faults, rows } = await auditLog(choice, this.#broker?.url, () => {})
     for (const fault of faults) this.#find('O3', fault)
     if (rows.length === 0) this.#find('O6', 'there was nothing to audit')
-    const traces = await tracesOf(out, dataDir, await chosenPlan(choice))
+    const traces = await tracesOf(out, dataDir, await chosenPlan(choice), this.#broker?.url)
     for (const difference of differences(this.#arena.twin, traces)) this.#find('O1', difference)
     await this.#noLeftovers()
   }
 
-  async #lookAhead(): Promise<number | null> {
+  /** What a killed run has left can be looked at in a broker that outlives it; null: it cannot. */
+  async #look(): Promise<{ broker: OutsideBroker; plan: Plan } | null> {
     const { dataDir } = this.#paths
     if (this.#broker === null || !existsSync(join(dataDir, 'run.json'))) return null
     await sleep(ARRIVAL_MS)
-    return this.#broker.ahead(await chosenPlan(choiceOf(dataDir)), dataDir)
+    return { broker: this.#broker, plan: await chosenPlan(choiceOf(dataDir)) }
   }
 
   #start(env: Readonly<Record<string, string>>): HoldfastProcess {
     this.#starts++
-    const { repo, input, partitions, features } = this.#arena
+    const { repo, timeoutMs = TIMEOUT_MS } = this.#arena
     const nats = this.#broker?.url ?? null
-    const args = runArguments({ input, partitions, features, tuning: this.#scenario.tuning, ...this.#paths, nats })
-    return new HoldfastProcess({ repo, args, env, timeoutMs: RUN_TIMEOUT_MS })
+    const args = runArguments({ ...this.#arena, tuning: this.#scenario.tuning, ...this.#paths, nats })
+    return new HoldfastProcess({ repo, args, env, timeoutMs })
   }
 
   async #killLog(): Promise<string> {
@@ -234,22 +254,30 @@ async function summaryIn(out: string): Promise<Summary> {
   return JSON.parse(await readFile(join(out, 'summary.json'), 'utf8')) as Summary
 }
 
-interface RunArguments {
-  readonly input: string
-  readonly partitions: number
-  readonly features: FeaturesName
+interface RunArguments extends Place {
   readonly tuning: Tuning
   readonly dataDir: string
   readonly out: string
   readonly nats: string | null
 }
 
-function runArguments({ input, partitions, features, tuning, dataDir, out, nats }: RunArguments): string[] {
+function runArguments({
+  input,
+  partitions,
+  features,
+  config,
+  tuning,
+  dataDir,
+  out,
+  nats,
+  logBytes,
+}: RunArguments): string[] {
   return [
     ...['run', '--json', '--drain', '--input', input, '--out', out, '--data-dir', dataDir],
-    ...['--partitions', String(partitions), '--log-bytes', String(LOG_BYTES)],
+    ...['--partitions', String(partitions), '--log-bytes', String(logBytes ?? LOG_BYTES)],
     ...['--commit-records', String(tuning.commitRecords), '--slice-records', String(tuning.sliceRecords)],
     ...(features === null ? [] : ['--features', features]),
+    ...(config === undefined ? [] : ['--config', config]),
     ...(nats === null ? [] : ['--nats', nats]),
   ]
 }

@@ -5,22 +5,31 @@
 import { createHash } from 'node:crypto'
 import { readFile } from 'node:fs/promises'
 import { join } from 'node:path'
+import { openBroker } from '../../cli/broker.ts'
+import { sha256OfFile } from '../../cli/data-directory.ts'
+import { blobName } from '../../log/blobs.ts'
+import { assert } from '../../log/errors.ts'
+import { MODELS } from '../../operators/model-records.ts'
 import { openRocksBackend } from '../../state/rocks-backend.ts'
 import { TaskState } from '../../state/task-state.ts'
 import { parseCommitRecord } from '../../topology/commit-record.ts'
 import { HELD, TIMERS } from '../../topology/pipeline.ts'
 import { type Plan, taskName } from '../../topology/plan.ts'
+import { modelBucketName } from '../../topology/streams.ts'
 
 /** By what it is of: a file, or a task's state: SHA-256, or canonical text where that is short. */
 export type Traces = ReadonlyMap<string, string>
 
-const FILES = ['features.ndjson', 'dead_letters.ndjson']
+const FILES = ['features.ndjson', 'dead_letters.ndjson', 'attributions.ndjson', 'labels.ndjson']
+const MODEL_FILES = ['models.ndjson', 'scores.ndjson']
 const MAY_DIFFER = new Set(['wall_seconds', 'resumed_at_line', 'starts'])
 
-/** What a run left in its --out and in the states under its --data-dir. */
-export async function tracesOf(out: string, dataDir: string, plan: Plan): Promise<Traces> {
+/** What a run left in its --out, in the states under its --data-dir, and of files in the log: that of `nats`, or its own. */
+export async function tracesOf(out: string, dataDir: string, plan: Plan, nats: string | undefined): Promise<Traces> {
   const traces = new Map<string, string>()
-  for (const name of FILES) traces.set(name, sha256(await readFile(join(out, name))))
+  const learns = plan.stages.some(({ outputs }) => outputs.some(({ name }) => name === MODELS))
+  if (learns) traces.set('files of models', (await modelFiles(dataDir, plan, nats)).join(' '))
+  for (const name of learns ? [...FILES, ...MODEL_FILES] : FILES) traces.set(name, await sha256OfFile(join(out, name)))
   traces.set('summary.json', await summaryTrace(out))
   for (const stage of plan.stages) {
     for (let partition = 0; partition < plan.partitions; partition++) {
@@ -48,6 +57,23 @@ export function differences(twin: Traces, found: Traces): string[] {
   })
 }
 
+/** SHA-256 of the files of versions that are kept, the oldest first. Read, because a name says nothing of what is there. */
+async function modelFiles(dataDir: string, { namespace }: Plan, nats: string | undefined): Promise<string[]> {
+  const broker = await openBroker({ nats, storeDir: join(dataDir, 'nats'), name: 'twin', mappings: {}, say: () => {} })
+  try {
+    const bucket = modelBucketName(namespace)
+    const hashes: string[] = []
+    for (const name of await broker.log.blobNames(bucket)) {
+      const bytes = await broker.log.getBlob(bucket, name)
+      assert(bytes !== null, 'nobody removes files after the end')
+      hashes.push(blobName(bytes))
+    }
+    return hashes
+  } finally {
+    await broker.close()
+  }
+}
+
 async function summaryTrace(out: string): Promise<string> {
   const summary = JSON.parse(await readFile(join(out, 'summary.json'), 'utf8')) as Record<string, unknown>
   return JSON.stringify(Object.entries(summary).filter(([name]) => !MAY_DIFFER.has(name)))
@@ -66,8 +92,4 @@ function commitTrace(meta: string | null): string {
       .map(([name, { number, chain }]) => `${name} ${number} ${isOutput(name) ? '' : chain}`)
       .sort()
   return JSON.stringify({ writers: ends(writers), destinations: ends(destinations), tally, watermark, drained })
-}
-
-function sha256(bytes: Uint8Array): string {
-  return createHash('sha256').update(bytes).digest('hex')
 }

@@ -10,7 +10,8 @@
 // Not here: context features, which have no keys.
 
 import { type Event, textOf } from './judge.ts'
-import { byUtf8, type Feature, type FeatureValue } from './recompute.ts'
+import type { Feature, FeatureValue } from './recompute.ts'
+import { byUtf8 } from './records.ts'
 
 const MINUTE_MS = 60_000
 const HOUR_MS = 60 * MINUTE_MS

@@ -27,12 +27,18 @@ const files = [...filesUsedBy(join(HERE, 'features.ts'))]
 test('the oracle is made of its own files', () => {
   expect(files.map((file) => file.slice(HERE.length + 1)).sort()).toEqual([
     'application-features.ts',
+    'attribution-settings.ts',
     'compare.ts',
+    'credit-rules.ts',
     'features.ts',
+    'goals.ts',
+    'join.ts',
     'judge.ts',
+    'label-rows.ts',
     'oracle.ts',
     'read-lines.ts',
     'recompute.ts',
+    'records.ts',
   ])
 })
 

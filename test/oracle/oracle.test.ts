@@ -9,7 +9,7 @@ import { gzipSync } from 'node:zlib'
 import { afterAll, describe, expect, test } from 'vitest'
 import { NASTY_LINES } from '../generate/nasty-lines.ts'
 import { judge } from './judge.ts'
-import { DEFAULTS, type Expected, readInput, recompute, type Settings, writeExpected } from './oracle.ts'
+import { ATTRIBUTION, DEFAULTS, type Expected, readInput, recompute, type Settings, writeExpected } from './oracle.ts'
 import { readLines } from './read-lines.ts'
 
 const DAY_MS = 86_400_000
@@ -253,7 +253,7 @@ describe('page views of the last hour', () => {
   })
 
   test('an empty file has no as_of', () => {
-    expect(of([]).summary).toEqual({ read: 0, accepted: 0, duplicates: 0, dead_letters: 0, late: 0, as_of: null })
+    expect(of([]).summary).toMatchObject({ read: 0, accepted: 0, duplicates: 0, dead_letters: 0, late: 0, as_of: null })
   })
 })
 
@@ -269,6 +269,30 @@ describe('the known answers of contract.md section 7', () => {
 
   test.runIf(existsSync(DATA))('ad-clicks', () => {
     expect(recompute(readInput(join(DATA, 'ad-clicks.ndjson.gz'))).summary).toMatchObject({ accepted: 60_136 })
+  })
+
+  const attributed = (file: string) =>
+    recompute(readInput(join(DATA, file)), { ...DEFAULTS, attribution: ATTRIBUTION }).summary
+
+  test.runIf(existsSync(DATA))('shop-10d, attributed', () => {
+    const { accepted, attributions, labels = {} } = attributed('shop-10d.ndjson.gz')
+    expect(accepted).toBe(44_116)
+    expect(Object.values(attributions ?? {})).toEqual([52, 62, 62, 0, 62])
+    const clicks = ['1d_click', '7d_click', '28d_click'].map((window) => labels[window])
+    expect(clicks).toMatchObject([
+      { M: 9_147, complete: 8_417, positives: 51, D: 5 },
+      { M: 9_147, complete: 3_047, positives: 58, D: 12 },
+      { M: 9_147, complete: 0, positives: 58, D: 12 },
+    ])
+  })
+
+  test.runIf(existsSync(DATA))('ad-clicks, attributed', () => {
+    const { accepted, attributions, labels = {} } = attributed('ad-clicks.ndjson.gz')
+    expect(accepted).toBe(60_136)
+    for (const [window, complete] of Object.entries({ '1d_click': 26_883, '7d_click': 0, '28d_click': 0 })) {
+      expect(attributions?.[window]).toBe(137)
+      expect(labels[window]).toMatchObject({ M: 59_999, complete, D: 40 })
+    }
   })
 })
 

@@ -2,6 +2,7 @@
 // written, and compares it with DIR line by line. It imports nothing of the project (independence.test.ts checks).
 //
 //     node test/oracle/oracle.ts --input FILE[.gz] --out DIR [--anonymous accept] [--bots mark] [--lateness-ms N] [--forget]
+//                                [--attribution default|off|CONFIG]
 //
 // Prints `oracle: 0 differences` and exits 0, or the first 20 differences and exits 1; bad arguments exit 2.
 //
@@ -23,25 +24,38 @@
 //         duplicates nor make others so.
 // 12. P11 says that entries expire, C2 does not: a twin that comes late by more than the horizon is a duplicate here,
 //         and none with --forget (recompute.ts, Settings.forget).
-// 13. C2  Users of conversions are their own user_id, else `click:<click_id>`: resolution comes with attribution.
+// 13. C2, C4, C5  docs/joiner.md says how they are read. With `--attribution off` users of conversions are their own user_id, else
+//         `click:<click_id>`, and neither attributions.ndjson nor labels.ndjson is looked at.
 // 14. C1  A program's event says `props.bot: true`. `bots: drop` is no fourth end of an event: like a marked one it is accepted,
 //         subject to duplicates and moves W and as_of; files show the same for both.
 // 15. C3  as_of is the highest event_time accepted; a duplicate or late line with a higher or lower one changes nothing.
+// 16. C4  Of several accepted conversions that are attributed at one time, first is in the order of P8: those that were resolved, at once,
+//         then the others by type, event_id and number.
+// 17. C5  A refund takes back what its order is credited with when the refund's own time has come. Of an order that is attributed later
+//         nothing is taken back. Refunds due at one time go in the order of their ids, also those that were resolved then.
+// 18. C1, C4  With `anonymous: accept` an anonymous conversion is accepted, joins nothing, and so has no line that says nobody is credited.
+// 19. C4, C7  With declared goals a line says its `goal`, and a row_id is made of the goal too, as the last element. The summary counts windows
+//         of all goals together.
 
 import { readFileSync } from 'node:fs'
 import { parseArgs } from 'node:util'
 import { gunzipSync } from 'node:zlib'
+import { ATTRIBUTION, type Attribution, attributionOf } from './attribution-settings.ts'
 import { compare } from './compare.ts'
 import type { Anonymous, Bots } from './judge.ts'
-import { DEFAULTS, recompute, type Settings } from './recompute.ts'
+import { recompute } from './recompute.ts'
+import { DEFAULTS, type Settings } from './records.ts'
 
+export { ATTRIBUTION, type Attribution, attributionOf } from './attribution-settings.ts'
 export { compare, writeExpected } from './compare.ts'
-export { DEFAULTS, type Expected, recompute, type Settings } from './recompute.ts'
+export { type Expected, recompute } from './recompute.ts'
+export { DEFAULTS, type Settings } from './records.ts'
 
 const DIFFERENCES_SHOWN_MAX = 20
 const HELP = `--input FILE[.gz] --out DIR [options]: compares what a run wrote into DIR with a recomputation of FILE.
   --anonymous reject|accept  --bots count|mark|drop  --lateness-ms N  as the run had them
   --forget                   ids are forgotten as protocol.md, section 11, says
+  --attribution default|off|CONFIG   a file as \`run --config\` takes it, of which the attribution is read
   --help                     this`
 
 /** The bytes of an input file, unpacked if its name ends in .gz. */
@@ -67,6 +81,7 @@ function parseArguments(argv: readonly string[]): Arguments {
       bots: { type: 'string', default: DEFAULTS.bots },
       'lateness-ms': { type: 'string', default: String(DEFAULTS.latenessMs) },
       forget: { type: 'boolean', default: DEFAULTS.forget },
+      attribution: { type: 'string' },
       help: { type: 'boolean', default: false },
     },
   })
@@ -77,8 +92,18 @@ function parseArguments(argv: readonly string[]): Arguments {
   if (!/^\d{1,15}$/.test(values['lateness-ms'])) throw new Error('--lateness-ms is a whole number')
   const anonymous: Anonymous = values.anonymous
   const bots = values.bots as Bots
-  const settings = { anonymous, bots, latenessMs: Number(values['lateness-ms']), forget: values.forget }
+  const attribution = attributionIn(values.attribution)
+  const settings = { anonymous, bots, latenessMs: Number(values['lateness-ms']), forget: values.forget, attribution }
   return { help: false, input: values.input, out: values.out, settings }
+}
+
+function attributionIn(given: string | undefined): Attribution | null {
+  if (given === undefined) return DEFAULTS.attribution
+  if (given === 'off') return null
+  if (given === 'default') return ATTRIBUTION
+  const { attribution } = JSON.parse(readFileSync(given, 'utf8')) as { attribution?: unknown }
+  if (attribution === undefined) return ATTRIBUTION
+  return attribution === 'off' ? null : attributionOf(attribution)
 }
 
 /** What differs between a file as it must be understood and a directory. */

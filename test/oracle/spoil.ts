@@ -39,13 +39,21 @@ function row(file: string, name: string, change: (row: Row) => Row): Spoil {
   return lines(file, name, ([first, second, ...others]) => [first!, rewrite(second!, change), ...others].sort(byBytes))
 }
 
-function summary(name: string, change: (row: Row) => Row): Spoil {
+export function summary(name: string, change: (row: Row) => Row): Spoil {
   return text(SUMMARY, name, (whole) => `${rewrite(whole, change)}\n`)
 }
 
 export function rewrite(line: string, change: (row: Row) => Row): string {
-  const changed = change(JSON.parse(line))
-  return JSON.stringify(changed, Object.keys(changed).sort())
+  return stableText(change(JSON.parse(line)))
+}
+
+/** JSON with the names of all objects in it in order. */
+function stableText(value: unknown): string {
+  return JSON.stringify(value, (_, inner) =>
+    typeof inner === 'object' && inner !== null && !Array.isArray(inner)
+      ? Object.fromEntries(Object.entries(inner).sort())
+      : inner,
+  )
 }
 
 function byBytes(a: string, b: string): number {
@@ -74,8 +82,8 @@ function swapped(file: string, field: string): Spoil {
   })
 }
 
-/** What can be wrong with any file of sorted lines. */
-function anyLines(file: string): Spoil[] {
+/** What can be wrong with any file of sorted lines: ten lines or more. */
+export function anyLines(file: string): Spoil[] {
   return [
     lines(file, 'first line missing', (all) => all.slice(1)),
     lines(file, 'last line missing', (all) => all.slice(0, -1)),

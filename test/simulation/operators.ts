@@ -2,10 +2,11 @@
 // SO1: a witness folds everything it is told of every record, in order, into one hash per key: a record too many, too few,
 //      changed, moved, or with another watermark before it gives another hash for ever after.
 // SO2: an alarm folds in the order in which timers fire between records.
+// SO3: what an answerer emits says when its timer fired, after what, and whether the input was drained then.
 // They are pure like any operator; what they compute means nothing.
 
 import { assert } from '../../log/errors.ts'
-import type { Operator, OperatorContext, Rec } from '../../operators/operator.ts'
+import { emittedBy, type Operator, type OperatorContext, RANK, type Rec } from '../../operators/operator.ts'
 import type { Codec, StoreSpec } from '../../state/store.ts'
 
 /** Mutable: what a witness or an alarm remembers of a key. */
@@ -37,7 +38,7 @@ const memoryCodec: Codec<Memory> = {
 const STORES: readonly StoreSpec[] = [{ kind: 'keyed', id: 1, name: MEMORY, codec: memoryCodec }]
 
 /** MurmurHash3's finish over FNV-1a: small changes move every bit. */
-function mixed(hash: number, text: string): number {
+export function mixed(hash: number, text: string): number {
   let h = hash ^ 0x811c9dc5
   for (let i = 0; i < text.length; i++) h = Math.imul(h ^ text.charCodeAt(i), 0x01000193)
   h = Math.imul(h ^ (h >>> 16), 0x85ebca6b)
@@ -59,8 +60,8 @@ function remember(ctx: OperatorContext, key: string, seen: string): number {
 }
 
 /** Everything an operator is told of a record, but its place in the slice. */
-const toldOf = ({ value, at, watermark, late, type, id, number }: Rec<unknown>): string =>
-  JSON.stringify([value, at, watermark, late, type, id, number])
+const toldOf = ({ value, at, watermark, late, rank, type, id, number }: Rec<unknown>): string =>
+  JSON.stringify([value, at, watermark, late, type, id, number, ...(rank === RANK.timer ? ['timer'] : [])])
 
 /** `scope`: `task` also folds all records of the task, whatever their key (another number of partitions then shows). */
 export function witness<T>(keyOf: (value: T) => string, scope: 'key' | 'task'): Operator<T, Witnessed<T>> {
@@ -154,7 +155,43 @@ export function alarm<T>(
       ctx.count(`fired_${timer.kind}`)
       if (timer.kind !== 'second' || times >= REARMS_MAX) return
       const dueMs = timer.dueMs + REARM_MS
-      ctx.setTimer({ ...timer, dueMs, payload: [key, times + 1] }, { at: timer.dueMs, number: times + 1 })
+      ctx.setTimer(
+        { ...timer, dueMs, payload: [key, times + 1] },
+        { at: timer.dueMs, rank: 2, number: times + 1, late: false },
+      )
+    },
+  }
+}
+
+/** Emits from a timer, some time after each record, what it remembers of the record's key by then; a late record's at once. */
+export function answerer(): Operator<string, Witnessed<string>> {
+  return {
+    name: 'answerer',
+    version: 1,
+    settings: {},
+    stores: STORES,
+    timers: { kinds: ['answer'], delayMinMs: DELAY_MIN_MS },
+    keys(batch, ctx) {
+      for (const { value } of batch) ctx.keyed<Memory>(MEMORY).want(BUCKET, value)
+    },
+    process(batch, ctx) {
+      for (const record of batch) {
+        const { value, at, late, type, id, number } = record
+        remember(ctx, value, toldOf(record))
+        const delay = late ? 0 : DELAY_MIN_MS + (mixed(7, id) % DELAY_SPREAD_MS)
+        const timer = { dueMs: at + delay, kind: 'answer', key: `${type}/${id}/${number}`, payload: [value, type, id] }
+        ctx.setTimer(timer, record)
+      }
+      return []
+    },
+    timerKeys({ payload }, ctx) {
+      ctx.keyed<Memory>(MEMORY).want(BUCKET, (payload as [string])[0])
+    },
+    onTimer(timer, ctx) {
+      const [of, type, id] = timer.payload as [string, string, string]
+      const hash = remember(ctx, of, JSON.stringify([timer, ctx.drainedAt]))
+      ctx.count(ctx.drainedAt === null ? 'answered' : 'answered at the end')
+      return [emittedBy(timer, { of, hash }, { type, id })]
     },
   }
 }
@@ -164,7 +201,10 @@ export interface Mood {
   changed: boolean
 }
 
-/** An impure operator, on purpose: what it emits changes with `mood`. Recovery has to see that its past differs. */
+/** Of a hash, what neither the number of its copies nor the outputs that they go to depend on. */
+const SAME_COPIES = 12
+
+/** An impure operator, on purpose: what it emits changes with `mood`, and not how much. Recovery has to see that its past differs. */
 export function fickle<T>(mood: Mood): Operator<Witnessed<T>, Witnessed<T>> {
   return {
     name: 'fickle',
@@ -174,7 +214,7 @@ export function fickle<T>(mood: Mood): Operator<Witnessed<T>, Witnessed<T>> {
     process(batch) {
       assert(batch.length > 0, 'an operator is not called for nothing')
       return batch.map((record) =>
-        mood.changed ? { ...record, value: { ...record.value, hash: record.value.hash ^ 1 } } : record,
+        mood.changed ? { ...record, value: { ...record.value, hash: record.value.hash + SAME_COPIES } } : record,
       )
     },
   }

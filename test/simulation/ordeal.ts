@@ -152,6 +152,7 @@ class Ordeal {
   #drawTuning(tight: boolean): TaskTuning {
     const pick = <T>(items: readonly T[]): T => items[this.#random.below(items.length)]!
     return {
+      fedShare: 0.5,
       filterRoom: UNBOUNDED,
       sliceMax: pick(tight ? [1, 7] : [1, 7, 128]),
       lingerMs: pick(this.#isBurst ? [5, 1_000] : [0, 1, 5, 50]),
@@ -183,8 +184,9 @@ class Ordeal {
 
   #drawMoment(): Moment {
     if (this.#random.chance(0.6)) {
+      const { killPoints = KILL_POINTS } = this.#subject
       const point =
-        this.#isBurst && this.#random.chance(0.5) ? 'K3' : KILL_POINTS[this.#random.below(KILL_POINTS.length)]!
+        this.#isBurst && this.#random.chance(0.5) ? 'K3' : killPoints[this.#random.below(killPoints.length)]!
       return { point, hits: 1 + this.#random.below(point === 'K0' || point === 'K3' ? 1 : 6) }
     }
     // Often at once: then it strikes while the last restart is still recovering.

@@ -121,6 +121,11 @@ export class SimBackend implements Backend {
     yield* this.#inner.scan(range)
   }
 
+  async last(range: Range, count: number): Promise<readonly Entry[]> {
+    await this.#turn()
+    return this.#inner.last(range, count)
+  }
+
   async write(batch: WriteBatch): Promise<void> {
     this.#pending.add(batch)
     await this.#turn()

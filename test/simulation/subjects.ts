@@ -20,7 +20,7 @@ export interface SubjectWithTwin extends Subject {
 const LINES = 260
 const PARTITIONS = 2
 /** Small commits, so that the next stage gets many frames. */
-const SMALL_COMMITS = { ...DEFAULT_TUNING, sliceMax: 7, commitRecordsMax: 9 }
+export const SMALL_COMMITS = { ...DEFAULT_TUNING, sliceMax: 7, commitRecordsMax: 9 }
 
 export interface SubjectOptions {
   readonly clock: ClockMode

@@ -6,7 +6,7 @@
 
 import type { Chaos, FaultKind } from '../../log/fake-log.ts'
 import { FakeLogServer } from '../../log/fake-log.ts'
-import { FRAME_HEADER, parseFrameHeader } from '../../log/frame.ts'
+import { FRAME_HEADER, NO_WATERMARK, parseFrameHeader } from '../../log/frame.ts'
 import type { LogMessage } from '../../log/log.ts'
 import type { Destination } from '../../log/recovery.ts'
 import { arrivalsIn } from '../../operators/arrival.ts'
@@ -21,7 +21,7 @@ import {
   stageStream,
   taskName,
 } from '../../topology/plan.ts'
-import { streamSpecs } from '../../topology/streams.ts'
+import { modelBucketName, streamSpecs } from '../../topology/streams.ts'
 import { DEFAULT_TUNING, type Role, type TaskTuning } from '../../topology/task.ts'
 import { Conductor } from './conductor.ts'
 import type { InputMessage } from './input.ts'
@@ -34,6 +34,10 @@ export interface Subject {
   readonly stage: StagePlan
   readonly partition: number
   readonly input: readonly InputMessage[]
+  /** Files that its tasks find, by name. Not given: none. */
+  readonly blobs?: ReadonlyMap<string, Uint8Array>
+  /** Kill points that it passes; not given: KILL_POINTS. */
+  readonly killPoints?: readonly string[]
 }
 
 export interface WorldOptions {
@@ -87,6 +91,10 @@ export class TaskWorld {
       this.server.ensureStream({ ...spec, maxBytes: bytes ?? spec.maxBytes })
     }
     for (const { stream } of this.destinations) this.#archive.set(stream, [])
+    const { blobs = new Map<string, Uint8Array>() } = options.subject
+    const bucket = modelBucketName(plan.namespace)
+    this.server.ensureBucket({ name: bucket, maxBytes: ROOMY_BYTES, replicas: 1 })
+    for (const [name, bytes] of blobs) this.server.buckets.put(bucket, name, bytes)
   }
 
   get random() {
@@ -108,7 +116,7 @@ export class TaskWorld {
     return this.#fed === this.subject.input.length && this.hasApplied({ task }, this.#fed)
   }
 
-  /** Whether a task has committed the first `count` messages, to the last record, and has heard of no more. */
+  /** Whether a task has committed the first `count` messages, to the last record and watermark, and has heard of no more. */
   hasApplied({ task }: Pick<SimProcess, 'task'>, count: number): boolean {
     const { phase, seq, pending } = task.status()
     if (phase !== 'running' || seq !== count || pending > 0) return false
@@ -116,8 +124,20 @@ export class TaskWorld {
     const { meta } = snapshot
     snapshot.release()
     if (meta === null) return count === 0
-    const { position } = parseCommitRecord(meta)
-    return position.seq === count && position.applied === recordsIn(this.subject.input[count - 1]!)
+    const { position, writers } = parseCommitRecord(meta)
+    const isThere = position.seq === count && position.applied === recordsIn(this.subject.input[count - 1]!)
+    return (
+      isThere &&
+      this.#watermarkOf(count) === Math.max(NO_WATERMARK, ...Object.values(writers).map(({ watermark }) => watermark))
+    )
+  }
+
+  /** The highest watermark that is in the first `count` messages; none is in what plain clients write. */
+  #watermarkOf(count: number): number {
+    const headers = this.subject.input
+      .slice(0, count)
+      .map((message) => parseFrameHeader(message.headers?.[FRAME_HEADER]))
+    return Math.max(NO_WATERMARK, ...headers.map((header) => header?.watermark ?? NO_WATERMARK))
   }
 
   // ---------------------------------------------------------------- time

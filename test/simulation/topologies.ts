@@ -9,7 +9,7 @@ import { HOUR_MS, windowedCount } from '../../operators/windowed-count.ts'
 import { topology } from '../../topology/dsl.ts'
 import { PAGE_VIEW_EXCHANGE } from '../../topology/graph.ts'
 import type { ClockMode, ExchangeCodec, OutputPlan, Plan } from '../../topology/plan.ts'
-import { alarm, echo, fickle, type Mood, type Witnessed, witness } from './operators.ts'
+import { alarm, answerer, echo, fickle, type Mood, type Witnessed, witness } from './operators.ts'
 
 export const NAMESPACE = 'sim'
 export const LATENESS_MS = 60_000
@@ -69,6 +69,51 @@ export function simPlan({ clock, partitions, scope, mood }: SimPlanOptions): Pla
     views.through(windowedCount({ ...pageViewsByPage, windowsMs: WINDOWS_MS }))
     const totals = views.through(witness((view) => view.page, scope)).keyBy('total', TOTALS)
     totals.through(witness(({ half }) => half, scope))
+  })
+}
+
+const ASKED: ExchangeCodec<Event, string> = {
+  ...{
+    name: 'asked',
+    version: 1,
+    where: () => true,
+    key: ({ user }) => user,
+    encode: ({ user }) => JSON.stringify(user),
+  },
+  decode: (json) => json as string,
+}
+
+const DIRECT: ExchangeCodec<Event, Witnessed<string>> = {
+  ...{ name: 'direct', version: 1, where: ({ time }) => time % 3 !== 0, key: ({ user }) => user },
+  encode: ({ user, time }) => JSON.stringify([user, time]),
+  decode: (json) => {
+    const [of, hash] = json as [string, number]
+    return { of, hash }
+  },
+}
+
+const ANSWER: ExchangeCodec<Witnessed<Witnessed<string>>, Witnessed<string>> = {
+  ...{ name: 'answer', version: 1, where: () => true, key: ({ of }) => of.of },
+  encode: ({ of, hash }) => JSON.stringify({ of: of.of, hash }),
+  decode: (json) => json as Witnessed<string>,
+}
+
+/** Records come to the last stage by two ways: from the source, and by a stage that answers from timers. */
+export function diamondPlan({ clock, partitions }: Pick<SimPlanOptions, 'clock' | 'partitions'>): Plan {
+  const options = { namespace: NAMESPACE, name: 'diamond', clock, partitions, latenessMs: LATENESS_MS }
+  return topology(options, (t) => {
+    const events = t.source('user', validation({ anonymous: ANONYMOUS }), [OUTPUTS[0]!]).through(duplicates(DUPLICATES))
+    const answers = events.keyBy('answer', ASKED).through(answerer())
+    const witnessed = answers.through(witness(({ of }) => of, 'key'))
+    const both = t.merge('both', [events.via(DIRECT), witnessed.via(ANSWER)], OUTPUTS.slice(1))
+    both.through(
+      alarm(
+        ({ of }) => of,
+        ({ of, hash }) => `${of}/${hash}`,
+        'mixed',
+      ),
+    )
+    both.through(witness(({ of }) => of, 'key')).through(echo(['mixed', 'traced'], ({ of }) => of))
   })
 }
 

@@ -2,14 +2,16 @@
 // The file is real, so its reading is not part of the scheduler: results must be the same all the same, but a failure may
 // need several tries to show again.
 
+import { HoldfastError } from '../../log/errors.ts'
 import type { Chaos } from '../../log/fake-log.ts'
 import { type FakeLog, FakeLogServer } from '../../log/fake-log.ts'
+import type { LogMessage } from '../../log/log.ts'
 import { MemoryDisk } from '../../state/memory-backend.ts'
 import type { FeatureLine } from '../../topology/features/feature-plan.ts'
 import { FileSource } from '../../topology/file-source.ts'
 import { Host } from '../../topology/host.ts'
-import { outputStream, outputSubject, type Plan, taskName } from '../../topology/plan.ts'
-import { streamSpecs } from '../../topology/streams.ts'
+import { outputStream, outputSubject, type Plan, stageStream, taskName } from '../../topology/plan.ts'
+import { modelBucket, modelBucketName, streamSpecs } from '../../topology/streams.ts'
 import type { TaskTuning } from '../../topology/task.ts'
 import { Conductor } from './conductor.ts'
 import { walk } from './oracles.ts'
@@ -23,7 +25,14 @@ export interface TopologyRunOptions {
   readonly tuning: TaskTuning
   readonly chaos: Chaos
   readonly kills: number
+  /** The kill point at which nodes are killed, as it is passed for the n-th time, n by the seed. null, not given: at any time. */
+  readonly killAt?: string | null
 }
+
+/** Whether a task, or the reader of the file, gave way to a newer owner. */
+const isFenced = (failure: unknown): boolean =>
+  failure instanceof Error &&
+  [failure, failure.cause].some((each) => each instanceof HoldfastError && each.code === 'FENCED')
 
 /** What must not depend on partitions, timing or kills: everything sorted, over all partitions. */
 export interface TopologyOutcome {
@@ -43,12 +52,27 @@ const STEPS_MAX = 1_000_000
 const LIFE_MS_MAX = 800
 /** Steps between two kills, at most: a run of a few hundred events takes some thousands. */
 const LIFE_STEPS_MAX = 1_500
+/** Passes of a kill point between two kills, at most. */
+const LIFE_PASSES_MAX = 12
 /** Commits that a kill may take back. */
 const LOST_COMMITS_MAX = 4
 
 export async function runTopology(options: TopologyRunOptions): Promise<TopologyOutcome> {
   const run = new TopologyRun(options)
   return run.toTheEnd()
+}
+
+/** What the tasks of each stage read in a run, by stage and partition, and the files that they found. */
+export interface Recorded {
+  readonly inputs: ReadonlyMap<string, readonly (readonly LogMessage[])[]>
+  readonly blobs: ReadonlyMap<string, Uint8Array>
+}
+
+/** Runs a topology, and keeps what its tasks read. */
+export async function recordTopology(options: TopologyRunOptions): Promise<Recorded> {
+  const run = new TopologyRun(options)
+  await run.toTheEnd()
+  return run.recorded()
 }
 
 class TopologyRun {
@@ -63,6 +87,8 @@ class TopologyRun {
   #ended = false
   #failure: unknown = null
   #kills = 0
+  /** Passes of `killAt` until the next kill. */
+  #passesLeft = Number.POSITIVE_INFINITY
 
   constructor(options: TopologyRunOptions) {
     this.#o = options
@@ -70,6 +96,7 @@ class TopologyRun {
     this.#conductor = new Conductor(this.#server.scheduler, STEPS_MAX)
     for (const spec of streamSpecs(options.plan, { totalBytes: ROOMY_BYTES, replicas: 1 }))
       this.#server.ensureStream(spec)
+    this.#server.ensureBucket(modelBucket(options.plan.namespace, 1))
   }
 
   async toTheEnd(): Promise<TopologyOutcome> {
@@ -86,11 +113,23 @@ class TopologyRun {
     return outcome!
   }
 
+  recorded(): Recorded {
+    const { namespace, partitions, stages } = this.#o.plan
+    const { buckets } = this.#server
+    const bucket = modelBucketName(namespace)
+    const streams = (stage: string) =>
+      Array.from({ length: partitions }, (_, p) => this.#server.stored(stageStream(namespace, stage, p)))
+    return {
+      inputs: new Map(stages.map(({ name }) => [name, streams(name)])),
+      blobs: new Map(buckets.names(bucket).map((name) => [name, buckets.get(bucket, name)!])),
+    }
+  }
+
   /** A node: the file reader and all tasks, on one connection. */
   #start(): void {
     const { plan, path, tuning } = this.#o
     const log = this.#server.connect('node')
-    const { runtime } = log
+    const runtime = { ...log.runtime, killPoint: (name: string) => this.#onKillPoint(name, log) }
     this.#log = log
     this.#backends = []
     const event = { anonymous: ANONYMOUS } as const
@@ -114,6 +153,13 @@ class TopologyRun {
   /** What a killed node still says is not heard. */
   #end(log: FakeLog, failure: unknown): void {
     if (log !== this.#log) return
+    if (this.#kills > 0 && isFenced(failure)) {
+      // The first claim of a node that was killed at once has come late, with the generation that this one has: the next has a higher one.
+      log.kill()
+      for (const disk of this.#disks.values()) disk.crash(0)
+      this.#start()
+      return
+    }
     this.#failure ??= failure
     this.#ended = true
   }
@@ -128,8 +174,10 @@ class TopologyRun {
 
   async #killInAWhile(): Promise<void> {
     const { scheduler, random } = this.#server
-    const at = scheduler.steps + random.below(LIFE_STEPS_MAX)
-    await this.#conductor.when(() => this.#ended || scheduler.steps >= at)
+    const { killAt = null } = this.#o
+    const at = scheduler.steps + (killAt === null ? random.below(LIFE_STEPS_MAX) : Number.POSITIVE_INFINITY)
+    if (killAt !== null) this.#passesLeft = 1 + random.below(LIFE_PASSES_MAX)
+    await this.#conductor.when(() => this.#ended || scheduler.steps >= at || this.#passesLeft === 0)
     if (this.#ended) return
     this.#kills++
     for (const backend of this.#backends) if (random.chance(0.5)) backend.completeWrites()
@@ -139,8 +187,14 @@ class TopologyRun {
     this.#start()
   }
 
+  /** The kill is the next thing that happens. */
+  #onKillPoint(name: string, log: FakeLog): void {
+    if (name === this.#o.killAt && log === this.#log && this.#passesLeft > 0) this.#passesLeft--
+  }
+
   async #outcome(): Promise<TopologyOutcome> {
     const { plan } = this.#o
+    this.#everythingWasTaken()
     const dumps: Record<string, string[]> = {}
     const counts: Record<string, number> = {}
     let asOf: number | null = null
@@ -159,6 +213,17 @@ class TopologyRun {
       plan.stages.flatMap(({ outputs }) => outputs).map(({ name }) => [name, this.#output(name)]),
     )
     return { dumps, outputs, counts, features, kills: this.#kills }
+  }
+
+  /** Every record that a task sent to another was taken by it. */
+  #everythingWasTaken(): void {
+    const all = this.#host.all().map(({ task }) => task.status())
+    for (const { name } of this.#o.plan.stages.filter(({ ingress }) => ingress === null))
+      for (let p = 0; p < this.#o.plan.partitions; p++) {
+        const sent = all.reduce((sum, status) => sum + (status.sent[name]?.[p] ?? 0), 0)
+        const { taken } = all.find((status) => status.name === taskName(name, p))!
+        if (sent !== taken) throw new Error(`${sent} records were sent to ${taskName(name, p)}, which took ${taken}`)
+      }
   }
 
   async #features(asOf: number): Promise<FeatureLine[]> {

@@ -10,7 +10,7 @@ import { pageViewGraph } from '../../topology/graph.ts'
 import { DEFAULT_TUNING, type TaskTuning } from '../../topology/task.ts'
 import { recompute } from '../oracle/recompute.ts'
 import { eventLines } from './events.ts'
-import { ANONYMOUS, LATENESS_MS, NAMESPACE, simPlan } from './topologies.ts'
+import { ANONYMOUS, diamondPlan, LATENESS_MS, NAMESPACE, simPlan } from './topologies.ts'
 import { runTopology, type TopologyOutcome } from './topology-run.ts'
 
 const LINES = 400
@@ -82,6 +82,22 @@ describe.each(INPUTS)('input %i', (input) => {
     expect(kills).toBeGreaterThan(0)
   })
 
+  it('is the same where records come by two ways, of which one emits from timers', async () => {
+    const diamond = (partitions: number) => diamondPlan({ clock: 'data', partitions })
+    const alone = await runTopology({ ...undisturbed, plan: diamond(1), path: pathOf(input), seed: 1 })
+    const once = comparable(alone)
+    const { 'answer answered': during, 'answer answered at the end': atTheEnd, 'both witnessed': both } = once.counts
+    expect(Math.min(during!, atTheEnd!)).toBeGreaterThan(4)
+    expect(both).toBeGreaterThan(during! + atTheEnd! + 20)
+    for (let run = 0; run < 2 * RUNS; run++) {
+      const seed = 700 + run
+      const disturbed = { tuning: drawnTuning(seed), chaos: CHAOS, kills: 4 }
+      const plan = diamond(run % 2 === 0 ? 4 : 1)
+      const outcome = await runTopology({ plan, path: pathOf(input), seed, ...disturbed })
+      expect(comparable(outcome), `seed ${seed}`).toEqual(once)
+    }
+  })
+
   it('agrees with the brute-force oracle: duplicates, windows, dead letters, late events', async () => {
     const options = { namespace: NAMESPACE, name: 'page views', clock: 'data', latenessMs: LATENESS_MS } as const
     const graph = pageViewGraph({ ...options, partitions: 3, anonymous: ANONYMOUS, accepted: 'records' })
@@ -92,6 +108,7 @@ describe.each(INPUTS)('input %i', (input) => {
       bots: 'count',
       latenessMs: LATENESS_MS,
       forget: false,
+      attribution: null,
     })
     const { read, accepted, duplicates, dead_letters, late } = naive.summary
     expect(counts).toMatchObject({

@@ -4,6 +4,7 @@
 // DC2: a feature is known by entity and name; a declaration with windows makes one feature of each, `<name>_<window>`.
 
 import { HoldfastError } from '../../log/errors.ts'
+import { durationMs, UNIT_MS } from '../../operators/duration.ts'
 import type { EventType } from '../../operators/event.ts'
 import { EVENT_TYPES } from '../../operators/event.ts'
 import {
@@ -132,8 +133,7 @@ export interface Declarations {
 
 const NAME = /^[a-z][a-z0-9_]{0,62}$/
 const ID_FIELD = /^[a-z][a-z0-9_]{0,59}_id$/
-const WINDOW = /^([1-9][0-9]{0,4})([mhd])$/
-const UNIT_MS = { m: 60_000, h: 3_600_000, d: 86_400_000 } as const
+const WINDOW = /^[1-9][0-9]{0,4}[mhd]$/
 export const WINDOW_MS_RANGE = { min: 5 * UNIT_MS.m, max: 28 * UNIT_MS.d } as const
 /** A list longer than this is no feature but a history. */
 export const LIST_LENGTH_MAX = 100
@@ -147,10 +147,7 @@ export function paneMsOf(windowMs: number): number {
 }
 
 /** Milliseconds of a window by its name. */
-export function windowMsOf(window: WindowName): number {
-  const [, count, unit] = WINDOW.exec(window)!
-  return Number(count) * UNIT_MS[unit as keyof typeof UNIT_MS]
-}
+export const windowMsOf = (window: WindowName): number => durationMs(window)!
 
 export const isWindowed = (feature: FeatureDeclaration): feature is WindowedFeature => 'windows' in feature
 export const isDerived = (feature: FeatureDeclaration): feature is DerivedFeature =>

@@ -7,7 +7,7 @@ import type { Event } from '../../operators/event.ts'
 import { featureGroup } from '../../operators/feature-group.ts'
 import type { Rec } from '../../operators/operator.ts'
 import { FORMS_MAX } from '../../operators/record-forms.ts'
-import { LAYOUTS_MAX } from '../../operators/touch-vectors.ts'
+import { LAYOUTS_MAX } from '../../operators/vector.ts'
 import { MemoryDisk } from '../../state/memory-backend.ts'
 import type { ReadSnapshot } from '../../state/read-snapshot.ts'
 import { TaskState } from '../../state/task-state.ts'
@@ -16,6 +16,7 @@ import { naiveFeature, naiveKey } from '../../test/features/naive.ts'
 import { naiveInVector } from '../../test/features/naive-vectors.ts'
 import { draws, randomPlan, randomStream } from '../../test/features/random-plans.ts'
 import { Context, Runner, slicesOf } from '../../test/operator-harness.ts'
+import { commitSlice } from '../../test/operator-on-state.ts'
 import { begun, type EditionState, firstEdition } from '../edition.ts'
 import type { StagePlan } from '../plan.ts'
 import { APPLICATION } from './application.ts'
@@ -38,15 +39,10 @@ async function process(compiled: CompiledFeatures, disks: Disks, records: readon
     disk.crash()
     const operator = featureGroup(group)
     const state = await TaskState.open(disk.open(), operator.stores, { keyedCacheEntries: 4 })
-    const context = new Context({ keyed: (name) => state.keyed(name), seen: (name) => state.seen(name) })
+    const context = new Context(state)
     const runner = new Runner(operator, context)
     for (const slice of slicesOf(records, 7)) {
-      operator.keys?.(slice, context)
-      await state.prefetch()
-      runner.process(slice)
-      const cut = state.cut()
-      await state.write(cut, '')
-      state.publishSnapshot(cut)
+      await commitSlice(state, operator, { context, runner, slice })
     }
     snapshots.set(group.entity, state.acquireSnapshot())
   }
@@ -159,7 +155,7 @@ describe('a plan that changes', () => {
     })
     await fc.assert(property, { numRuns: 150, endOnFailure: true })
     for (const [what, count] of Object.entries(seen)) expect([what, count > 300]).toEqual([what, true])
-  }, 60_000)
+  })
 })
 
 /** Whether a value of 0 says that nothing was there. */

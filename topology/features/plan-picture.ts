@@ -77,7 +77,7 @@ const heightOf = (rows: number): number => rows * ROW + PAD
 const rowAt = (y: number, row: number): number => y + PAD / 2 + row * ROW + ROW / 2
 
 /** What XML has no place for is replaced; what has a meaning there is spelt out. */
-function escaped(text: string): string {
+export function escaped(text: string): string {
   const entities: Readonly<Record<string, string>> = { '&': '&amp;', '<': '&lt;', '>': '&gt;', '"': '&quot;' }
   return text
     .toWellFormed()

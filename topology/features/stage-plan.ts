@@ -18,6 +18,7 @@ import {
 } from '../../operators/touch-vectors.ts'
 import type { VectorEvent } from '../../operators/vector-values.ts'
 import type { Stream } from '../dsl.ts'
+import type { OutputPlan } from '../plan.ts'
 import { type CompiledFeatures, type CompiledGroup, LOOKBACK_MS } from './compile.ts'
 import { TOUCH_TYPES } from './declaration.ts'
 import { keeping, runnerOf } from './kept.ts'
@@ -31,15 +32,15 @@ export const VECTORS = 'vectors'
 
 /**
  * Keeps the groups of a plan, each in the stage of its partition; the events come in the stage of SOURCE_PARTITION. `vectors`:
- * what touches take with them; null: nothing.
+ * what touches take with them; null: nothing. `outputs`: of the last stage that touches pass, beside their vectors. Returns the events of the last stage that touches pass, where their vectors are whole.
  */
 export function keepFeatures(
   events: Stream<Event>,
   compiled: CompiledFeatures,
   stages: Stages,
   vectors: VectorPlan | null,
-  ledger?: Ledger,
-): void {
+  { ledger, outputs = [] }: { readonly ledger?: Ledger | undefined; readonly outputs?: readonly OutputPlan[] } = {},
+): Stream<VectorEvent> | null {
   const carries = compiled.uses.has('columns') ? 'columns' : 'events'
   const places = placed(compiled.groups, stages)
   for (const place of places) {
@@ -48,9 +49,9 @@ export function keepFeatures(
       place.partition === SOURCE_PARTITION
         ? events
         : events.keyBy(place.stage, featureExchange(place, carries, ledger?.columns[place.partition]))
-    keepGroups(there, place, compiled)
+    keepGroups(there, place.groups, compiled)
   }
-  if (vectors !== null) takeVectors(events, places, compiled, stages, { vectors, ledger })
+  return vectors === null ? null : takeVectors(events, places, compiled, stages, { vectors, ledger, outputs })
 }
 
 /** The stages that a touch passes, one after the other. Its vector is whole, and published, in the last one. */
@@ -59,8 +60,12 @@ function takeVectors(
   places: readonly PlacedGroups[],
   compiled: CompiledFeatures,
   stages: Stages,
-  { vectors, ledger }: { readonly vectors: VectorPlan; readonly ledger: Ledger | undefined },
-): void {
+  {
+    vectors,
+    ledger,
+    outputs,
+  }: { readonly vectors: VectorPlan; readonly ledger: Ledger | undefined; readonly outputs: readonly OutputPlan[] },
+): Stream<VectorEvent> {
   const [first, second] = TOUCH_PARTITIONS.map(
     (partition) =>
       places.find((place) => place.partition === partition) ?? { stage: stages[partition]!, partition, groups: [] },
@@ -75,9 +80,10 @@ function takeVectors(
   const layouts = ledger?.layouts ?? [layout]
   assert(schemaHash(layouts.at(-1)!) === schema, 'a ledger has the layout of now')
   const exchange = vectorExchange(featureExchange(second, carries, columns), layouts)
-  const there = left.keyBy(second.stage, exchange, [{ name: VECTORS, mode: 'records' }])
+  const there = left.keyBy(second.stage, exchange, [{ name: VECTORS, mode: 'records' }, ...outputs])
   const whole = fillVectors(there.through(unsealVectors(layouts, slotsOf(second))), second, compiled, slotsOf(second))
   whole.through(publishVectors(VECTORS, layout, schema))
+  return whole
 }
 
 function stageSlots({ groups }: PlacedGroups, { groups: all }: CompiledFeatures, plan: VectorPlan): StageSlots {
@@ -121,7 +127,8 @@ const settingsOf = (compiled: CompiledFeatures): GroupSettings => ({
   joins: compiled.uses.has('preaggregate'),
 })
 
-function keepGroups(events: Stream<Event>, { groups }: PlacedGroups, compiled: CompiledFeatures): void {
+/** Keeps groups in the stage in which these events are. */
+export function keepGroups(events: Stream<Event>, groups: readonly CompiledGroup[], compiled: CompiledFeatures): void {
   const settings = settingsOf(compiled)
   if (!compiled.uses.has('dispatch')) {
     for (const group of groups) events.through(keeping(featureGroup(group.group, settings), compiled, group))

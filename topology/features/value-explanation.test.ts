@@ -21,7 +21,17 @@ function clicksAt(hours: readonly number[]): Rec<Event>[] {
     const time = BASE + hour * HOUR_MS
     const fields = { user_id: 'u', advertiser_id: `a${i % 15}`, value: i + 0.25 }
     const event: Event = { type: 'click', id: `e${i}`, time, user: 'u', anonymous: false, fields: fields as never }
-    return { value: event, at: time, watermark: -1, late: false, type: 'click', id: event.id, number: i, input: 0 }
+    return {
+      value: event,
+      at: time,
+      watermark: -1,
+      late: false,
+      rank: 1,
+      type: 'click',
+      id: event.id,
+      number: i,
+      input: 0,
+    }
   })
 }
 

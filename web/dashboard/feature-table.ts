@@ -4,6 +4,7 @@
 import { Component, type ComponentChild, h } from 'preact'
 import type { StatusAnswer } from '../../client/holdfast.ts'
 import type { Feature } from './look.ts'
+import { tableHead } from './table-head.ts'
 import { countText, durationText, timeText } from './text.ts'
 
 interface FeatureTableProps {
@@ -31,15 +32,7 @@ export class FeatureTable extends Component<FeatureTableProps, { readonly words:
       ]),
       h('div', { class: 'features-scroll', tabIndex: 0, role: 'group', 'aria-labelledby': 'features-title' }, [
         h('table', { role: 'table', class: 'tasks features' }, [
-          h(
-            'thead',
-            null,
-            h(
-              'tr',
-              { role: 'row' },
-              COLUMNS.map((name) => h('th', { role: 'columnheader', scope: 'col' }, name)),
-            ),
-          ),
+          tableHead(COLUMNS),
           h(
             'tbody',
             null,

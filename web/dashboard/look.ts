@@ -32,6 +32,10 @@ export interface Values {
   readonly top: Part<TopFeaturesAnswer>
 }
 
+/** Windows for which the node judges scores; null: it trains no model, or its status may not be seen. */
+export const evaluatedIn = ({ status }: Values): readonly string[] | null =>
+  'answer' in status ? status.answer.evaluated : null
+
 type Reads = (readonly [string, Part<WatchedValue>])[]
 
 export type Look = Values | { readonly kind: 'no answer' } | { readonly kind: 'token' }
@@ -56,7 +60,7 @@ export async function lookAt(client: HoldfastClient, rows: readonly Watched[]): 
 }
 
 /** The answer or its refusal. Throws NoAnswer, and the ApiError that a token would help. */
-async function part<T>(asked: Promise<T>): Promise<Part<T>> {
+export async function part<T>(asked: Promise<T>): Promise<Part<T>> {
   try {
     return { answer: await asked }
   } catch (error) {

@@ -1,9 +1,14 @@
-// The whole page, from one state: who answers, totals, charts, the largest and the watched values, the graph and its tasks.
+// The whole page, from one state: who answers, totals, charts, the largest and the watched values, attribution, purchases, the
+// model's scores, the graph and its tasks.
 
 import { type ComponentChild, Fragment, h } from 'preact'
+import { AttributionTable } from './attribution-table.ts'
+import { ConversionView } from './conversion-view.ts'
 import { FeatureTable } from './feature-table.ts'
 import { LineChart, type Series } from './line-chart.ts'
-import type { Values } from './look.ts'
+import { evaluatedIn, type Values } from './look.ts'
+import { ModelView } from './model-view.ts'
+import { PurchasesView } from './purchases-view.ts'
 import { TaskGraph } from './task-graph.ts'
 import { TaskTable } from './task-table.ts'
 import { timeText } from './text.ts'
@@ -50,8 +55,11 @@ export function Page({ state, watcher }: PageProps): ComponentChild {
 }
 
 function Seen({ state, values, watcher }: PageProps & { readonly values: Values }): ComponentChild {
-  const { events, rates, history, watch, seenMs } = state
+  const { events, rates, history, watch, seenMs, asked, purchases, model } = state
   const { status, features, watched, top } = values
+  const evaluated = evaluatedIn(values)
+  // Of a node whose tasks may not be seen nobody knows.
+  const attribution = 'answer' in status ? status.answer.attribution : undefined
   return h(
     Fragment,
     null,
@@ -69,6 +77,22 @@ function Seen({ state, values, watcher }: PageProps & { readonly values: Values 
         }),
       h(WatchTable, { watch, watched, features, seenMs, watcher }),
     ]),
+    attribution != null && h(AttributionTable, { attribution }),
+    attribution !== null && h(ConversionView, { asked, onAsk: (conversion) => void watcher.explain(conversion) }),
+    attribution !== null &&
+      h(PurchasesView, {
+        asked: purchases,
+        lanes: attribution?.lanes ?? null,
+        onAsk: (lane) => void watcher.showPurchases(lane),
+      }),
+    evaluated !== null &&
+      h(ModelView, {
+        model,
+        live: 'answer' in status ? status.answer.model : null,
+        windows: evaluated,
+        nowMs: seenMs,
+        onWindow: (window) => watcher.showModel(window),
+      }),
     'answer' in status && h(TaskGraph, { status: status.answer }),
     'answer' in status
       ? h(TaskTable, { status: status.answer, rates: rates?.tasks ?? null })

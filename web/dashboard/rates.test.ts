@@ -12,6 +12,7 @@ function task(name: string, more: Partial<Task> = {}): Task {
     pending: 0,
     lag_ms: 0,
     lag_records: null,
+    sends_to: [],
     readable_ms: null,
     watermark: null,
     last_event: null,
@@ -21,7 +22,13 @@ function task(name: string, more: Partial<Task> = {}): Task {
     ...more,
   }
 }
-const status = (nowMs: number, ...tasks: Task[]): StatusAnswer => ({ now_ms: nowMs, tasks })
+const status = (nowMs: number, ...tasks: Task[]): StatusAnswer => ({
+  now_ms: nowMs,
+  tasks,
+  attribution: null,
+  model: null,
+  evaluated: null,
+})
 
 it('adds up the events of all tasks; a task without a counter has counted nothing', () => {
   const tasks = [

@@ -3,6 +3,7 @@
 import { type ComponentChild, h } from 'preact'
 import type { StatusAnswer } from '../../client/holdfast.ts'
 import type { Task } from './rates.ts'
+import { tableHead } from './table-head.ts'
 import { countText, durationText, rateText, timeText } from './text.ts'
 
 interface TaskTableProps {
@@ -18,15 +19,7 @@ export function TaskTable({ status, rates }: TaskTableProps): ComponentChild {
   return h('section', { class: 'card', 'aria-labelledby': 'tasks-title' }, [
     h('h2', { id: 'tasks-title' }, 'Tasks'),
     h('table', { role: 'table', class: 'tasks' }, [
-      h(
-        'thead',
-        null,
-        h(
-          'tr',
-          { role: 'row' },
-          COLUMNS.map((name) => h('th', { role: 'columnheader', scope: 'col' }, name)),
-        ),
-      ),
+      tableHead(COLUMNS),
       h(
         'tbody',
         null,

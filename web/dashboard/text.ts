@@ -2,6 +2,8 @@
 
 const WHOLE = new Intl.NumberFormat('en-US', { maximumFractionDigits: 0 })
 const SHORT = new Intl.NumberFormat('en-US', { notation: 'compact', maximumFractionDigits: 1 })
+const TENTHS = new Intl.NumberFormat('en-US', { minimumFractionDigits: 1, maximumFractionDigits: 1 })
+const MONEY = new Intl.NumberFormat('en-US', { minimumFractionDigits: 2, maximumFractionDigits: 2 })
 const CLOCK = new Intl.DateTimeFormat('en-GB', { hour: '2-digit', minute: '2-digit', second: '2-digit' })
 const DAY = new Intl.DateTimeFormat('en-CA', { year: 'numeric', month: '2-digit', day: '2-digit' })
 
@@ -11,6 +13,11 @@ const [SECOND_MS, MINUTE_MS, HOUR_MS, DAY_MS] = [1_000, 60_000, 3_600_000, 86_40
 export const countText = (count: number): string => WHOLE.format(count)
 /** `1.2K`: where there is little room. */
 export const shortText = (count: number): string => SHORT.format(count)
+
+/** `12.3`: a count that nobody knows for sure. */
+export const estimateText = (count: number): string => TENTHS.format(count)
+/** `1,234.50` */
+export const moneyText = (value: number): string => MONEY.format(value)
 
 /** `0`, `0.4`, `17`, `1,234`: a rate that is not zero never looks like it. */
 export function rateText(perSecond: number): string {

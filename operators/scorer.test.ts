@@ -1,0 +1,157 @@
+// Which records are scored, in which order, and what is said of them; models are real in topology/models/onnx-model.test.ts.
+
+import { expect, it } from 'vitest'
+import { packKeys } from '../ml/packed-rows.ts'
+import { touchKeys } from '../ml/touch-features.ts'
+import { recordOf } from '../test/operator-harness.ts'
+import type { OperatorContext } from './operator.ts'
+import { inSingle } from './scored.ts'
+import { type ScoreRecord, type ScoringModels, scorer } from './scorer.ts'
+import type { Touch } from './touch.ts'
+
+/** Says of each touch how many it has scored before, and nothing of the second window. */
+function countingModels(): ScoringModels & { readonly batches: number[] } {
+  const batches: number[] = []
+  let scored = 0
+  return {
+    windows: ['7d_click', '1d_view'],
+    settings: {},
+    batches,
+    answer(asked) {
+      batches.push(asked.length)
+      return Promise.resolve(asked.map(() => ({ version: 3, name: 'v', p: [++scored / 64, 0], refused: [] })))
+    },
+  }
+}
+
+const ad = { advertiser: 'a', campaign: 'c', ad: 'd', clickId: null, vector: null }
+/** Every other value is no touch; the second touch is nobody's. */
+const VALUES: readonly (Touch | { readonly id: string })[] = ['e0', 'x', 'e2', 'y', 'e4'].map((id, i) =>
+  i % 2 === 1
+    ? { id }
+    : { kind: 'touch', type: i === 2 ? 'impression' : 'click', id, timeMs: 5 + i, user: i === 2 ? '' : `u${i}`, ...ad },
+)
+
+/** Batches one after the other; gives what was emitted, with the place of its cause, and what goes on. */
+async function scored(models: ScoringModels, ...batches: (typeof VALUES)[]) {
+  const operator = scorer(models, 'scores', (value: (typeof VALUES)[number]) =>
+    'kind' in value ? { touch: value, values: {} } : null,
+  )
+  const emitted: (ScoreRecord & { readonly input: number })[] = []
+  const counts: string[] = []
+  const context = {
+    emit: (_: string, record: ScoreRecord, { input }: { input: number }) => emitted.push({ ...record, input }),
+    count: (name: string) => counts.push(name),
+  } as unknown as OperatorContext
+  const out = []
+  for (const values of batches) {
+    const batch = values.map((value, input) => ({ ...recordOf(value, { time: 5 }), input }))
+    await operator.prepare!(batch, context)
+    out.push(...operator.process(batch, context))
+  }
+  expect(counts).toEqual(emitted.map(() => 'scores'))
+  return { emitted, out }
+}
+
+it('touches are, each with its own score, once a batch; nobody has no name', async () => {
+  const models = countingModels()
+  const score = (event_id: string, user_id: string | null, p: number, input: number) => ({
+    ...{ event_id, user_id, model_version: 'v', p: { '7d_click': p }, input },
+  })
+  const { emitted, out } = await scored(models, VALUES)
+  expect(emitted.map(({ fingerprint, ...record }) => record)).toEqual([
+    score('e0', 'u0', 1 / 64, 0),
+    score('e2', null, 2 / 64, 2),
+    score('e4', 'u4', 3 / 64, 4),
+  ])
+  expect(models.batches).toEqual([3])
+  for (const [i, { value, input }] of out.entries()) {
+    expect(input).toBe(2 * i)
+    const touch = VALUES[2 * i] as Touch
+    const keys = packKeys(touchKeys(touch))
+    expect(value).toEqual({ ...touch, scored: { version: 3, p: [(i + 1) / 64, 0], input: keys } })
+  }
+})
+
+it('a batch without any asks nothing, and is told no scores of the one before', async () => {
+  const models = countingModels()
+  const { emitted } = await scored(models, VALUES, VALUES.slice(1, 2), VALUES.slice(4))
+  expect(emitted.map(({ p }) => p['7d_click'])).toEqual([1, 2, 3, 4].map((n) => n / 64))
+  expect(models.batches).toEqual([3, 1])
+})
+
+it('SC3: two tasks that prepare before either processes are told their own scores', async () => {
+  const operator = scorer(countingModels(), 'scores', (touch: Touch) => ({ touch, values: {} }))
+  const emitted: number[] = []
+  const context = {
+    emit: (_: string, { p }: ScoreRecord) => emitted.push(64 * p['7d_click']!),
+    count: () => {},
+  } as unknown as OperatorContext
+  const touches = VALUES.filter((value) => 'kind' in value)
+  const batches = [touches, touches.slice(1)].map((values) => values.map((value) => recordOf(value, { time: 5 })))
+  await Promise.all(batches.map((batch) => operator.prepare!(batch, context)))
+  for (const batch of batches.toReversed()) operator.process(batch, context)
+  expect(emitted).toEqual([4, 5, 1, 2, 3])
+})
+
+it('a record says what was read, whoever it is of and in whatever order it was read', async () => {
+  const fingerprintOf = async (touch: Touch, values: Readonly<Record<string, number>> = {}) => {
+    const operator = scorer(countingModels(), 'scores', () => ({ touch, values }))
+    const records: ScoreRecord[] = []
+    const context = { emit: (_: string, record: ScoreRecord) => records.push(record), count: () => {} }
+    const batch = [recordOf(touch, { time: 5 })]
+    await operator.prepare!(batch, context as unknown as OperatorContext)
+    operator.process(batch, context as unknown as OperatorContext)
+    return records[0]!.fingerprint
+  }
+  const touch = VALUES[0] as Touch
+  const own = await fingerprintOf(touch, { a: 1, b: 2 })
+  expect(own).toMatch(/^[0-9a-f]{16}$/)
+  expect(await fingerprintOf({ ...touch, user: 'other', id: 'other' }, { b: 2, a: 1 })).toBe(own)
+  for (const other of [{ a: 1, b: 3 }, { a: 1 }]) expect(await fingerprintOf(touch, other)).not.toBe(own)
+  expect(await fingerprintOf({ ...touch, ad: 'y' }, { a: 1, b: 2 })).not.toBe(own)
+})
+
+it('what is only looked at is published, and does nothing else; what answered instead of what is counted', async () => {
+  const saying = (name: string, version: number, refused: string[]): ScoringModels => ({
+    ...{ windows: ['w'], settings: name },
+    answer: async (asked) => asked.map(() => ({ version, name, p: [version / 8 + 0.5], refused })),
+  })
+  const touches = VALUES.filter((value) => 'kind' in value)
+  const run = async (shadows: readonly ScoringModels[]) => {
+    const operator = scorer(
+      saying('0', 0, ['golden', 'hash']),
+      'scores',
+      (touch: Touch) => ({ touch, values: {} }),
+      shadows,
+    )
+    const records: ScoreRecord[] = []
+    const counts: string[] = []
+    const context = {
+      emit: (_: string, record: ScoreRecord) => records.push(record),
+      count: (name: string) => counts.push(name),
+    } as unknown as OperatorContext
+    const batch = touches.map((touch) => recordOf(touch, { time: 5 }))
+    await operator.prepare!(batch, context)
+    return { out: operator.process(batch, context).map(({ value }) => value), records, counts }
+  }
+  const [alone, beside] = [await run([]), await run([saying('2', 2, []), saying('3', 3, ['schema'])])]
+  expect([beside.out, beside.counts]).toEqual([alone.out, alone.counts])
+  expect(beside.records.filter(({ shadow }) => shadow === undefined)).toEqual(alone.records)
+  const looked = beside.records
+    .filter(({ shadow }) => shadow)
+    .map(({ event_id, model_version, p }) => [event_id, model_version, p.w])
+  expect(looked).toEqual(
+    touches.flatMap(({ id }) => [
+      [id, '2', 0.75],
+      [id, '3', 0.875],
+    ]),
+  )
+  const each = ['scores', 'scores_fallback', 'model_refused golden', 'model_refused hash']
+  expect(alone.counts).toEqual(touches.flatMap(() => each))
+})
+
+it('a score has as many digits as single precision tells apart', () => {
+  expect(inSingle(1 / 3)).toBe(0.333333343)
+  expect(Math.fround(inSingle(1 / 3))).toBe(Math.fround(1 / 3))
+})

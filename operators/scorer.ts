@@ -1,0 +1,165 @@
+// Scores touches where they come: each accepted click and impression gets the probabilities that a model says, as a record, and goes on
+// with them and with the input that was read (docs/model-loop.md).
+// SC1: a score is that of the touch and its vector alone, whatever the batch (the model's promise, topology/models/onnx-model.ts).
+// SC2: all touches of a batch are asked at once, before the batch is processed.
+// SC3: what is prepared belongs to its batch: the tasks of a thread share one operator.
+// SC4: nothing branches on a score: last bits may differ from machine to machine (protocol.md, section 9).
+
+import { packKeys } from '../ml/packed-rows.ts'
+import { type FactValue, touchKeys } from '../ml/touch-features.ts'
+import { fingerprintOf } from './fingerprint.ts'
+import type { Scored } from './model-records.ts'
+import type { Operator, OperatorContext, Rec } from './operator.ts'
+import type { Touch } from './touch.ts'
+
+/** Output of scores: records are ScoreRecord. */
+export const SCORES = 'scores'
+
+/** As Scored.version: rates answered, because there was no model or it could not. */
+export const FALLBACK_VERSION = 0
+
+/** A touch that is to be scored. */
+export interface Asked {
+  readonly touch: Touch
+  /** Of its features (ml/touch-features.ts). */
+  readonly keys: readonly number[]
+  /** Its order time. */
+  readonly at: number
+}
+
+/** What a model says of a touch. */
+export interface Answer {
+  /** As Scored.version. */
+  readonly version: number
+  /** What records call it. */
+  readonly name: string
+  /** Why files that should have answered were refused. */
+  readonly refused: readonly string[]
+  /** By window; in the digits of single precision. 0: it says nothing of the window, or that does not name the touch's kind. */
+  readonly p: readonly number[]
+}
+
+/** Models as an operator sees them. */
+export interface ScoringModels {
+  /** Names of the windows of Answer.p. */
+  readonly windows: readonly string[]
+  /** What decides their answers; part of the fingerprint of the plan. */
+  readonly settings: unknown
+  /** Answers by place. */
+  answer(asked: readonly Asked[], ctx: ModelContext): Promise<readonly Answer[]>
+}
+
+/** What of its context an operator lends its models. */
+export type ModelContext = Pick<OperatorContext, 'model' | 'blobOf'>
+
+/** One record of the output. */
+export interface ScoreRecord {
+  readonly event_id: string
+  /** null: of an anonymous event. */
+  readonly user_id: string | null
+  /** Its number, or the hash of its file; '0': the fallback. */
+  readonly model_version: string
+  /** By window. */
+  readonly p: Readonly<Record<string, number>>
+  /** Of what was read (operators/fingerprint.ts). */
+  readonly fingerprint: string
+  /** Of a model that is only looked at: it changes nothing that goes on. */
+  readonly shadow?: true
+}
+
+/** What is scored of a value: the touch, of nobody where its user is '', and the values of its vector. */
+export interface Scorable {
+  readonly touch: Touch
+  readonly values: Readonly<Record<string, FactValue>>
+}
+
+interface Prepared {
+  /** By record; null: it is no touch. */
+  readonly found: readonly (Scorable | null)[]
+  readonly asked: readonly Asked[]
+  readonly answers: readonly Answer[]
+  /** By shadow. */
+  readonly shadows: readonly (readonly Answer[])[]
+}
+
+/**
+ * Publishes a score of each touch to `output`, and passes it on with that. `scorable`: null is no touch, which ends here. `shadows`:
+ * models whose scores are published as well, and do nothing else.
+ */
+export function scorer<In>(
+  models: ScoringModels,
+  output: string,
+  scorable: (value: In) => Scorable | null,
+  shadows: readonly ScoringModels[] = [],
+): Operator<In, In & { readonly scored: Scored }> {
+  /** What was prepared, by batch: tasks share their operators. By place among its touches. */
+  const prepared = new WeakMap<object, Prepared>()
+  return {
+    name: 'scorer',
+    version: 2,
+    settings: { models: settingsOf(models), output, ...(shadows.length > 0 && { shadows: shadows.map(settingsOf) }) },
+    stores: [],
+    prepare(batch, ctx) {
+      const found = batch.map(({ value }) => scorable(value))
+      const asked = batch.flatMap((rec, i) => askedOf(rec, found[i]!))
+      if (asked.length === 0) return null
+      return Promise.all([models, ...shadows].map((each) => each.answer(asked, ctx))).then(([answers, ...others]) => {
+        prepared.set(batch, { found, asked, answers: answers!, shadows: others })
+      })
+    },
+    process(batch, ctx) {
+      const out: Rec<In & { readonly scored: Scored }>[] = []
+      const known = prepared.get(batch)
+      // None of them is a touch.
+      if (known === undefined) return out
+      const { found, asked, answers, shadows: shadowed } = known
+      let place = 0
+      for (const [i, rec] of batch.entries()) {
+        const own = found[i]!
+        if (own === null) continue
+        const answer = answers[place]!
+        const fingerprint = fingerprintOf(own.touch, own.values)
+        ctx.emit(output, recordOf(own.touch, answer, models.windows, fingerprint), rec)
+        shadowed.forEach((said, shadow) => {
+          const record = recordOf(own.touch, said[place]!, shadows[shadow]!.windows, fingerprint)
+          ctx.emit(output, { ...record, shadow: true } satisfies ScoreRecord, rec)
+        })
+        count(answer, ctx)
+        const { version, p } = answer
+        out.push({ ...rec, value: { ...rec.value, scored: { version, p, input: packKeys(asked[place]!.keys) } } })
+        place++
+      }
+      return out
+    },
+  }
+}
+
+const settingsOf = ({ settings, windows }: ScoringModels): unknown => ({ models: settings, windows })
+
+const askedOf = ({ at }: Rec<unknown>, found: Scorable | null): readonly Asked[] =>
+  found === null ? [] : [{ touch: found.touch, keys: touchKeys(found.touch, found.values), at }]
+
+/** Counters: touches scored, those of them by rates, and those that a refused file should have scored, by the reason. */
+function count({ version, refused }: Answer, ctx: OperatorContext): void {
+  ctx.count('scores')
+  if (version === FALLBACK_VERSION) ctx.count('scores_fallback')
+  for (const reason of refused) ctx.count(`model_refused ${reason}`)
+}
+
+function recordOf(
+  { id, user }: Touch,
+  { name, p }: Answer,
+  windows: readonly string[],
+  fingerprint: string,
+): ScoreRecord {
+  const user_id = user === '' ? null : user
+  return { event_id: id, user_id, model_version: name, p: namedBy(windows, p), fingerprint }
+}
+
+function namedBy(windows: readonly string[], p: readonly number[]): Readonly<Record<string, number>> {
+  const named: Record<string, number> = {}
+  windows.forEach((window, i) => {
+    if (p[i] !== 0) named[window] = p[i]!
+  })
+  return named
+}
