@@ -4,6 +4,7 @@
 // S3: one server per store directory: nats-server itself takes no lock, and two of them would ruin the store. The lock is ours
 //     (log/directory-lock.ts); a server that has lost its process, and so the lock, is waited for by its pid.
 // S4: it never outlives this process (log/guarded-child.ts).
+// S5: before each start its store is mended where the server itself would not do it (log/torn-streams.ts).
 // Finding a binary is in log/nats-server.ts.
 
 import { execFile } from 'node:child_process'
@@ -19,6 +20,7 @@ import { HoldfastError } from './errors.ts'
 import { type Exit, type GuardedChild, startGuarded } from './guarded-child.ts'
 import { type ClusterConfig, LOOPBACK, type NatsConfig, natsConfigText } from './nats-config.ts'
 import { findNatsServer, versionProblem } from './nats-server.ts'
+import { removeTornStreams } from './torn-streams.ts'
 
 export interface NatsServerOptions {
   /** Created when missing; holds streams, configuration and log of this server. */
@@ -223,6 +225,8 @@ class Supervisor implements NatsServerHandle {
     await writeFile(this.#configFile, natsConfigText(this.#config), { mode: 0o600 })
     for (let backoffMs = BACKOFF_FIRST_MS; ; backoffMs = Math.min(2 * backoffMs, BACKOFF_MAX_MS)) {
       this.#logStart = (await this.#log()).length
+      // S5.
+      await removeTornStreams(this.storeDir)
       const startedMs = performance.now()
       this.#child = startGuarded(this.#binary, ['-c', this.#configFile], this.#outputFile)
       const watched = this.#watchUntilReady(this.#child, startedMs)

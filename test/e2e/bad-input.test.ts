@@ -24,7 +24,7 @@ beforeAll(async () => {
   await writeFile(at('plain.gz'), good)
   await writeFile(at('unreadable'), good)
   await chmod(at('unreadable'), 0)
-  await mkdir(at('directory'))
+  await mkdir(at('directory'), { recursive: true })
   await writeFile(at('unknown-field.json'), '{"latenesMs": 1}')
   await writeFile(at('wrong-type.json'), '{"latenessMs": "ten minutes"}')
   await writeFile(at('wrong-choice.json'), '{"anonymous": "maybe"}')

@@ -3,7 +3,7 @@
 
 import { spawnSync } from 'node:child_process'
 import { readFileSync, rmSync } from 'node:fs'
-import { mkdir, mkdtemp, rm } from 'node:fs/promises'
+import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join, resolve } from 'node:path'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
@@ -34,6 +34,8 @@ const CASES: readonly Omit<Scenario, 'number'>[] = [
 ]
 
 let workDir: string
+/** A test that is tried once more finds nothing of the first time. */
+const ownDir = (name: string): Promise<string> => mkdtemp(join(workDir, `${name} `))
 let arena: Arena
 let broker: OutsideBroker
 
@@ -57,7 +59,7 @@ describe('holdfast run, killed and started again', () => {
   it.each(CASES.map((scenario, number) => ({ number, ...scenario })))(
     'equal to the undisturbed run: $blows.0.kind, and $blows.1.kind in recovery, $broker broker',
     async (scenario) => {
-      const { landed, findings } = await tryOut(arena, scenario, join(workDir, `case-${scenario.number}`), broker)
+      const { landed, findings } = await tryOut(arena, scenario, await ownDir('case'), broker)
       expect(findings).toEqual([])
       const missed = landed.filter(({ kind, hit }) => kind !== 'both' && !hit)
       expect(missed).toEqual([])
@@ -71,11 +73,11 @@ describe('holdfast run --features application, killed and started again', () => 
     const input = join(workDir, 'features.ndjson')
     await writeInput(input, { lines: 400, seed: 5, features: 'application' })
     const place = { repo: REPO, input, partitions: 2, features: 'application' } as const
-    const { traces, ms, out } = await undisturbed(place, TUNINGS[1]!, join(workDir, 'features-twin'))
+    const { traces, ms, out } = await undisturbed(place, TUNINGS[1]!, await ownDir('features twin'))
     expect(compareApplication(recomputeApplication(readInput(input)), out)).toEqual([])
     const scenario: Scenario = { number: 0, broker: 'own', blows: [at('K5:6'), at('K2:2')], tuning: TUNINGS[1]! }
     const featuresArena = { ...place, twin: traces, wholeRun: { ms } }
-    const { landed, findings } = await tryOut(featuresArena, scenario, join(workDir, 'features-case'), broker)
+    const { landed, findings } = await tryOut(featuresArena, scenario, await ownDir('features case'), broker)
     expect(findings).toEqual([])
     expect(landed.map(({ hit }) => hit)).toEqual([true, true])
   })
@@ -88,9 +90,8 @@ describe('the joiner, killed', () => {
   ] as const)(
     '%s: as the oracle has it, in any partitions',
     { timeout: 180_000 },
-    async (name, kill, otherPartitions) => {
-      const options = { repo: REPO, workDir: join(workDir, `joiner ${name}`), events: 1_200, kills: 4, seed: 4 }
-      await mkdir(options.workDir)
+    async (_name, kill, otherPartitions) => {
+      const options = { repo: REPO, workDir: await ownDir('joiner'), events: 1_200, kills: 4, seed: 4 }
       const said: string[] = []
       const faults = await kill({ ...options, partitions: 2, otherPartitions, onLine: (line) => said.push(line) })
       expect(faults).toEqual([])
@@ -101,8 +102,7 @@ describe('the joiner, killed', () => {
 
 describe('the model loop, killed', () => {
   it('in its stages, and between publication and activation: as if nobody had', { timeout: 300_000 }, async () => {
-    const loopDir = join(workDir, 'loop')
-    await mkdir(loopDir)
+    const loopDir = await ownDir('loop')
     const said: string[] = []
     const options = { repo: REPO, workDir: loopDir, events: 400, kills: 3, seed: 2, partitions: 1, otherPartitions: [] }
     const onLine = (line: string) => said.push(line)
@@ -119,9 +119,8 @@ describe('the model loop, killed', () => {
 
 describe('holdfast node, killed under plain clients', () => {
   it('publishes every accepted event once, in order', async () => {
-    const liveDir = join(workDir, 'live')
     const report = await killLiveNode({
-      ...{ repo: REPO, kills: 3, seed: 3, partitions: 2, workDir: liveDir },
+      ...{ repo: REPO, kills: 3, seed: 3, partitions: 2, workDir: await ownDir('live') },
       onKill: () => {},
     })
     expect(report.findings).toEqual([])
@@ -137,7 +136,7 @@ describe('holdfast node, killed under readers', () => {
     timeout: 180_000,
   }, async () => {
     const reads = 5_000
-    const options = { repo: REPO, reads, kills: 2, seed: 8, workDir: join(workDir, 'reads'), stopAtFinding: false }
+    const options = { repo: REPO, reads, kills: 2, seed: 8, workDir: await ownDir('reads'), stopAtFinding: false }
     const report = await hammerReads({ ...options, onKill: () => {} })
     expect(report.findings).toEqual([])
     expect(vacuous(report)).toEqual([])
