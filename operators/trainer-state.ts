@@ -8,6 +8,8 @@
 // TS3: a row is scored by the state before it, the score is counted, and only then is anything of it learned.
 // TS4: calibration is fitted to what was served: of a touch that a version scored, to what the model of that version said, before its own
 //      layer. A version does not go on learning, and promises more than the state that does.
+// TS5: from when on a version could have scored is said once, by the first row of a touch that one did: the time of that touch, or the one
+//      from which the version holds where the touch came later than that. So all rows of a touch teach, or none does.
 // When candidates are made: operators/trainer.ts. Which rows teach what: docs/model-loop.md.
 
 import { hashText } from '../ml/hash.ts'
@@ -56,10 +58,14 @@ export interface Head {
   golden: { readonly input: string; readonly kind: TrainingRow['touchType'] }[]
   /** The last version that was published. */
   published: { readonly version: number; readonly from: number } | null
-  /** The first touch that a version scored, of those whose rows have come. */
+  /** TS5. null: no version has scored yet, as far as rows tell. */
   firstScoredMs: number | null
-  /** Of the newest versions that were published: by window the calibration in its file. The newest last. */
-  layers: { readonly version: number; readonly ofWindows: readonly (readonly [a: number, b: number])[] }[]
+  /** Of the newest versions that were published: from when they hold, and by window the calibration in its file. The newest last. */
+  layers: {
+    readonly version: number
+    readonly from: number
+    readonly ofWindows: readonly (readonly [a: number, b: number])[]
+  }[]
   /** The newest touch that a version scored. */
   scored: { readonly timeMs: number; readonly version: number } | null
 }
@@ -265,18 +271,20 @@ export class Trained {
   }
 
   /** A version is published as the models are now. */
-  published(version: number): void {
-    const { layers } = this.head
+  published(version: number, from: number): void {
+    const { head, models } = this
+    const { layers } = head
+    head.published = { version, from }
     layers.push({
-      version,
-      ofWindows: this.models.predictors.map(({ calibration: { slope, offset } }) => [slope, offset]),
+      ...{ version, from },
+      ofWindows: models.predictors.map(({ calibration: { slope, offset } }) => [slope, offset]),
     })
     if (layers.length > LAYERS_KEPT) layers.shift()
   }
 
   #heardOf({ touchTimeMs: timeMs, version }: TrainingRow): void {
     const { head } = this
-    head.firstScoredMs = Math.min(head.firstScoredMs ?? timeMs, timeMs)
+    head.firstScoredMs ??= Math.max(timeMs, head.layers.find((each) => each.version === version)?.from ?? timeMs)
     if (timeMs >= (head.scored?.timeMs ?? 0)) head.scored = { timeMs, version }
   }
 

@@ -238,7 +238,7 @@ it('TS4: calibration is fitted to what versions said of touches, and knows the n
   // Whoever promised more has to promise less.
   expect(await offsetWith(0.4)).toBeLessThan((await offsetWith(0.1)) - 0.5)
   const trained = new Trained(SETTINGS)
-  for (let version = 1; version <= LAYERS_KEPT + 1; version++) trained.published(version)
+  for (let version = 1; version <= LAYERS_KEPT + 1; version++) trained.published(version, 100 * version)
   expect([trained.head.layers.length, trained.head.layers[0]!.version]).toEqual([LAYERS_KEPT, 2])
 })
 
@@ -282,6 +282,21 @@ describe('what is not learned', () => {
     const never = await run(rowsIn({ ...WORLD, scoredBy: () => ({ version: 0, p: P }) }))
     expect(never.models.length).toBe(whole.models.length)
     expect(never.models.at(-1)!.rows).toBe(whole.models.at(-1)!.rows)
+  })
+
+  it.each([
+    ['first of those that a version scored', 0.1],
+    ['behind others', 4],
+  ])('TS5: nothing more where a touch comes days late, %s', async (_, hoursLater) => {
+    const heldFrom = FIRST_MS + 2 * DAY_MS + 600_000
+    const at = heldFrom + hoursLater * 3_600_000
+    const late = rowsOfWorld.find(({ value }) => value.kind === 'O' && value.touchTimeMs > FIRST_MS + 0.5 * DAY_MS)!
+    const value = { ...late.value, version: 1, p: P, touchId: 'late' }
+    const { counts } = await run(with_(rowsOfWorld, [{ ...late, at, watermark: at - 1, value, number: 1e6 }]))
+    const isOfBefore = ({ at: each, value }: Rec<TrainingRow>) => each > at && value.kind === 'D' && value.version === 0
+    expect(rowsOfWorld.filter(isOfBefore).length).toBeGreaterThan(3)
+    expect(counts).toMatchObject({ training_rows_used: whole.counts.training_rows_used! + 1 })
+    expect(counts.training_rows_fallback).toBeUndefined()
   })
 
   it('TS3: a row before it is scored: turned around, its label changes nothing that is said of it', async () => {

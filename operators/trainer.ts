@@ -3,8 +3,8 @@
 //      any row goes on to the bit (operators/trainer-state.ts).
 // TR2: at each multiple of the period of event time a candidate is made of what was learned, if anything was since the last; it leaves
 //      a record, published or refused with the reason. Equal rows give equal bytes.
-// TR3: a row that the fallback scored teaches nothing and is in no metric, but for touches that came before the first that a version
-//      scored: of those everything is learned at first, and nobody else could have answered.
+// TR3: a row that the fallback scored teaches nothing and is in no metric, but for touches that came before a version could have scored
+//      them (TS5, operators/trainer-state.ts): of those everything is learned, as nobody else could have answered.
 // TR4: of C rows nothing is learned that D did not say; refunds (R) change nothing of whether a touch converts; of M rows those that
 //      converted say how often. What is incomplete is not used.
 // Which sums and gates: operators/trainer-gates.ts. Who brings a version to those that score: topology/feedback.ts, model-keeper.ts.
@@ -60,7 +60,7 @@ export function trainer(
 
   return {
     name: 'trainer',
-    version: 2,
+    version: 3,
     settings: { ...others, periodMs, mode, start: start.map(({ window, sha256 }) => [window, sha256]), output },
     stores: [CHECKPOINT, ROWS],
     timers: { kinds: Object.values(KINDS), delayMinMs: periodMs },
@@ -176,9 +176,8 @@ function decided(
   if (refusal !== null) return { kind: 'refused', at, ...refusal, ...version }
   assert(bytes !== null, 'what passes is there')
   const from = at + activationDelayMs
-  const published = { version: (head.published?.version ?? 0) + 1, from }
-  head.published = published
-  trained.published(published.version)
+  const number = (head.published?.version ?? 0) + 1
+  trained.published(number, from)
   assert(ctx.blob(bytes) === sha256, 'a file is kept under its hash')
-  return { kind: 'published', at, from, ...version, version: published.version }
+  return { kind: 'published', at, from, ...version, version: number }
 }
