@@ -65,15 +65,16 @@ export interface VersionFile {
   readonly active: ActiveModel
 }
 
-/** A model of all windows, each taught with so many rows from the `version`-th on. `vector`: schema of the vectors of touches. */
+/** A model of all windows, each taught with so many rows from the `version`-th on; who converts does so once or twice. `vector`: schema of the vectors of touches. */
 export function versionFile(version: number, vector: string | null, taught: number): VersionFile {
   const models = new WindowModels(modelWindows(ATTRIBUTION_DEFAULT).windows, TRAINER.model, TRAINER.policy)
   const rows = rowsOf(taught + version)
   for (let row = version; row < rows.count; row++) {
     const y = labelOf(row)
     models.fallback.vote(rows, row)
-    for (const [window, { learner }] of models.predictors.entries()) {
+    for (const [window, { learner, counts }] of models.predictors.entries()) {
       learner.told('O', rows, row, y)
+      if (y === 1) counts.learn(rows, row, 1 + (row % 2))
       models.fallback.count(rows, row, window, { touches: 1, positives: y })
     }
   }

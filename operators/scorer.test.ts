@@ -1,5 +1,6 @@
 // Which records are scored, in which order, and what is said of them; models are real in topology/models/onnx-model.test.ts.
 
+import fc from 'fast-check'
 import { expect, it } from 'vitest'
 import { packKeys } from '../ml/packed-rows.ts'
 import { touchKeys } from '../ml/touch-features.ts'
@@ -9,7 +10,7 @@ import { inSingle } from './scored.ts'
 import { type ScoreRecord, type ScoringModels, scorer } from './scorer.ts'
 import type { Touch } from './touch.ts'
 
-/** Says of each touch how many it has scored before, and nothing of the second window. */
+/** Says of each touch how many it has scored before, that it expects twice that, and nothing of the second window. */
 function countingModels(): ScoringModels & { readonly batches: number[] } {
   const batches: number[] = []
   let scored = 0
@@ -19,7 +20,8 @@ function countingModels(): ScoringModels & { readonly batches: number[] } {
     batches,
     answer(asked) {
       batches.push(asked.length)
-      return Promise.resolve(asked.map(() => ({ version: 3, name: 'v', p: [++scored / 64, 0], refused: [] })))
+      const answer = (n: number) => ({ version: 3, name: 'v', p: [n / 64, 0], expected: [n / 32, 0], refused: [] })
+      return Promise.resolve(asked.map(() => answer(++scored)))
     },
   }
 }
@@ -56,7 +58,7 @@ async function scored(models: ScoringModels, ...batches: (typeof VALUES)[]) {
 it('touches are, each with its own score, once a batch; nobody has no name', async () => {
   const models = countingModels()
   const score = (event_id: string, user_id: string | null, p: number, input: number) => ({
-    ...{ event_id, user_id, model_version: 'v', p: { '7d_click': p }, input },
+    ...{ event_id, user_id, model_version: 'v', p: { '7d_click': p }, expected: { '7d_click': 2 * p }, input },
   })
   const { emitted, out } = await scored(models, VALUES)
   expect(emitted.map(({ fingerprint, ...record }) => record)).toEqual([
@@ -65,6 +67,9 @@ it('touches are, each with its own score, once a batch; nobody has no name', asy
     score('e4', 'u4', 3 / 64, 4),
   ])
   expect(models.batches).toEqual([3])
+  // Lines of results are the records as they are.
+  const names = ['event_id', 'user_id', 'model_version', 'p', 'expected', 'fingerprint', 'input']
+  for (const record of emitted) expect(Object.keys(record)).toEqual(names)
   for (const [i, { value, input }] of out.entries()) {
     expect(input).toBe(2 * i)
     const touch = VALUES[2 * i] as Touch
@@ -115,7 +120,10 @@ it('a record says what was read, whoever it is of and in whatever order it was r
 it('what is only looked at is published, and does nothing else; what answered instead of what is counted', async () => {
   const saying = (name: string, version: number, refused: string[]): ScoringModels => ({
     ...{ windows: ['w'], settings: name },
-    answer: async (asked) => asked.map(() => ({ version, name, p: [version / 8 + 0.5], refused })),
+    async answer(asked) {
+      const p = [version / 8 + 0.5]
+      return asked.map(() => ({ version, name, p, expected: p.map((one) => one + version), refused }))
+    },
   })
   const touches = VALUES.filter((value) => 'kind' in value)
   const run = async (shadows: readonly ScoringModels[]) => {
@@ -140,18 +148,26 @@ it('what is only looked at is published, and does nothing else; what answered in
   expect(beside.records.filter(({ shadow }) => shadow === undefined)).toEqual(alone.records)
   const looked = beside.records
     .filter(({ shadow }) => shadow)
-    .map(({ event_id, model_version, p }) => [event_id, model_version, p.w])
+    .map(({ event_id, model_version, p, expected }) => [event_id, model_version, p.w, expected.w])
   expect(looked).toEqual(
     touches.flatMap(({ id }) => [
-      [id, '2', 0.75],
-      [id, '3', 0.875],
+      [id, '2', 0.75, 2.75],
+      [id, '3', 0.875, 3.875],
     ]),
   )
   const each = ['scores', 'scores_fallback', 'model_refused golden', 'model_refused hash']
   expect(alone.counts).toEqual(touches.flatMap(() => each))
 })
 
-it('a score has as many digits as single precision tells apart', () => {
+it('a score has as many digits as single precision tells apart, rounded as text rounds them', () => {
   expect(inSingle(1 / 3)).toBe(0.333333343)
   expect(Math.fround(inSingle(1 / 3))).toBe(Math.fround(1 / 3))
+  const isAsText = (p: number): void => {
+    expect(inSingle(p)).toBe(Number(Math.fround(p).toPrecision(9)))
+  }
+  // Of all numbers from 1e-13 to 1e-2 those that stand so near to a half of the last digit that their product with 1e13 and more is one.
+  for (const near of [4.500175055e-5, 7.157173465e-11, 5.997332405e-12, 3.723566865e-13, 1.241188955e-13])
+    isAsText(near)
+  const any = fc.oneof(fc.float(), fc.double({ min: 0, max: 1 }), fc.double({ min: 0, max: 20 }))
+  fc.assert(fc.property(any, isAsText), { numRuns: 5_000 })
 })

@@ -37,11 +37,13 @@ export interface Answer {
   readonly refused: readonly string[]
   /** By window; in the digits of single precision. 0: it says nothing of the window, or that does not name the touch's kind. */
   readonly p: readonly number[]
+  /** Conversions expected, by window, in the same digits: at least p, 0 where that is 0. */
+  readonly expected: readonly number[]
 }
 
 /** Models as an operator sees them. */
 export interface ScoringModels {
-  /** Names of the windows of Answer.p. */
+  /** Names of the windows of answers. */
   readonly windows: readonly string[]
   /** What decides their answers; part of the fingerprint of the plan. */
   readonly settings: unknown
@@ -61,6 +63,8 @@ export interface ScoreRecord {
   readonly model_version: string
   /** By window. */
   readonly p: Readonly<Record<string, number>>
+  /** By window: conversions expected, at least p. */
+  readonly expected: Readonly<Record<string, number>>
   /** Of what was read (operators/fingerprint.ts). */
   readonly fingerprint: string
   /** Of a model that is only looked at: it changes nothing that goes on. */
@@ -96,7 +100,7 @@ export function scorer<In>(
   const prepared = new WeakMap<object, Prepared>()
   return {
     name: 'scorer',
-    version: 2,
+    version: 3,
     settings: { models: settingsOf(models), output, ...(shadows.length > 0 && { shadows: shadows.map(settingsOf) }) },
     stores: [],
     prepare(batch, ctx) {
@@ -148,18 +152,19 @@ function count({ version, refused }: Answer, ctx: OperatorContext): void {
 
 function recordOf(
   { id, user }: Touch,
-  { name, p }: Answer,
+  { name, p, expected }: Answer,
   windows: readonly string[],
   fingerprint: string,
 ): ScoreRecord {
   const user_id = user === '' ? null : user
-  return { event_id: id, user_id, model_version: name, p: namedBy(windows, p), fingerprint }
+  const said = { p: namedBy(windows, p), expected: namedBy(windows, expected) }
+  return { event_id: id, user_id, model_version: name, ...said, fingerprint }
 }
 
-function namedBy(windows: readonly string[], p: readonly number[]): Readonly<Record<string, number>> {
+function namedBy(windows: readonly string[], said: readonly number[]): Readonly<Record<string, number>> {
   const named: Record<string, number> = {}
   windows.forEach((window, i) => {
-    if (p[i] !== 0) named[window] = p[i]!
+    if (said[i] !== 0) named[window] = said[i]!
   })
   return named
 }

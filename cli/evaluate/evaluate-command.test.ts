@@ -16,6 +16,8 @@ const HOUR = 3_600_000
 const DAY = 24 * HOUR
 const START_MS = Date.UTC(2026, 0, 1)
 const TOUCHES = 1_200
+/** Conversions expected of each that converts; it has one. */
+const COUNT = 1.25
 const u = (i: number, of: number): number => ((hashNumber(i, of) >>> 0) + 0.5) / 2 ** 32
 const dir = mkdtempSync(join(tmpdir(), 'holdfast-evaluate-'))
 const file = (name: string) => join(dir, name)
@@ -40,6 +42,10 @@ const made = Array.from({ length: TOUCHES }, (_, i): Made => {
 const isScored = (i: number) => i % 50 !== 7
 const judged = made.filter(({ version }, i) => version !== '0' && isScored(i))
 
+/** A score of no window, but for what is said. */
+const scoreLine = (said: object): string =>
+  JSON.stringify({ event_id: 'a', user_id: 'u', model_version: '1', p: {}, expected: {}, ...said })
+
 const lines = (all: readonly object[]) => all.map((one) => `${JSON.stringify(one)}\n`).join('')
 
 beforeAll(() => {
@@ -52,7 +58,8 @@ beforeAll(() => {
     ...{ y, count: y, value: 0, complete: true },
   })
   const score = ({ id, p, version }: Made) => ({
-    ...{ event_id: id, user_id: `u-${id}`, model_version: version, p: { '7d_click': p }, fingerprint: '' },
+    ...{ event_id: id, user_id: `u-${id}`, model_version: version, fingerprint: '' },
+    ...{ p: { '7d_click': p }, expected: { '7d_click': COUNT * p } },
   })
   const shadow = (one: Made) => ({ ...score({ ...one, p: one.p / 2 }), model_version: 'ab'.repeat(32), shadow: true })
   writeFileSync(file('events.ndjson'), lines(made.map(event)))
@@ -93,6 +100,7 @@ describe('a report', () => {
     expect(comparison.models.map(({ name }) => name)).toEqual(['base-rate', 'counter', 'served'])
     const [rate, counter, served] = comparison.models
     expect(served).toMatchObject(exact(judged))
+    expect(served!.countCalibration).toBeCloseTo(COUNT * served!.calibration, 9)
     // Who says the rate of what it has seen is near 1; a counter for each advertiser knows half of the truth.
     expect(Math.abs(rate!.normalisedEntropy - 1)).toBeLessThan(0.03)
     expect(served!.normalisedEntropy).toBeLessThan(counter!.normalisedEntropy)
@@ -164,7 +172,7 @@ describe('of a window', () => {
     writeFileSync(file('both.ndjson'), readFileSync(file('labels.ndjson'), 'utf8') + open)
     writeFileSync(
       file('twice.ndjson'),
-      readFileSync(file('scores.ndjson'), 'utf8').replaceAll('"p":{', '"p":{"1d_click":0.1,'),
+      readFileSync(file('scores.ndjson'), 'utf8').replaceAll(/"(p|expected)":{/g, '$&"1d_click":0.1,'),
     )
     const program = new Command().exitOverride()
     evaluateCommand(program)
@@ -193,19 +201,21 @@ describe('is refused', () => {
   it.each([
     ['no object', '[]'],
     ['no score', '{"event_id":"a","user_id":"u","p":{}}'],
-    ['no probability', '{"event_id":"a","user_id":"u","model_version":"1","p":{"7d_click":1.5}}'],
-    ['another shadow than true', '{"event_id":"a","user_id":"u","model_version":"1","p":{},"shadow":1}'],
+    ['no probability', scoreLine({ p: { '7d_click': 1.5 }, expected: { '7d_click': 1.5 } })],
+    ['less than one conversion of whoever converts', scoreLine({ p: { w: 0.5 }, expected: { w: 0.4 } })],
+    ['a probability without a count', scoreLine({ p: { w: 0.5 } })],
+    ['another shadow than true', scoreLine({ shadow: 1 })],
   ])('a line that is %s, with its number', async (_, line) => {
     const bad = file('bad.ndjson')
-    writeFileSync(bad, `{"event_id":"b","user_id":null,"model_version":"1","p":{}}\n${line}\n`)
+    writeFileSync(bad, `${scoreLine({ user_id: null })}\n${line}\n`)
     await expect(readScores(bad)).rejects.toThrow(/bad\.ndjson, line 2: it is no score/)
   })
 
   it('a second score of a touch, and more scores than fit', async () => {
     const bad = file('bad.ndjson')
-    const one = '{"event_id":"b","user_id":"u","model_version":"1","p":{"7d_click":0.5}}\n'
-    writeFileSync(bad, one + one)
-    await expect(readScores(bad)).rejects.toThrow(/line 2: a second score of touch b/)
+    const one = scoreLine({ p: { '7d_click': 0.5 }, expected: { '7d_click': 0.5 } })
+    writeFileSync(bad, `${one}\n${one}\n`)
+    await expect(readScores(bad)).rejects.toThrow(/line 2: a second score of touch a/)
     await expect(readScores(file('scores.ndjson'), 10)).rejects.toThrow(/line 11: more than 10 scores/)
   })
 

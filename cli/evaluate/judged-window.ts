@@ -27,6 +27,7 @@ import {
   fixed,
   predictorOf,
   rowsJudged,
+  type Said,
   SLICES_SHOWN,
   train,
 } from '../train/comparison.ts'
@@ -63,10 +64,15 @@ export function judgeWindow(
   { windowMs, skippedShare }: { readonly windowMs: number; readonly skippedShare: number },
 ): JudgedWindow | string {
   const own = touches.names.map((name) => scores.served.get(name))
-  const said = (of: Scores) => Float64Array.from(touches.names, (name) => of.get(name)?.p[window] ?? Number.NaN)
-  const p = said(scores.served)
+  const said = (name: string, of: Scores): Said => ({
+    name,
+    scores: Float64Array.from(touches.names, (touch) => of.get(touch)?.p[window] ?? Number.NaN),
+    expected: Float64Array.from(touches.names, (touch) => of.get(touch)?.expected[window] ?? Number.NaN),
+  })
+  const served = said(SERVED, scores.served)
+  const p = served.scores
   const shadows = [...scores.shadows]
-    .map(([name, of]) => ({ name: `shadow ${name.slice(0, HASH_CHARS)}`, scores: said(of), expected: null }))
+    .map(([name, of]) => said(`shadow ${name.slice(0, HASH_CHARS)}`, of))
     .filter(({ scores: own }) => own.some((one) => !Number.isNaN(one)))
   const isFallback = (row: number) => own[row]?.version === String(FALLBACK_VERSION)
   const isScored = (row: number) =>
@@ -83,7 +89,6 @@ export function judgeWindow(
     const predictor = predictorOf(name, hasEarlyRows ? POLICIES[0] : 'wait', windowMs)
     return train(name, predictor, touches).said[0]!
   })
-  const served = { name: SERVED, scores: p, expected: null }
   const by = (idOf: (row: number) => string) => slicesOf(judgeable, p, rows, idOf)
   return {
     window,

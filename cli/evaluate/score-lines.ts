@@ -10,6 +10,8 @@ export interface FileScore {
   readonly version: string
   /** By window; only those of which something is said. */
   readonly p: Readonly<Record<string, number>>
+  /** Conversions expected, by the same windows. */
+  readonly expected: Readonly<Record<string, number>>
 }
 
 /** By nameOf of the touch. */
@@ -30,21 +32,25 @@ export async function readScores(file: string, scoresMax = TOUCHES_MAX): Promise
     const refuse = (what: string): never => {
       throw new HoldfastError('USAGE', `${file}, line ${number}: ${what}`)
     }
-    const { event_id, user_id, model_version, p, shadow } = isScore(value) ? value : refuse('it is no score')
+    const { event_id, user_id, model_version, p, expected, shadow } = isScore(value) ? value : refuse('it is no score')
     const name = nameOf(user_id, event_id)
     const scores = shadow === true ? (shadows.get(model_version) ?? new Map<string, FileScore>()) : served
     if (shadow === true) shadows.set(model_version, scores)
     if (scores.has(name)) refuse(`a second score of touch ${event_id}`)
     if (count++ === scoresMax) refuse(`more than ${scoresMax} scores`)
-    scores.set(name, { version: model_version, p })
+    scores.set(name, { version: model_version, p, expected })
   }
   return { served, shadows }
 }
 
 function isScore(value: object | null): value is ScoreRecord {
-  const { event_id, user_id, model_version, p, shadow } = (value ?? {}) as Partial<Record<keyof ScoreRecord, unknown>>
+  const record = (value ?? {}) as Partial<Record<keyof ScoreRecord, unknown>>
+  const { event_id, user_id, model_version, p, expected, shadow } = record
   const isOfTouch = typeof event_id === 'string' && (user_id === null || typeof user_id === 'string')
-  if (!isOfTouch || typeof model_version !== 'string' || typeof p !== 'object' || p === null) return false
+  if (!isOfTouch || typeof model_version !== 'string' || !isByWindow(p) || !isByWindow(expected)) return false
   if (shadow !== undefined && shadow !== true) return false
-  return Object.values(p).every((one) => typeof one === 'number' && one > 0 && one <= 1)
+  return Object.entries(p).every(([window, one]) => one > 0 && one <= 1 && expected[window]! >= one)
 }
+
+const isByWindow = (value: unknown): value is Readonly<Record<string, number>> =>
+  typeof value === 'object' && value !== null && Object.values(value).every((one) => typeof one === 'number')

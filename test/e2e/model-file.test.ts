@@ -51,6 +51,7 @@ interface Score {
   readonly user_id: string | null
   readonly model_version: string
   readonly p: Readonly<Record<string, number>>
+  readonly expected: Readonly<Record<string, number>>
 }
 type Json = Readonly<Record<string, never>>
 
@@ -86,10 +87,10 @@ function eventLines(): string[] {
   return lines.map((line) => JSON.stringify(line))
 }
 
-/** What the model of a file, in double, says of touches. */
-function taughtBy(file: string): (touch: Json, values: Readonly<Record<string, FactValue>>) => number | null {
+/** What the model of a file, in double, says of touches: how probably they convert, and how often. */
+function taughtBy(file: string): (touch: Json, values: Readonly<Record<string, FactValue>>) => [number, number] | null {
   const { graceMs } = ATTRIBUTION_DEFAULT
-  const { learner, calibration, parts } = predictorOf('ftrl', 'elapsed-time', 7 * 24 * HOUR + graceMs)
+  const { learner, calibration, counts, parts } = predictorOf('ftrl', 'elapsed-time', 7 * 24 * HOUR + graceMs)
   const about = { window: WINDOW, goal: undefined, policy: learner.policy, featuresRelease: FEATURES_RELEASE }
   loadParts(readFileSync(file), about, parts)
   return (touch, values) => {
@@ -102,7 +103,9 @@ function taughtBy(file: string): (touch: Json, values: Readonly<Record<string, F
     }
     rows.push(touchKeys({ ...facts, timeMs: touch.event_time! }, values))
     // Of an impression, which has no credit in the window, nothing is said.
-    return touch.type === 'click' ? calibration.apply(learner.score(rows, 0)) : null
+    if (touch.type !== 'click') return null
+    const p = calibration.apply(learner.score(rows, 0))
+    return [p, counts.expect(rows, 0, p)]
   }
 }
 
@@ -139,16 +142,18 @@ it.each([
   const scores = linesOf<Score>(readFileSync(at('scored/scores.ndjson'), 'utf8'))
 
   const say = taughtBy(at('model.hf'))
-  const expected = new Map<string, number | null>()
+  const told = new Map<string, [number, number] | null>()
   for (const line of linesOf<Json>(readFileSync(touches, 'utf8')))
     if (line.type === 'click' || line.type === 'impression')
-      if (!expected.has(`${line.user_id} ${line.event_id}`))
-        expected.set(`${line.user_id} ${line.event_id}`, say(line, line.values ?? {}))
+      if (!told.has(`${line.user_id} ${line.event_id}`))
+        told.set(`${line.user_id} ${line.event_id}`, say(line, line.values ?? {}))
   let scored = 0
-  for (const { event_id, user_id, p, model_version } of scores) {
-    const must = expected.get(`${user_id} ${event_id}`)!
-    expect(Math.abs((p[WINDOW] ?? 0) - (must ?? 0))).toBeLessThan(GOLDEN_ERROR_MAX)
-    expect(Object.keys(p)).toEqual(must === null ? [] : [WINDOW])
+  for (const { event_id, user_id, p, expected, model_version } of scores) {
+    const must = told.get(`${user_id} ${event_id}`)!
+    for (const [i, said] of [p, expected].entries()) {
+      expect(Math.abs((said[WINDOW] ?? 0) - (must?.[i] ?? 0))).toBeLessThan(GOLDEN_ERROR_MAX)
+      expect(Object.keys(said)).toEqual(must === null ? [] : [WINDOW])
+    }
     expect(model_version).toMatch(/^[0-9a-f]{64}$/)
     scored++
   }

@@ -40,11 +40,11 @@ it('what was served is better than at the cold start; a score that promises too 
   expect(weeks.length).toBeGreaterThan(4)
   expect(fallbackLate).toBe(0)
   expect(fall).toBeGreaterThan(0.1)
-  const scores = run.scores.map(({ version, p }) => ({ version, p: { [WINDOW]: Math.min(0.99, 3 * p[WINDOW]!) } }))
+  const scores = run.scores.map((own) => ({ ...own, p: { [WINDOW]: Math.min(0.99, 3 * own.p[WINDOW]!) } }))
   expect(qualityOf({ ...run, scores }).faults.at(-1)).toMatch(/^calibration of the second half is [2-9]/)
   // As if nothing had been learned.
   const [{ p }] = run.scores as [(typeof run.scores)[number]]
-  const unlearned = run.scores.map(({ version }) => ({ version, p }))
+  const unlearned = run.scores.map((own) => ({ ...own, p }))
   expect(qualityOf({ ...run, scores: unlearned }).faults[0]).toMatch(/^the entropy of what is served falls by/)
 })
 
@@ -76,8 +76,12 @@ it('scores are those of the newest version that held, and what its file says', {
   const change = (score: object) => {
     return { ...run, scores: run.scores.map((own, i) => (i === first ? { ...own, ...score } : own)) }
   }
-  const spoiled = change({ p: { [WINDOW]: run.scores[first]!.p[WINDOW]! + 2e-6 } })
-  expect((await askedOfFiles(spoiled, kept, files)).faults).toMatchObject([expect.stringMatching(`^touch ${first}: `)])
+  for (const said of ['p', 'expected'] as const) {
+    const spoiled = change({ [said]: { [WINDOW]: run.scores[first]![said][WINDOW]! + 2e-6 } })
+    expect((await askedOfFiles(spoiled, kept, files)).faults).toMatchObject([
+      expect.stringMatching(`^touch ${first}: `),
+    ])
+  }
   const other = change({ version: '2' })
   expect(liveFaults(other)).toEqual([`touch ${first} was scored by version 2, not 1`])
   expect((await askedOfFiles(run, new Map(), new Map())).faults).toContain('version 1 has no file')

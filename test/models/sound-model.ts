@@ -58,6 +58,21 @@ export function keepDimensions(model: Proto): void {
   model.graph!.node!.find(({ opType }) => opType === 'ReduceSum')!.attribute![0]!.i = 1
 }
 
+/** Adds to each count a little of what the other rows of the batch get. */
+export function coupledCounts(model: Proto): void {
+  const { node, initializer: tables } = model.graph!
+  const count = node!.find(({ output }) => output?.[0] === 'count')!
+  const own = { name: 'share', dims: [], dataType: onnx.TensorProto.DataType.FLOAT, rawData: floatBytes([2 ** -22]) }
+  tables!.push(onnx.TensorProto.create(own))
+  Object.assign(count, { name: 'alone', output: ['alone'] })
+  for (const [opType, input, output] of [
+    ['ReduceSum', ['p'], 'of all'],
+    ['Mul', ['of all', 'share'], 'beside'],
+    ['Add', ['alone', 'beside'], 'count'],
+  ] as const)
+    node!.push(onnx.NodeProto.create({ opType, input: [...input], output: [output], name: output }))
+}
+
 /** Puts logits on a grid whose width follows the largest of the batch, as dynamic quantisation does. */
 export function coupled(model: Proto): void {
   const graph = model.graph!

@@ -14,6 +14,7 @@ import type { Touch } from '../../operators/touch.ts'
 import { rowsOf } from '../../test/conformance/models.ts'
 import { LiveModels, LOADED_MAX } from './live-models.ts'
 import { OnnxModel } from './onnx-model.ts'
+import type { Told } from './told-model.ts'
 
 const BITS = 10
 const SCHEMA = schemaHash({ features: FEATURES_RELEASE, vector: null })
@@ -25,12 +26,16 @@ const SETTINGS = {
   ...{ vector: null, prior: 0.01 },
 }
 
-/** A file whose weights follow its number; a coordinate may have NaN, which no golden row meets. */
+/** A file whose weights and means follow its number; a coordinate may have NaN, which no golden row meets. */
 function fileOf(version: number, { spoilt, features = FEATURES_RELEASE }: { spoilt?: number; features?: number } = {}) {
   const weights = Float32Array.from({ length: 2 ** BITS }, (_, i) => Math.sin(version * i))
   if (spoilt !== undefined) weights[spoilt] = Number.NaN
   const form = { bias: -1, weights }
-  const window = { form, calibration: NO_CALIBRATION, counts: { all: 1, means: new Float32Array(2).fill(1) } }
+  const window = {
+    form,
+    calibration: NO_CALIBRATION,
+    counts: { all: version, means: new Float32Array(2).fill(version) },
+  }
   const windows: WindowForm[] = [
     { name: 'views', click: null, impression: [0], ...window },
     { name: 'both', click: [1], impression: [0, 1], ...window },
@@ -71,11 +76,12 @@ function contextOf(versions: readonly ActiveModel[], files: ReadonlyMap<string, 
 const filesOf = (...files: readonly Uint8Array[]) => new Map(files.map((bytes) => [nameOf(bytes), bytes]))
 
 /** What a file says of a touch by the windows of SETTINGS. */
-async function saidBy(bytes: Uint8Array, { touch, keys }: Asked): Promise<number[]> {
+async function saidBy(bytes: Uint8Array, { touch, keys }: Asked): Promise<Told> {
   const model = await OnnxModel.load(bytes)
-  const { p } = await model.score(rowsOf([{ keys, values: keys.map(() => 1) }]), [touch.type])
+  const { p, count } = await model.score(rowsOf([{ keys, values: keys.map(() => 1) }]), [touch.type])
   await model.close()
-  return [inSingle(p[1]!), touch.type === 'click' ? 0 : inSingle(p[0]!)]
+  const told = (own: Float32Array) => [inSingle(own[1]!), touch.type === 'click' ? 0 : inSingle(own[0]!)]
+  return { p: told(p), expected: told(count) }
 }
 
 const [one, two, three] = [fileOf(1), fileOf(2), fileOf(3)] as const
@@ -88,9 +94,9 @@ describe('a touch is scored', () => {
     const answers = await models.answer(touches, context)
     expect(answers.map(({ version }) => version)).toEqual([0, 0, 1, 1, 2, 2, 1, 1, 2, 2])
     for (const [i, touch] of touches.entries()) {
-      const { version, p, name } = answers[i]!
+      const { version, p, expected, name } = answers[i]!
       expect(name).toBe(String(version))
-      if (version > 0) expect(p).toEqual(await saidBy(version === 1 ? one : two, touch))
+      if (version > 0) expect({ p, expected }).toEqual(await saidBy(version === 1 ? one : two, touch))
       expect(await models.answer([touch], context)).toEqual([answers[i]])
     }
     expect(asked).toEqual([nameOf(one), nameOf(two)])
@@ -100,7 +106,7 @@ describe('a touch is scored', () => {
     const { context } = contextOf([], new Map())
     const models = new LiveModels(SETTINGS)
     const prior = inSingle(0.01)
-    const said = (p: readonly number[]) => ({ version: 0, name: '0', p, refused: [] })
+    const said = (p: readonly number[]) => ({ version: 0, name: '0', p, expected: p, refused: [] })
     expect(await models.answer([touchAt(5), touchAt(5, 'impression')], context)).toEqual([
       said([prior, 0]),
       said([prior, prior]),
@@ -123,7 +129,7 @@ describe('a file that is refused', () => {
     const models = new LiveModels(SETTINGS)
     const touch = touchAt(300)
     const [answer] = await models.answer([touch], context)
-    expect(answer).toEqual({ version: 2, name: '2', p: await saidBy(two, touch), refused: [reason] })
+    expect(answer).toEqual({ version: 2, name: '2', ...(await saidBy(two, touch)), refused: [reason] })
     // The same is found by whoever begins here, with other touches before it or without.
     expect(await new LiveModels(SETTINGS).answer([touch], context)).toEqual([answer])
   })
@@ -159,11 +165,12 @@ describe('rates of the last good version', () => {
     const { windows, fallback } = manifestIn(spoilt)!
     const rate = inSingle(new Fallback(windows, fallback).answer(bad.keys, 'click')[1]!)
     expect(answers.map(({ version }) => version)).toEqual([0, 1, 0])
-    expect([answers[0]!.p, answers[2]!.p]).toEqual([
-      [rate, 0],
-      [rate, 0],
-    ])
-    expect(answers[1]!.p).toEqual(await saidBy(spoilt, good))
+    for (const { p, expected } of [answers[0]!, answers[2]!])
+      expect([p, expected]).toEqual([
+        [rate, 0],
+        [rate, 0],
+      ])
+    expect(answers[1]).toMatchObject(await saidBy(spoilt, good))
   })
 })
 

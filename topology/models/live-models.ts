@@ -18,7 +18,7 @@ import {
 } from '../../operators/scorer.ts'
 import type { TouchType } from '../../operators/touch.ts'
 import { OnnxModel, type Refusal } from './onnx-model.ts'
-import { ToldModel } from './told-model.ts'
+import { type Told, ToldModel } from './told-model.ts'
 
 /** The one that scores, the next one, and those before them that a refusal goes back to: more are met only where many are refused. */
 export const LOADED_MAX = 4
@@ -48,7 +48,7 @@ export class LiveModels implements ScoringModels {
   readonly windows: readonly string[]
   readonly settings: LiveSettings
   readonly #schema: string
-  readonly #priors: Readonly<Record<TouchType, readonly number[]>>
+  readonly #priors: Readonly<Record<TouchType, Told>>
   /** By file and schema of the record; who was asked last is last (LM4). */
   readonly #loaded = new Map<string, Promise<Loaded>>()
 
@@ -57,7 +57,10 @@ export class LiveModels implements ScoringModels {
     this.settings = settings
     this.windows = windows.map(({ name }) => name)
     this.#schema = schemaHash({ features: FEATURES_RELEASE, vector })
-    const priorsOf = (type: TouchType) => windows.map((window) => (window[type] ? inSingle(prior) : 0))
+    const priorsOf = (type: TouchType): Told => {
+      const p = windows.map((window) => (window[type] ? inSingle(prior) : 0))
+      return { p, expected: p }
+    }
     this.#priors = { click: priorsOf('click'), impression: priorsOf('impression') }
   }
 
@@ -101,15 +104,15 @@ export class LiveModels implements ScoringModels {
   /** LM3. */
   async #asked({ active, model, refused }: Choice, asked: readonly Asked[]): Promise<readonly Answer[]> {
     const rates = (one: Asked): Answer => {
-      const p = model === null ? this.#priors[one.touch.type] : model.rates(one)
-      return { version: FALLBACK_VERSION, name: FALLBACK_NAME, p, refused }
+      const told = model === null ? this.#priors[one.touch.type] : model.rates(one)
+      return { version: FALLBACK_VERSION, name: FALLBACK_NAME, ...told, refused }
     }
     if (active === null || model === null) return asked.map(rates)
     const said = await model.score(asked).catch(() => null)
     const { version } = active
     return asked.map((one, i) => {
-      const p = said?.[i] ?? null
-      return p === null ? rates(one) : { version, name: String(version), p, refused }
+      const told = said?.[i] ?? null
+      return told === null ? rates(one) : { version, name: String(version), ...told, refused }
     })
   }
 

@@ -42,9 +42,9 @@ export function fixedModel(
       const model = await loaded
       const said = await model.score(asked)
       return asked.map((one, i): Answer => {
-        const p = said[i]!
-        if (p !== null) return { version: VERSION, name: sha256, p, refused: [] }
-        return { version: FALLBACK_VERSION, name: sha256, p: model.rates(one), refused: [] }
+        const told = said[i]!
+        if (told !== null) return { version: VERSION, name: sha256, ...told, refused: [] }
+        return { version: FALLBACK_VERSION, name: sha256, ...model.rates(one), refused: [] }
       })
     },
   }

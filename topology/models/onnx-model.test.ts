@@ -16,7 +16,15 @@ import {
 import { FEATURES_RELEASE } from '../../ml/touch-features.ts'
 import { ALONE, TOUCH_KINDS, type TouchKind } from '../../ml/windows.ts'
 import { learnAll, learntRow, rowsOf } from '../../test/conformance/models.ts'
-import { changed, coupled, floatBytes, initializer, keepDimensions, setFloats } from '../../test/models/sound-model.ts'
+import {
+  changed,
+  coupled,
+  coupledCounts,
+  floatBytes,
+  initializer,
+  keepDimensions,
+  setFloats,
+} from '../../test/models/sound-model.ts'
 import { GOLDEN_ERROR_MAX, OnnxModel, type Refusal } from './onnx-model.ts'
 
 const BITS = 8
@@ -196,6 +204,7 @@ describe('a file is refused', () => {
       'of other features',
       () => changed(sound(), (_, manifest) => ({ ...manifest, features: FEATURES_RELEASE + 1 })),
     ],
+    ['not a number', 'with counts that are none', () => changed(sound(), (model) => setFloats(model, 'mean', [1 / 0]))],
     ['not a number', 'with NaN', () => changed(sound(), (model) => setFloats(model, 'bias', [Number.NaN]))],
     [
       'not a number',
@@ -226,6 +235,7 @@ describe('a file is refused', () => {
       'whose rows depend on each other: they are put on a grid as wide as the largest of the batch',
       () => changed(sound(), coupled),
     ],
+    ['batch', 'whose counts depend on each other', () => changed(sound(), coupledCounts)],
   ]
 
   for (const [reason, which, bytes, sha256] of bad)

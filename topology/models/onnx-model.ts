@@ -1,7 +1,7 @@
 // An ONNX file at work: loaded only when it is what it says, then asked in batches (onnxruntime-node, one thread).
 // OM1: a file is refused for a reason of REFUSALS or it is sound: its bytes are those that were named, it reads the features that are
-//      made here, its golden rows get what they must within GOLDEN_ERROR_MAX, every p is a probability, and a row's p does not depend on
-//      what else is in its batch, to the bit.
+//      made here, its golden rows get what they must within GOLDEN_ERROR_MAX, every p is a probability, and what a row gets does not
+//      depend on what else is in its batch, to the bit.
 // OM2: batches are padded to a power of two of at least WIDTH_MIN features. The runtime adds a row's terms in vectors, and in an order
 //      that follows the row's width and place in memory: with a width of 5 a row got another last bit alone than among others.
 // OM3: what is refused is a function of the bytes: whoever loads them decides alike.
@@ -118,7 +118,8 @@ export class OnnxModel {
     const { golden } = this.manifest
     if (golden.length === 0) throw refused('golden', { rows: 0 })
     const asked = goldenOf(this.manifest)
-    const { p, count } = await this.score(asked.rows, asked.kinds)
+    const said = await this.score(asked.rows, asked.kinds)
+    const { p, count } = said
     for (const [row, told] of golden.entries())
       for (let window = 0; window < this.windows; window++) {
         const place = row * this.windows + window
@@ -132,30 +133,33 @@ export class OnnxModel {
           if (!isNear) throw refused('golden', { row, window, found, told: String(must) })
         }
       }
-    await this.#proveAlone(asked, p)
+    await this.#proveAlone(asked, said)
   }
 
   /** Each golden row alone, and all of them beside one that is far off. */
-  async #proveAlone({ rows, kinds }: GoldenRows, together: Float32Array): Promise<void> {
+  async #proveAlone({ rows, kinds }: GoldenRows, together: Scores): Promise<void> {
     const beside = new Rows()
     for (const [row, kind] of kinds.entries()) {
       const one = new Rows()
       copyRow(rows, row, one)
       copyRow(rows, row, beside)
-      this.#same((await this.score(one, [kind])).p, together.subarray(row * this.windows), row)
+      this.#same(await this.score(one, [kind]), together, row, 1)
     }
     beside.push(
       FAR_OFF.map((_, key) => key),
       FAR_OFF,
     )
-    this.#same((await this.score(beside, [...kinds, 'click'])).p.subarray(0, together.length), together, 0)
+    this.#same(await this.score(beside, [...kinds, 'click']), together, 0, kinds.length)
   }
 
-  #same(alone: Float32Array, together: Float32Array, firstRow: number): void {
-    const place = alone.findIndex((p, i) => p !== together[i])
-    if (place === -1) return
-    const row = firstRow + Math.floor(place / this.windows)
-    throw refused('batch', { row, alone: alone[place]!, together: together[place]! })
+  /** Whether the first `rows` of a batch got what they got as those from `first` on of another. */
+  #same(batch: Scores, other: Scores, first: number, rows: number): void {
+    for (const output of ['p', 'count'] as const)
+      for (let place = 0; place < rows * this.windows; place++) {
+        const [here, there] = [batch[output][place]!, other[output][first * this.windows + place]!]
+        const row = first + Math.floor(place / this.windows)
+        if (here !== there) throw refused('batch', { row, output, here, there })
+      }
   }
 }
 
