@@ -2,14 +2,14 @@
 // DD1: a run's belongs to one file, one number of partitions, one configuration and one release; anything else is refused,
 //      because the log in it was written under them.
 // DD2: a node's belongs to one namespace and one number of partitions (every key's state lies in the partition of its hash).
-//      Features, and what vectors have of them, may change in both as cli/kept-features.ts says.
+//      Features, and what vectors have of them, may change in both as cli/kept-features.ts says; in a node's the shadows, too.
 // DD3: what is refused leaves the directory as it was.
 // DD4: a node's keeps the configuration it was made with, for what its log says before the first `config` record; what holds
 //      now is in the registry of the namespace (topology/config-registry.ts).
 
 import { createHash } from 'node:crypto'
 import { createReadStream } from 'node:fs'
-import { mkdir, readdir, readFile, rename, writeFile } from 'node:fs/promises'
+import { mkdir, readdir, readFile, rename, rm, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { pipeline } from 'node:stream/promises'
 import stringify from 'fast-json-stable-stringify'
@@ -27,6 +27,8 @@ export interface RunIdentity {
   readonly inputSha256: string
   /** SHA-256 of the model that scores, or NO_MODEL. */
   readonly model: string
+  /** Of models that are only looked at. */
+  readonly shadows: readonly string[]
 }
 
 export const NO_MODEL = 'none'
@@ -38,18 +40,26 @@ export interface PlanShape extends KeptFeatures {
   readonly config: Config
   /** Of a run: what scores its touches. */
   readonly model?: ModelFile | undefined
+  /** What is only looked at. */
+  readonly shadows?: readonly ModelFile[] | undefined
 }
 
-interface RunFile extends RunIdentity, Omit<PlanShape, 'model'> {
+interface RunFile extends RunIdentity, Omit<PlanShape, 'model' | 'shadows'> {
   readonly starts: number
+}
+
+interface NodeFile extends Omit<PlanShape, 'model' | 'shadows'> {
+  readonly shadows?: readonly string[]
 }
 
 const RUN_FILE = 'run.json'
 const NODE_FILE = 'node.json'
 /** Of a run that scores: it may go on, and be looked at, where the model's own file is gone. */
 const MODEL_FILE = 'model.onnx'
+/** The files of shadows, under their SHA-256. */
+const SHADOWS = 'shadows'
 /** What a start that went no further leaves. */
-const LEFT_BY_STARTS = ['state', MODEL_FILE, `${RUN_FILE}.new`, `${NODE_FILE}.new`]
+const LEFT_BY_STARTS = ['state', MODEL_FILE, SHADOWS, `${RUN_FILE}.new`, `${NODE_FILE}.new`]
 
 /** What to say where a field differs. */
 const RUN_DIFFERENCES: Readonly<Record<keyof RunIdentity, string>> = {
@@ -58,6 +68,7 @@ const RUN_DIFFERENCES: Readonly<Record<keyof RunIdentity, string>> = {
   namespace: 'was made in another namespace',
   inputSha256: 'was made from another input file',
   model: 'was scored by another model, or by none',
+  shadows: 'has other shadows',
 }
 const NODE_DIFFERENCES = {
   namespace: 'belongs to a node of another namespace',
@@ -99,16 +110,17 @@ export class DataDirectory {
   static open(
     path: string,
     identity: RunIdentity,
-    { model, ...shape }: Omit<PlanShape, 'ledger'>,
+    { model, shadows = [], ...shape }: Omit<PlanShape, 'ledger'>,
   ): Promise<DataDirectory> {
     return usable(path, async () => {
       await mkdir(path, { recursive: true })
       const before = await readOwn<RunFile>(path, RUN_FILE)
-      if (before !== null) compare(path, { ...before, model: before.model ?? NO_MODEL }, identity, RUN_DIFFERENCES)
+      if (before !== null) compare(path, { ...before, ...modelsOf(before) }, identity, RUN_DIFFERENCES)
       const kept = featuresAfter(path, before, shape)
       await mkdir(join(path, 'state'), { recursive: true })
       // A directory that was there has the same one already (RunIdentity).
       if (model !== undefined && before === null) await writeFile(join(path, MODEL_FILE), model.bytes)
+      if (before === null) await keepShadows(path, shadows)
       const file = { ...identity, ...shape, ...kept, starts: before?.starts ?? 0 }
       if (before === null || stringify(file) !== stringify(before)) await writeWhole(path, RUN_FILE, file)
       return new DataDirectory(path, file)
@@ -129,18 +141,38 @@ export class DataDirectory {
  */
 export function openNodeDirectory<C extends Config>(
   path: string,
-  shape: Omit<PlanShape, 'ledger'> & { config: C },
+  { shadows = [], ...shape }: Omit<PlanShape, 'ledger'> & { config: C },
 ): Promise<PlanShape & { config: C }> {
   return usable(path, async () => {
     await mkdir(path, { recursive: true })
-    const before = await readOwn<typeof shape>(path, NODE_FILE)
+    const before = await readOwn<NodeFile & { config: C }>(path, NODE_FILE)
     if (before !== null) compare(path, before, shape, NODE_DIFFERENCES)
     const kept = featuresAfter(path, before, shape)
     await mkdir(join(path, 'state'), { recursive: true })
-    const file = { ...shape, config: before?.config ?? shape.config, ...kept }
+    await keepShadows(path, shadows)
+    const whole = { ...shape, config: before?.config ?? shape.config, ...kept }
+    const file: NodeFile = shadows.length === 0 ? whole : { ...whole, shadows: shadows.map(({ sha256 }) => sha256) }
     if (before === null || stringify(file) !== stringify(before)) await writeWhole(path, NODE_FILE, file)
-    return file
+    await forgetShadows(path, shadows)
+    return { ...whole, shadows }
   })
+}
+
+/** What score its touches, by their hashes. */
+const modelsOf = ({ model = NO_MODEL, shadows = [] }: Partial<RunIdentity>) => ({ model, shadows })
+
+/** Before anything names them. */
+async function keepShadows(path: string, shadows: readonly ModelFile[]): Promise<void> {
+  if (shadows.length === 0) return
+  await mkdir(join(path, SHADOWS), { recursive: true })
+  for (const { sha256, bytes } of shadows) await replace(join(path, SHADOWS), sha256, bytes)
+}
+
+/** All but these, once nothing names them any more. */
+async function forgetShadows(path: string, shadows: readonly ModelFile[]): Promise<void> {
+  const names = await readdir(join(path, SHADOWS)).catch(() => [])
+  const isKept = (name: string): boolean => shadows.some(({ sha256 }) => sha256 === name)
+  for (const name of names) if (!isKept(name)) await rm(join(path, SHADOWS, name))
 }
 
 /** What a directory was made with. Throws USAGE where it is no directory of Holdfast. */
@@ -149,9 +181,12 @@ export function readShape(path: string): Promise<PlanShape & { readonly live: bo
     const names = await readdir(path)
     for (const name of [RUN_FILE, NODE_FILE]) {
       if (!names.includes(name)) continue
-      const { model: sha256 = NO_MODEL, ...shape } = await readJson<RunFile>(join(path, name))
+      const file = await readJson<RunFile>(join(path, name))
+      const { model: sha256, shadows: hashes } = modelsOf(file)
       const model = sha256 === NO_MODEL ? undefined : { bytes: await readFile(join(path, MODEL_FILE)), sha256 }
-      return { ...shape, model, live: name === NODE_FILE }
+      const shadows: ModelFile[] = []
+      for (const hash of hashes) shadows.push({ bytes: await readFile(join(path, SHADOWS, hash)), sha256: hash })
+      return { ...file, model, shadows, live: name === NODE_FILE }
     }
     throw new HoldfastError('USAGE', `${path} holds no run or node of Holdfast`)
   })
@@ -174,8 +209,11 @@ async function readJson<T>(path: string): Promise<T> {
   return JSON.parse(await readFile(path, 'utf8')) as T
 }
 
-async function writeWhole(path: string, name: string, value: unknown): Promise<void> {
-  await writeFile(join(path, `${name}.new`), JSON.stringify(value))
+const writeWhole = (path: string, name: string, value: unknown): Promise<void> =>
+  replace(path, name, JSON.stringify(value))
+
+async function replace(path: string, name: string, data: string | Uint8Array): Promise<void> {
+  await writeFile(join(path, `${name}.new`), data)
   await rename(join(path, `${name}.new`), join(path, name))
 }
 

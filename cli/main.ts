@@ -15,7 +15,7 @@ import { featuresCommand } from './features/features-command.ts'
 import { SVG_HELP } from './features/picture-file.ts'
 import { generateCommand } from './generate/generate-command.ts'
 import { auditLog, auditText, explain } from './inspect-commands.ts'
-import { chosenModel, modelCommand } from './model-command.ts'
+import { chosenModel, chosenShadows, modelCommand } from './model-command.ts'
 import { runNode } from './node-command.ts'
 import { queryCommand } from './query-command.ts'
 import { reportCommand } from './report-command.ts'
@@ -39,11 +39,15 @@ const FEATURES_HELP =
   'keep what this file declares (docs/features.md), or "application" (default: page views of the last hour)'
 const VECTORS_HELP =
   'with --features: publish the vector of each impression and click: "all", or ids of features with commas between them'
+const SHADOW_HELP = 'beside what scores, publish what this ONNX file says, and nothing else of it (again for another)'
 const MEMORY_HELP = 'memory of the process, like 2G; what would outgrow it is refused (default: all there is)'
 const LOG_BYTES = wholeNumber('--log-bytes', 1 << 20, 2 ** 50)
 const THREADS = wholeNumber('--threads', 1, THREADS_MAX)
 /** Of the HTTP door, where nothing else is said. */
 const HTTP_PORT = 8080
+
+/** Of an option that may be given again. */
+const another = (value: string, before: readonly string[] = []): readonly string[] => [...before, value]
 
 const program = new Command('holdfast')
   .description('Exactly-once stream processor for ads conversion data, on NATS JetStream and RocksDB.')
@@ -73,6 +77,7 @@ program
     '--scoring',
     'score with models that learn from the labels on the way ("scoring" of --config has the settings)',
   )
+  .option('--shadow <file>', SHADOW_HELP, another)
   .option('--nats <url>', 'use this server instead of starting one')
   .option('--namespace <name>', 'prefix of all streams (with --nats; default: a new one)')
   .option('--data-dir <dir>', 'keep log and state here: an interrupted run goes on from it')
@@ -104,6 +109,7 @@ program
         features: chosenFeatures(o.features),
         vectors: chosenVectors(o.vectors),
         model: await chosenModel(o.model),
+        shadows: await chosenShadows(o.shadow),
         nats: o.nats,
         dataDir: o.dataDir,
         namespace,
@@ -133,6 +139,7 @@ program
   )
   .option('--features <file>', FEATURES_HELP)
   .option('--vectors <features>', VECTORS_HELP)
+  .option('--shadow <file>', SHADOW_HELP, another)
   .option('--nats <url>', 'use this server or cluster instead of starting one')
   .option('--port <n>', 'port of our own server on loopback (default: a free one)', wholeNumber('--port', 1, 65_535))
   .option('--replicas <n>', 'copies of each stream in a cluster', wholeNumber('--replicas', 1, 5), 1)
@@ -167,6 +174,7 @@ program
       bulkShare: o.bulkShare / 100,
       features: chosenFeatures(o.features),
       vectors: chosenVectors(o.vectors),
+      shadows: await chosenShadows(o.shadow),
     }
     await runNode(options, runtimeOf(process.env), (line) => process.stderr.write(`${line}\n`))
   })

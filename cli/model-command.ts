@@ -166,7 +166,17 @@ const bytesOf = (file: string): Uint8Array | null => (existsSync(file) ? readFil
 
 /** The file of --model, found sound. Throws MODEL_REFUSED; undefined: none was named. */
 export async function chosenModel(file: string | undefined): Promise<ModelFile | undefined> {
-  if (file === undefined) return undefined
+  return file === undefined ? undefined : soundFile(file)
+}
+
+/** Those of --shadow, as chosenModel(); one after the other, as each takes memory to be asked. */
+export async function chosenShadows(files: readonly string[] = []): Promise<readonly ModelFile[]> {
+  const chosen: ModelFile[] = []
+  for (const file of files) chosen.push(await soundFile(file))
+  return chosen
+}
+
+async function soundFile(file: string): Promise<ModelFile> {
   const bytes = bytesOf(file)
   const model = await OnnxModel.load(bytes)
   await model.close()

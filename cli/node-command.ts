@@ -21,6 +21,7 @@ import type { VectorFeatures } from '../topology/features/vectors.ts'
 import { ACCEPTED, BULK, type GraphOptions, pageViewGraph } from '../topology/graph.ts'
 import { statusOf, type TaskHost, tasksOf } from '../topology/host.ts'
 import { ModelKeeper } from '../topology/model-keeper.ts'
+import type { ModelFile } from '../topology/models/model-file.ts'
 import { SCORING_DEFAULT } from '../topology/models/scoring-settings.ts'
 import {
   CONTROL_WRITER,
@@ -57,6 +58,8 @@ export interface NodeOptions {
   readonly features?: Declarations | undefined
   /** What of them the vectors of touches have, which are published; not given: none are. */
   readonly vectors?: VectorFeatures | undefined
+  /** Sound files that are only looked at. Not given: none. */
+  readonly shadows?: readonly ModelFile[] | undefined
   /** Of a server of our own; undefined: a free one. */
   readonly port: number | undefined
   readonly dataDir: string
@@ -89,14 +92,15 @@ const TICK_MS = 1_000
 /** Milliseconds between looks at the registry: what is applied holds within a second or two. */
 const LOOK_MS = 1_000
 
-type Shape = Pick<NodeOptions, 'namespace' | 'partitions' | 'vectors'> & KeptFeatures & { readonly config: Config }
+type Shape = Pick<NodeOptions, 'namespace' | 'partitions' | 'vectors' | 'shadows'> &
+  KeptFeatures & { readonly config: Config }
 
 /** The plan of a live node. */
 export function livePlanOf(shape: Shape): Plan {
   return pageViewGraph(liveGraphOf(shape))
 }
 
-function liveGraphOf({ namespace, partitions, config, features, ledger, vectors }: Shape): GraphOptions {
+function liveGraphOf({ namespace, partitions, config, features, ledger, vectors, shadows }: Shape): GraphOptions {
   const { latenessMs, anonymous, bots } = config
   return {
     ...{ namespace, name: 'page views', clock: 'wall', partitions, latenessMs, anonymous, bots, accepted: 'records' },
@@ -104,6 +108,7 @@ function liveGraphOf({ namespace, partitions, config, features, ledger, vectors 
     configHash: configHash(config),
     attribution: attributionOf(config),
     scoring: scoringOf(config),
+    shadows,
     ...(features === undefined ? {} : { features, ledger }),
     ...(vectors === undefined ? {} : { vectors }),
   }
@@ -119,10 +124,10 @@ export async function runNode(options: NodeOptions, runtime: Runtime, say: (line
   const end = new EarlyEnd('stopped before the last commit was done; the same command goes on')
   let directory: DirectoryLock | null = null
   try {
-    const { features, vectors } = options
+    const { features, vectors, shadows } = options
     directory = await lockDirectory(dataDir)
     await options.onDirectory?.()
-    const own = await openNodeDirectory(dataDir, { namespace, partitions, config, features, vectors })
+    const own = await openNodeDirectory(dataDir, { namespace, partitions, config, features, vectors, shadows })
     const plan = livePlanOf(own)
     const mappings = plainMapping(plan)
     const broker = await openBroker({ nats, port, storeDir: join(dataDir, 'nats'), name: 'node', mappings, say })

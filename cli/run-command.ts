@@ -51,6 +51,8 @@ export interface RunOptions {
   readonly vectors?: VectorFeatures | undefined
   /** Scores touches; a sound file. Not given: none is scored. */
   readonly model?: ModelFile | undefined
+  /** Sound files that are only looked at. Not given: none. */
+  readonly shadows?: readonly ModelFile[] | undefined
   readonly nats: string | undefined
   readonly dataDir: string | undefined
   readonly namespace: string
@@ -83,11 +85,12 @@ export async function run(options: RunOptions, runtime: Runtime): Promise<Summar
   try {
     const { namespace, partitions, config } = options
     const { fingerprint } = planOf({ namespace, partitions, config })
-    const { features, vectors, model } = options
-    const shape = { namespace, partitions, config, features, vectors, model }
+    const { features, vectors, model, shadows = [] } = options
+    const shape = { namespace, partitions, config, features, vectors, model, shadows }
     const identity = {
       ...{ release: RELEASE, fingerprint, namespace, inputSha256: await sha256OfFile(options.input) },
       model: model?.sha256 ?? NO_MODEL,
+      shadows: shadows.map(({ sha256 }) => sha256),
     }
     const directory = await DataDirectory.open(options.dataDir ?? temporary!, identity, shape)
     const plan = planOf({ ...shape, ...directory.kept })
@@ -149,14 +152,14 @@ async function withBroker<T>(
   }
 }
 
-type Shape = Pick<RunOptions, 'namespace' | 'partitions' | 'config' | 'vectors' | 'model'> & KeptFeatures
+type Shape = Pick<RunOptions, 'namespace' | 'partitions' | 'config' | 'vectors' | 'model' | 'shadows'> & KeptFeatures
 
 /** The plan of a run; `explain` prints the same one. */
 export function planOf(shape: Shape): Plan {
   return pageViewGraph(graphOf(shape))
 }
 
-function graphOf({ namespace, partitions, config, features, ledger, vectors, model }: Shape): GraphOptions {
+function graphOf({ namespace, partitions, config, features, ledger, vectors, model, shadows }: Shape): GraphOptions {
   const { latenessMs, anonymous, bots } = config
   return {
     ...{ namespace, name: 'page views', clock: 'data', partitions, latenessMs, anonymous, bots, accepted: 'off' },
@@ -164,6 +167,7 @@ function graphOf({ namespace, partitions, config, features, ledger, vectors, mod
     attribution: attributionOf(config),
     joined: 'frames',
     scoring: scoringOf(config),
+    shadows,
     ...(features === undefined ? {} : { features, ledger }),
     ...(vectors === undefined ? {} : { vectors }),
     ...(model === undefined ? {} : { model }),

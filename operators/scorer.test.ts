@@ -117,7 +117,7 @@ it('a record says what was read, whoever it is of and in whatever order it was r
   expect(await fingerprintOf({ ...touch, ad: 'y' }, { a: 1, b: 2 })).not.toBe(own)
 })
 
-it('what is only looked at is published, and does nothing else; what answered instead of what is counted', async () => {
+it('what is only looked at is published beside, and does nothing else, also where it fails; what answered instead of what is counted', async () => {
   const saying = (name: string, version: number, refused: string[]): ScoringModels => ({
     ...{ windows: ['w'], settings: name },
     async answer(asked) {
@@ -145,16 +145,17 @@ it('what is only looked at is published, and does nothing else; what answered in
   }
   const [alone, beside] = [await run([]), await run([saying('2', 2, []), saying('3', 3, ['schema'])])]
   expect([beside.out, beside.counts]).toEqual([alone.out, alone.counts])
-  expect(beside.records.filter(({ shadow }) => shadow === undefined)).toEqual(alone.records)
-  const looked = beside.records
-    .filter(({ shadow }) => shadow)
-    .map(({ event_id, model_version, p, expected }) => [event_id, model_version, p.w, expected.w])
-  expect(looked).toEqual(
-    touches.flatMap(({ id }) => [
-      [id, '2', 0.75, 2.75],
-      [id, '3', 0.875, 3.875],
-    ]),
-  )
+  const shadows = [
+    { model_version: '2', p: { w: 0.75 }, expected: { w: 2.75 } },
+    { model_version: '3', p: { w: 0.875 }, expected: { w: 3.875 } },
+  ]
+  expect(beside.records).toEqual(alone.records.map((record) => ({ ...record, shadows })))
+  const failing: ScoringModels = { ...saying('4', 4, []), answer: () => Promise.reject(new Error('no memory')) }
+  const failed = await run([failing, saying('3', 3, [])])
+  expect(failed.out).toEqual(alone.out)
+  expect(failed.records).toEqual(alone.records.map((record) => ({ ...record, shadows: shadows.slice(1) })))
+  expect(failed.counts.filter((name) => name !== 'shadows_failed')).toEqual(alone.counts)
+  expect(failed.counts.length).toBe(alone.counts.length + touches.length)
   const each = ['scores', 'scores_fallback', 'model_refused golden', 'model_refused hash']
   expect(alone.counts).toEqual(touches.flatMap(() => each))
 })

@@ -4,6 +4,7 @@
 // SC2: all touches of a batch are asked at once, before the batch is processed.
 // SC3: what is prepared belongs to its batch: the tasks of a thread share one operator.
 // SC4: nothing branches on a score: last bits may differ from machine to machine (protocol.md, section 9).
+// SC5: what a shadow says, or that it cannot, is in the record of the score and nowhere else but in a counter.
 
 import { packKeys } from '../ml/packed-rows.ts'
 import { type FactValue, touchKeys } from '../ml/touch-features.ts'
@@ -67,9 +68,12 @@ export interface ScoreRecord {
   readonly expected: Readonly<Record<string, number>>
   /** Of what was read (operators/fingerprint.ts). */
   readonly fingerprint: string
-  /** Of a model that is only looked at: it changes nothing that goes on. */
-  readonly shadow?: true
+  /** What models say that are only looked at, but for those that could not. Not given: there are none. */
+  readonly shadows?: readonly SaidScore[]
 }
+
+/** What one model says of a touch. */
+export type SaidScore = Pick<ScoreRecord, 'model_version' | 'p' | 'expected'>
 
 /** What is scored of a value: the touch, of nobody where its user is '', and the values of its vector. */
 export interface Scorable {
@@ -82,13 +86,13 @@ interface Prepared {
   readonly found: readonly (Scorable | null)[]
   readonly asked: readonly Asked[]
   readonly answers: readonly Answer[]
-  /** By shadow. */
-  readonly shadows: readonly (readonly Answer[])[]
+  /** By shadow; null: it could not. */
+  readonly shadows: readonly (readonly Answer[] | null)[]
 }
 
 /**
  * Publishes a score of each touch to `output`, and passes it on with that. `scorable`: null is no touch, which ends here. `shadows`:
- * models whose scores are published as well, and do nothing else.
+ * models whose scores are in the same records, and do nothing else.
  */
 export function scorer<In>(
   models: ScoringModels,
@@ -107,8 +111,9 @@ export function scorer<In>(
       const found = batch.map(({ value }) => scorable(value))
       const asked = batch.flatMap((rec, i) => askedOf(rec, found[i]!))
       if (asked.length === 0) return null
-      return Promise.all([models, ...shadows].map((each) => each.answer(asked, ctx))).then(([answers, ...others]) => {
-        prepared.set(batch, { found, asked, answers: answers!, shadows: others })
+      const beside = shadows.map((each) => each.answer(asked, ctx).catch(() => null))
+      return Promise.all([models.answer(asked, ctx), Promise.all(beside)]).then(([answers, shadowed]) => {
+        prepared.set(batch, { found, asked, answers, shadows: shadowed })
       })
     },
     process(batch, ctx) {
@@ -122,13 +127,11 @@ export function scorer<In>(
         const own = found[i]!
         if (own === null) continue
         const answer = answers[place]!
-        const fingerprint = fingerprintOf(own.touch, own.values)
-        ctx.emit(output, recordOf(own.touch, answer, models.windows, fingerprint), rec)
-        shadowed.forEach((said, shadow) => {
-          const record = recordOf(own.touch, said[place]!, shadows[shadow]!.windows, fingerprint)
-          ctx.emit(output, { ...record, shadow: true } satisfies ScoreRecord, rec)
-        })
+        const record = recordOf(own, answer, models.windows)
+        const beside = shadowed.flatMap((said, i) => (said === null ? [] : saidOf(said[place]!, shadows[i]!.windows)))
+        ctx.emit(output, shadows.length === 0 ? record : { ...record, shadows: beside }, rec)
         count(answer, ctx)
+        if (beside.length < shadows.length) ctx.count('shadows_failed', shadows.length - beside.length)
         const { version, p } = answer
         out.push({ ...rec, value: { ...rec.value, scored: { version, p, input: packKeys(asked[place]!.keys) } } })
         place++
@@ -150,15 +153,14 @@ function count({ version, refused }: Answer, ctx: OperatorContext): void {
   for (const reason of refused) ctx.count(`model_refused ${reason}`)
 }
 
-function recordOf(
-  { id, user }: Touch,
-  { name, p, expected }: Answer,
-  windows: readonly string[],
-  fingerprint: string,
-): ScoreRecord {
+function recordOf({ touch, values }: Scorable, answer: Answer, windows: readonly string[]): ScoreRecord {
+  const { id, user } = touch
   const user_id = user === '' ? null : user
-  const said = { p: namedBy(windows, p), expected: namedBy(windows, expected) }
-  return { event_id: id, user_id, model_version: name, ...said, fingerprint }
+  return { event_id: id, user_id, ...saidOf(answer, windows), fingerprint: fingerprintOf(touch, values) }
+}
+
+const saidOf = ({ name, p, expected }: Answer, windows: readonly string[]): SaidScore => {
+  return { model_version: name, p: namedBy(windows, p), expected: namedBy(windows, expected) }
 }
 
 function namedBy(windows: readonly string[], said: readonly number[]): Readonly<Record<string, number>> {

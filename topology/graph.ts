@@ -72,11 +72,14 @@ export interface GraphOptions extends TopologyOptions {
   readonly model?: ModelFile | undefined
   /** Models that score and learn from labels while the stream runs; needs attribution. Not given: off. */
   readonly scoring?: ScoringSettings | 'off'
-  /** Sound files whose scores are published as well, and do nothing else. Not given: none. */
-  readonly shadows?: readonly ModelFile[]
+  /** Sound files whose scores are published beside, and do nothing else; at most SHADOWS_MAX. Not given: none. */
+  readonly shadows?: readonly ModelFile[] | undefined
   /** How attributions are published. Not given: as records. */
   readonly joined?: OutputPlan['mode']
 }
+
+/** Each is in the memory of every thread that scores, and asked of every touch. */
+export const SHADOWS_MAX = 8
 
 /** A page view on its way from its user's partition to its page's: the page, and its time where that is not the order time. */
 export const PAGE_VIEW_EXCHANGE: ExchangeCodec<Event, PageView> = {
@@ -171,7 +174,7 @@ function refuseSenseless({
   attribution = 'off',
   model,
   scoring = 'off',
-  shadows,
+  shadows = [],
 }: GraphOptions): void {
   const refuse = (why: string): never => {
     throw new HoldfastError('USAGE', why)
@@ -180,8 +183,10 @@ function refuseSenseless({
   if (attribution !== 'off' && features !== undefined) refuseTaken(features)
   if (scoring !== 'off' && attribution === 'off') refuse('scoring learns from labels: it needs attribution')
   if (scoring !== 'off' && model !== undefined) refuse('a model file scores, or models that learn: not both')
-  if (shadows !== undefined && scoring === 'off' && model === undefined)
-    refuse('a shadow stands beside a model: there is none')
+  if (shadows.length > 0 && scoring === 'off' && model === undefined)
+    refuse('a shadow stands beside what scores, and nothing does')
+  if (shadows.length > SHADOWS_MAX) refuse(`${shadows.length} shadows are too many: at most ${SHADOWS_MAX}`)
+  if (new Set(shadows.map(({ sha256 }) => sha256)).size < shadows.length) refuse('two of the shadows are the same file')
   const goals = attribution === 'off' ? [] : attribution.goals.map(({ name }) => name)
   if (scoring !== 'off' && !(goals.length === 0 ? [''] : goals).includes(scoring.goal))
     refuse(`"scoring.goal" must be ${goals.length === 0 ? '"": no goals are declared' : `one of ${goals.join(', ')}`}`)

@@ -61,14 +61,14 @@ beforeAll(() => {
     ...{ event_id: id, user_id: `u-${id}`, model_version: version, fingerprint: '' },
     ...{ p: { '7d_click': p }, expected: { '7d_click': COUNT * p } },
   })
-  const shadow = (one: Made) => ({ ...score({ ...one, p: one.p / 2 }), model_version: 'ab'.repeat(32), shadow: true })
+  const shadowed = (one: Made) => ({
+    ...score(one),
+    shadows: [{ ...score({ ...one, p: one.p / 2 }), model_version: 'ab'.repeat(32) }],
+  })
   writeFileSync(file('events.ndjson'), lines(made.map(event)))
   writeFileSync(file('labels.ndjson'), lines(made.flatMap((one) => [label(one, 'O'), label(one, 'M')])))
   writeFileSync(file('scores.ndjson'), lines(made.filter((_, i) => isScored(i)).map(score)))
-  writeFileSync(
-    file('shadowed.ndjson'),
-    lines(made.filter((_, i) => isScored(i)).flatMap((one) => [score(one), shadow(one)])),
-  )
+  writeFileSync(file('shadowed.ndjson'), lines(made.filter((_, i) => isScored(i)).map(shadowed)))
   writeFileSync(file('attributions.ndjson'), '')
 })
 afterAll(() => rmSync(dir, { recursive: true }))
@@ -204,7 +204,8 @@ describe('is refused', () => {
     ['no probability', scoreLine({ p: { '7d_click': 1.5 }, expected: { '7d_click': 1.5 } })],
     ['less than one conversion of whoever converts', scoreLine({ p: { w: 0.5 }, expected: { w: 0.4 } })],
     ['a probability without a count', scoreLine({ p: { w: 0.5 } })],
-    ['another shadow than true', scoreLine({ shadow: 1 })],
+    ['no list of shadows', scoreLine({ shadows: true })],
+    ['no shadow', scoreLine({ shadows: [{ p: {}, expected: {} }] })],
   ])('a line that is %s, with its number', async (_, line) => {
     const bad = file('bad.ndjson')
     writeFileSync(bad, `${scoreLine({ user_id: null })}\n${line}\n`)
@@ -216,6 +217,9 @@ describe('is refused', () => {
     const one = scoreLine({ p: { '7d_click': 0.5 }, expected: { '7d_click': 0.5 } })
     writeFileSync(bad, `${one}\n${one}\n`)
     await expect(readScores(bad)).rejects.toThrow(/line 2: a second score of touch a/)
+    const shadow = { model_version: 'ab', p: {}, expected: {} }
+    writeFileSync(bad, scoreLine({ shadows: [shadow, shadow] }))
+    await expect(readScores(bad)).rejects.toThrow(/line 1: a second score of touch a/)
     await expect(readScores(file('scores.ndjson'), 10)).rejects.toThrow(/line 11: more than 10 scores/)
   })
 

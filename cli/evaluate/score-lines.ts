@@ -1,9 +1,9 @@
 // Scores as a file of a run says them: what was said of each touch when it came, by which version.
-// SL1: of one touch there is one score that was served, and one of each shadow; another line, or one that is none, ends the command
-//      with its number.
+// SL1: of one touch there is one line, with the score that was served and one of each shadow that said something; another line, or
+//      one that is none, ends the command with its number.
 
 import { HoldfastError } from '../../log/errors.ts'
-import type { ScoreRecord } from '../../operators/scorer.ts'
+import type { SaidScore, ScoreRecord } from '../../operators/scorer.ts'
 import { jsonLines, nameOf, TOUCHES_MAX } from '../train/labelled-touches.ts'
 
 export interface FileScore {
@@ -32,23 +32,32 @@ export async function readScores(file: string, scoresMax = TOUCHES_MAX): Promise
     const refuse = (what: string): never => {
       throw new HoldfastError('USAGE', `${file}, line ${number}: ${what}`)
     }
-    const { event_id, user_id, model_version, p, expected, shadow } = isScore(value) ? value : refuse('it is no score')
+    const { event_id, user_id, shadows: beside = [], ...own } = isScore(value) ? value : refuse('it is no score')
     const name = nameOf(user_id, event_id)
-    const scores = shadow === true ? (shadows.get(model_version) ?? new Map<string, FileScore>()) : served
-    if (shadow === true) shadows.set(model_version, scores)
-    if (scores.has(name)) refuse(`a second score of touch ${event_id}`)
-    if (count++ === scoresMax) refuse(`more than ${scoresMax} scores`)
-    scores.set(name, { version: model_version, p, expected })
+    const add = (scores: Map<string, FileScore>, { model_version, p, expected }: SaidScore) => {
+      if (scores.has(name)) refuse(`a second score of touch ${event_id}`)
+      if (count++ === scoresMax) refuse(`more than ${scoresMax} scores`)
+      scores.set(name, { version: model_version, p, expected })
+    }
+    add(served, own)
+    for (const shadow of beside) {
+      const scores = shadows.get(shadow.model_version) ?? new Map<string, FileScore>()
+      shadows.set(shadow.model_version, scores)
+      add(scores, shadow)
+    }
   }
   return { served, shadows }
 }
 
 function isScore(value: object | null): value is ScoreRecord {
-  const record = (value ?? {}) as Partial<Record<keyof ScoreRecord, unknown>>
-  const { event_id, user_id, model_version, p, expected, shadow } = record
+  const { event_id, user_id, shadows = [] } = (value ?? {}) as Partial<Record<keyof ScoreRecord, unknown>>
   const isOfTouch = typeof event_id === 'string' && (user_id === null || typeof user_id === 'string')
-  if (!isOfTouch || typeof model_version !== 'string' || !isByWindow(p) || !isByWindow(expected)) return false
-  if (shadow !== undefined && shadow !== true) return false
+  return isOfTouch && isSaid(value) && Array.isArray(shadows) && shadows.every(isSaid)
+}
+
+function isSaid(value: unknown): boolean {
+  const { model_version, p, expected } = (value ?? {}) as Partial<Record<keyof SaidScore, unknown>>
+  if (typeof model_version !== 'string' || !isByWindow(p) || !isByWindow(expected)) return false
   return Object.entries(p).every(([window, one]) => one > 0 && one <= 1 && expected[window]! >= one)
 }
 

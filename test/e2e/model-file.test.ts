@@ -10,6 +10,7 @@ import { Rows } from '../../ml/rows.ts'
 import { type FactValue, FEATURES_RELEASE, touchKeys } from '../../ml/touch-features.ts'
 import { ATTRIBUTION_DEFAULT } from '../../operators/attribution-settings.ts'
 import { GOLDEN_ERROR_MAX } from '../../topology/models/onnx-model.ts'
+import { soundModel } from '../models/sound-model.ts'
 import { holdfast, resultsIn, workDirectory } from './command.ts'
 import { convertingClicks } from './converting-clicks.ts'
 
@@ -46,12 +47,14 @@ it('only what can be written is', async () => {
   expect(existsSync(onnx)).toBe(false)
 })
 
+type Said = Pick<Score, 'model_version' | 'p' | 'expected'>
 interface Score {
   readonly event_id: string
   readonly user_id: string | null
   readonly model_version: string
   readonly p: Readonly<Record<string, number>>
   readonly expected: Readonly<Record<string, number>>
+  readonly shadows?: readonly Said[]
 }
 type Json = Readonly<Record<string, never>>
 
@@ -183,4 +186,55 @@ it.each([
   ])
   expect(other.code).toBe(2)
   expect(other.stderr).toMatch(/was scored by another model, or by none/)
+})
+
+it('run --shadow says what a file would say, and changes nothing else; what cannot be a shadow is refused', async () => {
+  await using dir = await workDirectory()
+  const at = (name: string) => join(dir.path, name)
+  writeFileSync(at('events.ndjson'), eventLines().join('\n'))
+  const [first, second] = [1, 2].map((version) => {
+    writeFileSync(at(`${version}.onnx`), soundModel(version))
+    return at(`${version}.onnx`)
+  }) as [string, string]
+  const common = ['run', '--json', '--drain', '--input', at('events.ndjson')]
+  const run = async (out: string, ...args: string[]) => {
+    const { code, stderr } = await holdfast([...common, '--out', at(out), ...args])
+    expect([code, stderr]).toEqual([0, ''])
+    const lines = linesOf<Score>(readFileSync(at(`${out}/scores.ndjson`), 'utf8'))
+    const alone = lines.map(({ shadows, ...served }) => JSON.stringify(served)).sort()
+    return { results: resultsIn(at(out)), lines, alone, models: existsSync(at(`${out}/models.ndjson`)) }
+  }
+  const beside = ['--shadow', first, '--shadow', second]
+  const [plain, shadowed, served] = await Promise.all([
+    run('plain', '--scoring'),
+    run('shadowed', '--scoring', ...beside, '--partitions', '3', '--slice-records', '7'),
+    run('served', '--model', second, '--shadow', first, '--data-dir', at('data')),
+  ])
+  expect([shadowed.results, shadowed.alone, shadowed.models]).toEqual([plain.results, plain.alone, true])
+  expect(plain.lines.every(({ shadows }) => shadows === undefined)).toBe(true)
+  const byTouch = (lines: readonly Score[], of: (line: Score) => unknown): Map<string, unknown> =>
+    new Map(lines.map((line) => [`${line.user_id} ${line.event_id}`, of(line)]))
+  const said = ({ model_version, p, expected }: Said): Said => ({ model_version, p, expected })
+  expect(shadowed.lines.length).toBe(300)
+  expect(byTouch(shadowed.lines, ({ shadows }) => shadows![1])).toEqual(byTouch(served.lines, said))
+  expect(byTouch(shadowed.lines, ({ shadows }) => [shadows![0]])).toEqual(
+    byTouch(served.lines, ({ shadows }) => shadows),
+  )
+  expect(shadowed.lines.some(({ shadows: [one, other] = [] }) => one!.p[WINDOW] !== other!.p[WINDOW])).toBe(true)
+
+  expect((await holdfast(['audit', '--data-dir', at('data')])).code).toBe(0)
+  writeFileSync(at('cut.onnx'), readFileSync(first).subarray(0, 1_000))
+  writeFileSync(at('off.json'), '{"scoring": "off"}')
+  const refusals: [string[], RegExp][] = [
+    [['--model', second, '--data-dir', at('data')], /has other shadows; use another --data-dir/],
+    [['--scoring', '--shadow', at('cut.onnx')], /MODEL_REFUSED: it is no ONNX file of Holdfast/],
+    [['--scoring', '--shadow', at('nothing.onnx')], /MODEL_REFUSED: there is no such file/],
+    [['--config', at('off.json'), ...beside], /^holdfast: a shadow stands beside what scores, and nothing does\n$/],
+  ]
+  const refused = await Promise.all(refusals.map(([args]) => holdfast([...common, '--out', at('none'), ...args])))
+  for (const [i, { code, stderr }] of refused.entries()) {
+    expect(stderr).toMatch(refusals[i]![1])
+    expect(code).toBe(2)
+  }
+  expect(existsSync(at('none'))).toBe(false)
 })

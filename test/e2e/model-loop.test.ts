@@ -1,14 +1,18 @@
-// Models that learn from a live node, and the commands that say which of them scores: a real node, its own server, the command line.
+// Models that learn from a live node, the commands that say which of them scores, and one that is only looked at: a real node, its own
+// server, the command line.
 // ML1: time is moved by events that are ahead of the clock, which a source takes up to ten minutes of: ticks never overtake them.
 // ML2: a touch whose row must not come before a candidate is at most a second before its time; `advance` stops short of the row.
 
-import { writeFile } from 'node:fs/promises'
+import { createHash } from 'node:crypto'
+import { readdir, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { connect, type NatsConnection } from 'nats'
 import { afterAll, beforeAll, expect, it } from 'vitest'
+import { readShape } from '../../cli/data-directory.ts'
 import { freeLoopbackPort } from '../../log/nats-supervisor.ts'
 import type { ScoreRecord } from '../../operators/scorer.ts'
+import { SOUND_WINDOW, soundModel } from '../models/sound-model.ts'
 import { holdfast, leftoversOf, Running, workDirectory } from './command.ts'
 
 const PARTITIONS = 2
@@ -34,11 +38,16 @@ let url: string
 let client: NatsConnection
 /** By touch: which version said its score. */
 const versions = new Map<string, string>()
+/** What was said beside the newest score. */
+let shadows: ScoreRecord['shadows']
+/** A window that the node does not have: a shadow says what it knows. */
+const SHADOW = soundModel(1)
+const data = () => join(work.path, 'data')
 
-async function start(): Promise<void> {
-  const shape = ['--data-dir', join(work.path, 'data'), '--partitions', String(PARTITIONS), '--log-bytes', '512000000']
+async function start(...more: string[]): Promise<void> {
+  const shape = ['--data-dir', data(), '--partitions', String(PARTITIONS), '--log-bytes', '512000000']
   const config = join(work.path, 'config.json')
-  node = new Running(['node', ...shape, '--port', String(port), '--http-port', '0', '--config', config])
+  node = new Running(['node', ...shape, '--port', String(port), '--http-port', '0', '--config', config, ...more])
   await node.says(/accepted events: stream/)
   url = /over HTTP: (\S+)/.exec(node.stderr)![1]!
 }
@@ -46,12 +55,16 @@ async function start(): Promise<void> {
 beforeAll(async () => {
   work = await workDirectory()
   await writeFile(join(work.path, 'config.json'), JSON.stringify(CONFIG))
+  await writeFile(join(work.path, 'shadow.onnx'), SHADOW)
   port = await freeLoopbackPort()
-  await start()
+  await start('--shadow', join(work.path, 'shadow.onnx'))
   client = await connect({ servers: nats(), maxReconnectAttempts: -1, reconnectTimeWait: 100 })
   client.subscribe('holdfast.out.scores.*', {
     callback: (_, message) => {
-      for (const { event_id, model_version } of message.json<ScoreRecord[]>()) versions.set(event_id, model_version)
+      for (const { event_id, model_version, ...more } of message.json<ScoreRecord[]>()) {
+        versions.set(event_id, model_version)
+        shadows = more.shadows
+      }
     },
   })
 })
@@ -151,8 +164,11 @@ it('versions are trained and become live; people go back, and what they said hol
   node.kill('SIGKILL')
   await node.ended
   expect(await leftoversOf(work.path)).toEqual([])
-  await start()
+  await start('--shadow', join(work.path, 'shadow.onnx'))
   expect(await touches(at(4, -100))).toEqual(['1'])
+  const sha256 = createHash('sha256').update(SHADOW).digest('hex')
+  const said = { [SOUND_WINDOW]: expect.any(Number) }
+  expect(shadows).toEqual([{ model_version: sha256, p: said, expected: said }])
 
   // Version 2 was live when the touches came whose rows are there: it is what 3 was compared with.
   await train(4)
@@ -165,4 +181,11 @@ it('versions are trained and become live; people go back, and what they said hol
   const activated = await model('activate', '3')
   expect([activated.code, activated.stdout]).toEqual([0, expect.stringMatching(/^activation 5: model version 3, /)])
   await untilScoredBy('3', at(5, 10 * SECOND))
+
+  expect((await readShape(data())).shadows).toEqual([{ sha256, bytes: Buffer.from(SHADOW) }])
+  node.kill('SIGTERM')
+  expect((await node.ended).code).toBe(0)
+  await start()
+  expect([await touches(at(5, 15 * SECOND)), shadows]).toEqual([['3'], undefined])
+  expect([(await readShape(data())).shadows, await readdir(join(data(), 'shadows'))]).toEqual([[], []])
 })
