@@ -398,6 +398,45 @@ describe('a stage that versions are sent back to', () => {
   })
 })
 
+describe('a loop', () => {
+  const TUNING = { trimBytes: 1_000, heartbeatMs: 250, lingerMs: 0 }
+  const lastSeqs = () =>
+    Promise.all(
+      ['ns_ad_0', 'ns_learn_0', 'ns_out_scores_0'].map(async (name) => (await log.streamState(name))!.lastSeq),
+    )
+
+  it('trims what comes to it within a period, whose versions are still to come, and is quiet when nothing more does', async () => {
+    const source = await Sender.open('ad', 's-0')
+    start('ad', { tuning: TUNING })
+    start('learn', { tuning: TUNING })
+    const count = 80
+    for (let at = 110; at < 110 + count; at++) {
+      await source.send([touch(at)], at)
+      await sleep(50)
+    }
+    await sleep(SETTLE_MS)
+    expect(said()).toHaveLength(count)
+    expect(promisedOn(LEARN_TO_AD)).toEqual([229])
+    expect(server.stored('ns_ad_0').length).toBeLessThan(count / 4)
+    const before = await lastSeqs()
+    await sleep(100 * SETTLE_MS)
+    expect(await lastSeqs()).toEqual(before)
+  })
+
+  it('trims what has waited for it, though nothing else comes', async () => {
+    const source = await Sender.open('ad', 's-0')
+    start('ad', { tuning: TUNING })
+    const count = 40
+    for (let at = 110; at < 110 + count; at++) await source.send([touch(at)], at)
+    await sleep(SETTLE_MS)
+    expect(server.stored('ns_ad_0')).toHaveLength(count)
+    start('learn', { tuning: TUNING })
+    await sleep(5 * SETTLE_MS)
+    expect(said()).toHaveLength(count)
+    expect(server.stored('ns_ad_0').length).toBeLessThan(count / 4)
+  })
+})
+
 describe('a stage that sends back', () => {
   it('promises what time has come to also where the last part of it was committed before', async () => {
     const ad = await Sender.open('learn', 'ad-0')
@@ -407,21 +446,34 @@ describe('a stage that sends back', () => {
     expect(promisedOn(LEARN_TO_AD).at(-1)).toBe(429)
   })
 
-  it('promises by whole periods, and at once; that it has read on it does not say', async () => {
+  it('promises by whole periods, and at once; between them it says with the heartbeat that time has passed, and not that it has read on', async () => {
     const ad = await Sender.open('learn', 'ad-0')
-    start('learn', { tuning: { heartbeatMs: 1, lingerMs: 0 } })
-    for (const watermark of [5, 50, 99]) {
-      await ad.send([], watermark)
+    start('learn', { tuning: { heartbeatMs: 500, lingerMs: 0 } })
+    const framesOf = async (work: () => Promise<void>): Promise<number> => {
+      const { length } = server.stored('ns_ad_0')
+      await work()
       await sleep(SETTLE_MS)
+      return server.stored('ns_ad_0').length - length
     }
+    expect(await framesOf(() => ad.send([], 5))).toBeGreaterThanOrEqual(2)
     expect(promisedOn(LEARN_TO_AD)).toEqual([-1, 129])
-    const { length } = server.stored('ns_ad_0')
-    await ad.send([touch(120)], 110)
-    await sleep(SETTLE_MS)
+    for (const watermark of [50, 51, 99]) expect(await framesOf(() => ad.send([], watermark))).toBe(1)
+    const twice = async () => {
+      await ad.send([], 97)
+      await ad.send([], 98)
+    }
+    expect(await framesOf(twice)).toBe(0)
+    expect(promisedOn(LEARN_TO_AD)).toEqual([-1, 129])
+    expect(await framesOf(() => ad.send([touch(120)], 110))).toBe(1)
     expect(promisedOn(LEARN_TO_AD)).toEqual([-1, 129, 229])
-    await ad.send([touch(130)], 125)
-    await sleep(SETTLE_MS)
-    expect(server.stored('ns_ad_0')).toHaveLength(length + 1)
+    for (const at of [130, 131]) expect(await framesOf(() => ad.send([touch(at)], 110))).toBe(0)
+    // What comes too soon after a frame is owed until the next heartbeat.
+    const soon = async () => {
+      await ad.send([], 111)
+      await sleep(100)
+      await ad.send([], 112)
+    }
+    expect(await framesOf(soon)).toBe(2)
   })
 
   it('sends each version to every partition, and keeps its file before that, again where it was killed between (T7)', async () => {

@@ -8,7 +8,8 @@
 // FB4: when its other writers have drained, and time has come to their last watermark, the stage processes what it holds with the
 //      version that scored at that watermark, and passes the drain on. It is drained when the feedback has drained.
 // FB5: a frame without records that takes a promise into another period goes at once: who sends versions back waits for it. Back, one
-//      goes when it promises more, and for nothing else: that its sender has read on would go round for ever.
+//      that promises more goes at once, and one with the heartbeat where its sender's watermark has moved since the last: input is
+//      trimmed below the last frame of each writer. That its sender has read on is not news there: it would go round for ever.
 // Who reads which writer is topology/intake.ts's, when things happen topology/task.ts's.
 
 import type { ActiveModel } from '../operators/model-records.ts'

@@ -62,6 +62,38 @@ it('trims again when a commit made it due during a trim, though no further commi
   expect(done).toEqual(['flush', 's below 4', 'flush', 's below 9'])
 })
 
+it('IT4: what a writer has held up is trimmed with its next frame, however short that is', async () => {
+  const { trim, done } = trimOf()
+  for (let seq = 2; seq <= 9; seq++) {
+    trim.applied(EVERY_BYTES)
+    trim.committed(at(seq, 1), trim.appliedBytes)
+    await trim.settled()
+  }
+  expect(done).toEqual([])
+  trim.applied(1)
+  trim.committed(at(10, 10), trim.appliedBytes)
+  await trim.settled()
+  expect(done).toEqual(['flush', 's below 10'])
+})
+
+it('IT4: what is worth it is what lies below a writer, as far as commits know, and no file is made for less', async () => {
+  const { trim, done } = trimOf()
+  const commitAt = async (seq: number, writerSeq: number, bytes: number) => {
+    trim.applied(bytes)
+    trim.committed(at(seq, writerSeq), trim.appliedBytes)
+    await trim.settled()
+  }
+  for (let seq = 1; seq <= 40; seq++) await commitAt(seq, 1, EVERY_BYTES / 10)
+  await commitAt(41, 9, 0)
+  expect(done).toEqual([])
+  await commitAt(42, 10, 0)
+  expect(done).toEqual(['flush', 's below 10'])
+  await commitAt(43, 19, 0)
+  expect(done).toHaveLength(2)
+  await commitAt(44, 20, 0)
+  expect(done.slice(2)).toEqual(['flush', 's below 20'])
+})
+
 it('leaves a failed trim to the next commit', async () => {
   let fails = true
   const { trim, done } = trimOf(async () => {

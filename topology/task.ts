@@ -226,6 +226,8 @@ export class Task {
   readonly #destinations: readonly Destination[]
   /** By destination: what is promised there, of a feedback; null: the watermark. */
   readonly #promises: readonly (FeedbackDelay | null)[]
+  /** FB5. By writer that sends back: the watermark of the commit that its last frame went with. */
+  readonly #sentBackAt = new Map<Writer, number>()
   /** FB5. Of a plan with a feedback: its period, milliseconds. */
   readonly #periodMs: number | null
   /** By numbered writer. */
@@ -485,7 +487,10 @@ export class Task {
     this.#writers = []
     for (const destination of this.#destinations) this.#writers.push(await this.#openWriter(destination))
     this.#refuseUpgradeMidCommit()
-    for (const writer of this.#writers) await writer.claim()
+    for (const [i, writer] of this.#writers.entries()) {
+      await writer.claim()
+      if (this.#promises[i] !== null) this.#sentBackAt.set(writer, this.#watermark)
+    }
     // Until a claim is there, a predecessor's frame may still land.
     this.#refuseUpgradeMidCommit()
   }
@@ -1130,7 +1135,7 @@ export class Task {
     runtime.killPoint('K2', this.name)
     if (this.#publishes) {
       if (blobs.size > 0) await this.#keep(blobs)
-      await this.#publishAtPace(outboxes)
+      await this.#publishAtPace(outboxes, record.watermark)
       if (blobs.size > 0) runtime.killPoint('K17', this.name)
     }
     runtime.killPoint('K5', this.name)
@@ -1177,38 +1182,43 @@ export class Task {
   }
 
   /** PC1, of a feeder: a frame waits here until it may go. The next slices compute meanwhile, as many as fit the one behind it. */
-  async #publishAtPace(outboxes: readonly Outbox[]): Promise<void> {
+  async #publishAtPace(outboxes: readonly Outbox[], watermark: number): Promise<void> {
     const pace = this.#pace
     const { runtime, partition } = this.#o
-    if (pace === null || outboxes.every(({ chunks }) => chunks.length === 0)) return this.#publish(outboxes)
+    if (pace === null || outboxes.every(({ chunks }) => chunks.length === 0)) return this.#publish(outboxes, watermark)
     const { stream } = this.#destinations[partition]!
     while (!pace.isFree && !this.#stopping) {
       this.#onWait('pace', stream, 'the frame before is not committed there, or live events have their turn')
       await runtime.sleep(PACE_LOOK_MS)
     }
     this.#onWait(null, stream, '')
-    await this.#publish(outboxes)
+    await this.#publish(outboxes, watermark)
     pace.published(outboxes[partition]!.after.number)
   }
 
-  /** Destinations side by side; within one, frame after frame (W4). */
-  async #publish(outboxes: readonly Outbox[]): Promise<void> {
-    const { runtime, tuning } = this.#o
-    const now = runtime.now()
-    const isDue = (writer: Writer, i: number): boolean => {
-      const isLater = outboxes[i]!.watermark > writer.foundWatermark
-      if (this.#promises[i] !== null) return isLater
-      return (
-        this.#finished ||
-        now - writer.lastSentAt >= tuning.heartbeatMs ||
-        (isLater && this.#isAwaited(writer, outboxes[i]!))
-      )
-    }
-    this.#owing = this.#writers.filter((writer, i) => {
-      const outbox = outboxes[i]!
-      return this.#promises[i] === null && outbox.chunks.length === 0 && !isDue(writer, i) && writer.hasNews(outbox)
-    })
-    await Promise.all(this.#writers.map((writer, i) => writer.send(outboxes[i]!, isDue(writer, i))))
+  /** Destinations side by side; within one, frame after frame (W4). `watermark`: that the commit stands at. */
+  async #publish(outboxes: readonly Outbox[], watermark: number): Promise<void> {
+    const now = this.#o.runtime.now()
+    const frames = this.#writers.map((writer, i) => this.#frameTo(writer, i, { outbox: outboxes[i]!, watermark, now }))
+    this.#owing = this.#writers.filter((_, i) => frames[i] === 'owed')
+    await Promise.all(this.#writers.map((writer, i) => writer.send(outboxes[i]!, frames[i] === 'due')))
+    for (const [i, writer] of this.#writers.entries())
+      if (this.#promises[i] !== null && frames[i] === 'due') this.#sentBackAt.set(writer, watermark)
+  }
+
+  /** Whether a destination gets a frame by this commit: one without records may be owed to it, or would be no news. */
+  #frameTo(
+    writer: Writer,
+    i: number,
+    { outbox, watermark, now }: { readonly outbox: Outbox; readonly watermark: number; readonly now: number },
+  ): 'due' | 'owed' | 'none' {
+    if (outbox.chunks.length > 0) return 'due'
+    if (!writer.hasNews(outbox)) return 'none'
+    const isLater = outbox.watermark > writer.foundWatermark
+    const isBack = this.#promises[i] !== null
+    if (isLater && (isBack || this.#isAwaited(writer, outbox))) return 'due'
+    if (isBack && watermark <= this.#sentBackAt.get(writer)!) return 'none'
+    return this.#finished || now - writer.lastSentAt >= this.#o.tuning.heartbeatMs ? 'due' : 'owed'
   }
 
   /** FB5. */
