@@ -2,6 +2,7 @@
 
 import fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
+import { attributionSettings, readAttribution } from './attribution-declaration.ts'
 import { candidatesIn, lastTouch } from './attribution-models.ts'
 import { ATTRIBUTION_DEFAULT, type AttributionWindow } from './attribution-settings.ts'
 import { contains, modelWindows } from './model-windows.ts'
@@ -44,6 +45,27 @@ describe('the windows of a model', () => {
     expect(windows).toMatchObject([{ name: 'day', click: [0], impression: null }])
     expect(configured).toEqual([1])
   })
+})
+
+it('there are some wherever attribution is configured: windows that all end within the short wait are refused there', () => {
+  const length = fc.integer({ min: 1_000, max: 1_004 })
+  const window = fc.record({ click: length, impression: length }, { requiredKeys: [] })
+  const declared = fc.tuple(fc.array(window, { minLength: 1, maxLength: 3 }), length)
+  const seen = { refused: 0, learned: 0 }
+  for (const [windows, shortWait] of fc.sample(declared, { numRuns: 2_000, seed: 1 })) {
+    if (windows.some((each) => Object.keys(each).length === 0)) continue
+    const value = { windows: windows.map((each, i) => ({ name: `w${i}`, ...each })), shortWait }
+    const isRefused = windows.every(({ click = 0, impression = 0 }) => Math.max(click, impression) <= shortWait)
+    if (isRefused) {
+      expect(() => readAttribution(value)).toThrow(/attribution.shortWait must be shorter than the longest window/)
+      seen.refused++
+      continue
+    }
+    const read = readAttribution(value)
+    expect(read === 'off' ? [] : modelWindows(attributionSettings(read)).windows).not.toEqual([])
+    seen.learned++
+  }
+  expect(Math.min(seen.refused, seen.learned)).toBeGreaterThan(100)
 })
 
 describe('on random windows and touches', () => {
