@@ -153,6 +153,20 @@ describe('a file that is refused', () => {
   })
 })
 
+it('LM1: what stands before a version at a time is asked there alone, in any batch', async () => {
+  // The second was made live for a later time than the third: there is nothing between the third and the first until then.
+  const [first, second] = [active(1, one), active(2, two)]
+  const context: ModelContext = {
+    model: (at) => active(3, three, at < 250 ? [first] : [second, first]),
+    blobOf: async (sha256) => filesOf(one, two).get(sha256) ?? null,
+  }
+  const [early, late] = [touchAt(200), touchAt(300)]
+  for (const touches of [[early, late, early], [late, early], [early], [late]])
+    expect((await new LiveModels(SETTINGS).answer(touches, context)).map(({ version }) => version)).toEqual(
+      touches.map((touch) => (touch === early ? 1 : 2)),
+    )
+})
+
 describe('rates of the last good version', () => {
   it('answer where its graph gives no number, of no other touch', async () => {
     const [bad, good] = [touchAt(100, 'click', 'bad'), touchAt(100, 'click', 'good')]
@@ -188,6 +202,18 @@ describe('files', () => {
     await ask(1)
     await ask(2)
     expect(asked.slice(LOADED_MAX + 1)).toEqual([nameOf(files[0]!)])
+  })
+
+  it('are asked for by each task for itself where the one that asked first gives up', async () => {
+    const { context, asked } = contextOf([active(1, one)], filesOf(one))
+    const models = new LiveModels(SETTINGS)
+    const gaveUp = Promise.withResolvers<null>()
+    const first = models.answer([touchAt(100)], { ...context, blobOf: () => gaveUp.promise })
+    const others = [1, 2].map(() => models.answer([touchAt(100)], context))
+    gaveUp.reject(new LogUnavailable('told to stop'))
+    await expect(first).rejects.toThrow('told to stop')
+    expect((await Promise.all(others)).map(([answer]) => answer!.version)).toEqual([1, 1])
+    expect(asked).toEqual([nameOf(one)])
   })
 
   it('that could not be asked for are asked for again', async () => {

@@ -41,6 +41,10 @@ interface Choice {
   readonly refused: readonly string[]
 }
 
+/** Who may answer for a touch, the first first; which they are depends on its time, also where the first is the same. */
+const candidatesIn = (active: ActiveModel | null): readonly ActiveModel[] =>
+  active === null ? [] : [active, ...(active.before ?? [])]
+
 /** What FALLBACK_VERSION is called in records. */
 const FALLBACK_NAME = String(FALLBACK_VERSION)
 
@@ -65,13 +69,15 @@ export class LiveModels implements ScoringModels {
   }
 
   async answer(asked: readonly Asked[], ctx: ModelContext): Promise<readonly Answer[]> {
-    const choices = new Map<number, Choice>()
+    const choices = new Map<string, Choice>()
     const places = new Map<Choice, number[]>()
     for (const [place, { at }] of asked.entries()) {
       const active = ctx.model(at)
-      const activation = active?.activation ?? 0
-      const choice = choices.get(activation) ?? (await this.#choice(active, ctx))
-      choices.set(activation, choice)
+      const key = candidatesIn(active)
+        .map(({ activation }) => activation)
+        .join()
+      const choice = choices.get(key) ?? (await this.#choice(active, ctx))
+      choices.set(key, choice)
       const known = places.get(choice)
       if (known === undefined) places.set(choice, [place])
       else known.push(place)
@@ -92,8 +98,7 @@ export class LiveModels implements ScoringModels {
   /** LM1. */
   async #choice(active: ActiveModel | null, ctx: ModelContext): Promise<Choice> {
     const refused: string[] = []
-    if (active === null) return { active, model: null, refused }
-    for (const candidate of [active, ...(active.before ?? [])]) {
+    for (const candidate of candidatesIn(active)) {
       const loaded = await this.#load(candidate, ctx)
       if ('model' in loaded) return { active: candidate, model: loaded.model, refused }
       refused.push(loaded.refused)
@@ -117,19 +122,24 @@ export class LiveModels implements ScoringModels {
   }
 
   /** LM4. */
-  #load(active: ActiveModel, ctx: ModelContext): Promise<Loaded> {
+  async #load(active: ActiveModel, ctx: ModelContext): Promise<Loaded> {
     const key = `${active.sha256} ${active.schema}`
-    const known = this.#loaded.get(key)
-    const loaded = known ?? this.#fetch(active, ctx)
-    this.#loaded.delete(key)
-    this.#loaded.set(key, loaded)
+    for (let known = this.#loaded.get(key); known !== undefined; known = this.#loaded.get(key)) {
+      this.#loaded.delete(key)
+      this.#loaded.set(key, known)
+      // Whoever asked first may be told to stop: that is no answer to the others.
+      const loaded = await known.catch(() => null)
+      if (loaded !== null) return loaded
+    }
+    const fetched = this.#fetch(active, ctx)
+    this.#loaded.set(key, fetched)
     // Whoever could not ask asks again. A session is released with the last who runs it.
-    if (known === undefined) loaded.catch(() => this.#loaded.delete(key))
+    fetched.catch(() => this.#loaded.delete(key))
     for (const oldest of this.#loaded.keys()) {
       if (this.#loaded.size <= LOADED_MAX) break
       this.#loaded.delete(oldest)
     }
-    return loaded
+    return fetched
   }
 
   async #fetch({ sha256, schema }: ActiveModel, ctx: ModelContext): Promise<Loaded> {
