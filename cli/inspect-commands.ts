@@ -17,7 +17,7 @@ import { chosenFeatures, chosenVectors } from './features/declarations-file.ts'
 import { writePicture } from './features/picture-file.ts'
 import { livePlanOf } from './node-command.ts'
 import { planOf } from './run-command.ts'
-import { LOG_BYTES_DEFAULT, readConfig, readNodeConfig } from './settings.ts'
+import { LOG_BYTES_DEFAULT, readNodeConfig, readRunConfig } from './settings.ts'
 
 /** Which plan is meant: the one of a directory, or one from options. */
 export interface PlanChoice {
@@ -41,7 +41,7 @@ async function chosenShape({ dataDir, live, ...choice }: PlanChoice): Promise<Ch
     live,
     namespace: namespace ?? (live ? 'holdfast' : 'run'),
     partitions,
-    config: live ? readNodeConfig(config) : readConfig(config),
+    config: live ? readNodeConfig(config) : readRunConfig(config, {}),
     features: chosenFeatures(features),
     vectors: chosenVectors(vectors),
   }

@@ -3,7 +3,6 @@
 import { Command } from 'commander'
 import { PARTITIONS_MAX } from '../topology/dsl.ts'
 import { runtimeOf } from '../topology/kill-point.ts'
-import { SCORING_DEFAULT } from '../topology/models/scoring-settings.ts'
 import { RELEASE } from '../topology/plan.ts'
 import { DEFAULT_TUNING } from '../topology/task.ts'
 import { byteCount } from './byte-count.ts'
@@ -24,8 +23,8 @@ import { conservationText, type Summary } from './run-results.ts'
 import { sendCommand } from './send-command.ts'
 import {
   LOG_BYTES_DEFAULT,
-  readConfig,
   readNodeConfig,
+  readRunConfig,
   refuseGiven,
   THREADS_DEFAULT,
   THREADS_MAX,
@@ -74,8 +73,8 @@ program
     'score with this ONNX file (holdfast train --onnx), and not with models that learn on the way',
   )
   .option(
-    '--scoring',
-    'score with models that learn from the labels on the way ("scoring" of --config has the settings)',
+    '--no-scoring',
+    'train and score nothing (default: models learn from the labels on the way and score each touch; "scoring" of --config has their settings)',
   )
   .option('--shadow <file>', SHADOW_HELP, another)
   .option('--nats <url>', 'use this server instead of starting one')
@@ -105,7 +104,7 @@ program
         input: o.input,
         out: o.out,
         partitions: o.partitions,
-        config: o.scoring === true ? { scoring: SCORING_DEFAULT, ...readConfig(o.config) } : readConfig(o.config),
+        config: readRunConfig(o.config, o),
         features: chosenFeatures(o.features),
         vectors: chosenVectors(o.vectors),
         model: await chosenModel(o.model),

@@ -13,6 +13,7 @@ import {
   NODE_CONFIG_DEFAULT,
   readConfig,
   readNodeConfig,
+  readRunConfig,
   timeZoneOf,
 } from './settings.ts'
 
@@ -113,4 +114,19 @@ it.each([
 ])('refuses %j', async (config, message) => {
   const path = await fileOf(config)
   for (const read of [readConfig, readNodeConfig]) expect(() => read(path)).toThrow(message)
+})
+
+it('lets a run train and score unless something says otherwise', async () => {
+  expect(readRunConfig(undefined, {}).scoring).toEqual(SCORING_DEFAULT)
+  expect(readRunConfig(undefined, { scoring: true }).scoring).toEqual(SCORING_DEFAULT)
+  const own = await fileOf({ scoring: { period: '1h' } })
+  expect(readRunConfig(own, { scoring: true }).scoring).toEqual({ ...SCORING_DEFAULT, period: 3_600_000 })
+  // Nobody learns of it, or there is nothing to learn.
+  for (const config of [{ scoring: 'off' }, { attribution: 'off' }])
+    expect(readRunConfig(await fileOf(config), { scoring: true }).scoring ?? 'off').toBe('off')
+  for (const given of [{ scoring: false }, { scoring: true, model: 'model.onnx' }])
+    expect(readRunConfig(await fileOf({}), given)).toEqual(CONFIG_DEFAULT)
+  expect(() => readRunConfig(own, { scoring: false })).toThrow(`--no-scoring, and "scoring" in ${own}: leave one out`)
+  const off = await fileOf({ scoring: 'off' })
+  expect(readRunConfig(off, { scoring: false }).scoring).toBe('off')
 })

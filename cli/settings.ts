@@ -20,7 +20,7 @@ import { allowedOrigins } from '../sinks/http/cors.ts'
 import { type PixelSettings, pixelMapping } from '../sinks/http/pixel-event.ts'
 import { CONFIG_BYTES_MAX } from '../topology/config-registry.ts'
 import { LATENESS_MS_DEFAULT } from '../topology/graph.ts'
-import { readScoring, type ScoringSettings } from '../topology/models/scoring-settings.ts'
+import { readScoring, SCORING_DEFAULT, type ScoringSettings } from '../topology/models/scoring-settings.ts'
 
 const graphFields = {
   anonymous: Type.Optional(Type.Union([Type.Literal('reject'), Type.Literal('accept')])),
@@ -106,6 +106,27 @@ export function readConfig(path: string | undefined): Config {
   const config = { ...CONFIG_DEFAULT, ...plain, ...declared({ attribution, scoring }, refuse) }
   checkTimeZones(config, refuse)
   return config
+}
+
+/** What a run is given beside its configuration that decides about scores. */
+export interface RunScoring {
+  /** false: nothing is to be scored by models that learn. */
+  readonly scoring?: boolean | undefined
+  /** A file scores. */
+  readonly model?: string | undefined
+}
+
+/**
+ * Reads the configuration file of a run, which trains and scores unless something says otherwise: its configuration, an option, or
+ * that there are no labels to learn from.
+ */
+export function readRunConfig(path: string | undefined, { scoring, model }: RunScoring): Config {
+  const config = readConfig(path)
+  const said = config.scoring
+  if (scoring === false && said !== undefined && said !== 'off')
+    throw new HoldfastError('USAGE', `--no-scoring, and "scoring" in ${path}: leave one out`)
+  if (said !== undefined || scoring === false || model !== undefined || attributionOf(config) === 'off') return config
+  return { ...config, scoring: SCORING_DEFAULT }
 }
 
 /** Reads the configuration file of a node; the defaults where there is none. */

@@ -14,7 +14,7 @@ import { HEAVY, holdfast, PROJECT_DIR, resultsIn, stressFile, workDirectory } fr
 const SHOP = join(PROJECT_DIR, '..', 'shared', 'data', 'shop-10d.ndjson.gz')
 const LINES = HEAVY ? 60_000 : 2_000
 const TIMEOUT_MS = HEAVY ? 1_800_000 : 300_000
-const LOG_BYTES = String(2 ** 28)
+const LOG_BYTES = String(2 ** 29)
 const VARIANTS = [
   ['--partitions', '1', '--slice-records', '128'],
   ['--partitions', '4', '--slice-records', '7'],

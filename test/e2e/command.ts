@@ -131,12 +131,12 @@ function commandLines(): string[] {
 }
 
 export const JOINED_FILES = ['attributions.ndjson', 'labels.ndjson'] as const
-export const RESULT_FILES = ['dead_letters.ndjson', 'features.ndjson', ...JOINED_FILES] as const
 
 /** What must be equal for any partitions, run and kills (contract.md, section 7). */
 export function resultsIn(out: string): Record<string, string> {
   const { wall_seconds, resumed_at_line, starts, ...summary } = summaryIn(out)
-  const files = RESULT_FILES.map((name) => [name, readFileSync(join(out, name), 'utf8')])
+  const names = readdirSync(out).filter((name) => name.endsWith('.ndjson'))
+  const files = names.map((name) => [name, readFileSync(join(out, name), 'utf8')])
   return { ...Object.fromEntries(files), summary: JSON.stringify(summary) }
 }
 

@@ -66,7 +66,7 @@ it.each(WITH_OPTIONS)('%s --help says what it does and what every option means',
 
 it('explain prints the plan as text and as JSON, nothing else', async () => {
   const text = await holdfast(['explain', '--partitions', '3'])
-  expect(text.stdout).toMatch(/5 stages x 3 partitions = 15 tasks/)
+  expect(text.stdout).toMatch(/7 stages x 3 partitions = 21 tasks/)
   const { stdout, stderr } = await holdfast(['explain', '--partitions', '3', '--live', '--json'])
   expect(JSON.parse(stdout)).toMatchObject({ clock: 'wall', partitions: 3, namespace: 'holdfast' })
   expect(stderr).toBe('')

@@ -12,7 +12,7 @@ import { HEAVY, holdfast, JOINED_FILES, resultsIn, summaryIn, workDirectory } fr
 
 const EVENTS = HEAVY ? 40_000 : 2_000
 const TIMEOUT_MS = HEAVY ? 1_800_000 : 300_000
-const LOG_BYTES = String(HEAVY ? 2 ** 31 : 2 ** 28)
+const LOG_BYTES = String(HEAVY ? 2 ** 31 : 2 ** 29)
 
 /** Windows that the stress set has no edges of, every model, and goals that share events and ads. */
 const ATTRIBUTION = {

@@ -1,5 +1,5 @@
 // A generated world that drifts (test/models/drift-world.ts) as the stream sees it: its touches and conversions as events of a file, and
-// what `holdfast run --scoring` leaves of them.
+// what `holdfast run` leaves of them.
 // SW1: an event says the advertiser, the ad, and as campaign whom the advertiser aims it at (its segment). Nobody is told the device, so
 //      that the truth knows a little more than any model of the stream can.
 // SW2: each touch is of a person of its own: whom a conversion is credited to is what the world says, no matter of attribution here.
@@ -74,14 +74,14 @@ export interface ServedRun {
   readonly models: readonly ModelRecord[]
 }
 
-/** Runs a world through `holdfast run --scoring` in an empty directory. */
+/** Runs a world through `holdfast run` in an empty directory. */
 export async function servedRun(world: World, dir: string, scoring: object): Promise<ServedRun> {
   const at = (name: string) => join(dir, name)
   const files = { events: at('events.ndjson'), out: at('results'), data: at('data') }
   await writeFile(files.events, eventsOf(world))
   await writeText(at('config.json'), JSON.stringify(configWith(scoring)))
   const into = ['--out', files.out, '--data-dir', files.data]
-  const run = ['run', '--json', '--drain', '--scoring', '--config', at('config.json'), '--input', files.events, ...into]
+  const run = ['run', '--json', '--drain', '--config', at('config.json'), '--input', files.events, ...into]
   const environment = { env: { ...NODE_ENVIRONMENT, ...process.env }, timeout: RUN_MS_MAX }
   await promisify(execFile)(process.execPath, [join(PROJECT_DIR, 'cli', 'main.ts'), ...run], environment)
   const { served } = await readScores(join(files.out, 'scores.ndjson'))

@@ -1,4 +1,4 @@
-// The served model in worlds that drift: `holdfast run --scoring` on each, judged by its own files and by what the world knows.
+// The served model in worlds that drift: `holdfast run` on each, judged by its own files and by what the world knows.
 //   node test/models/served.ts [--seeds 1] [--touches 300000] [--json]
 // Prints by week how good what was served was, whether the versions were trained on the rows that the run logged, and whether scores are
 // what the versions' files say (test/models/served-checks.ts); exit 1 where that does not hold. Gates and all else are at their defaults.
