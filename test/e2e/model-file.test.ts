@@ -203,12 +203,13 @@ it('run --shadow says what a file would say, and changes nothing else; what cann
     expect([code, stderr]).toEqual([0, ''])
     const lines = linesOf<Score>(readFileSync(at(`${out}/scores.ndjson`), 'utf8'))
     const alone = lines.map(({ shadows, ...served }) => JSON.stringify(served)).sort()
-    return { results: resultsIn(at(out)), lines, alone, models: existsSync(at(`${out}/models.ndjson`)) }
+    const { 'scores.ndjson': _, ...results } = resultsIn(at(out))
+    return { results, lines, alone, models: existsSync(at(`${out}/models.ndjson`)) }
   }
   const beside = ['--shadow', first, '--shadow', second]
   const [plain, shadowed, served] = await Promise.all([
-    run('plain', '--scoring'),
-    run('shadowed', '--scoring', ...beside, '--partitions', '3', '--slice-records', '7'),
+    run('plain'),
+    run('shadowed', ...beside, '--partitions', '3', '--slice-records', '7'),
     run('served', '--model', second, '--shadow', first, '--data-dir', at('data')),
   ])
   expect([shadowed.results, shadowed.alone, shadowed.models]).toEqual([plain.results, plain.alone, true])
@@ -228,8 +229,8 @@ it('run --shadow says what a file would say, and changes nothing else; what cann
   writeFileSync(at('off.json'), '{"scoring": "off"}')
   const refusals: [string[], RegExp][] = [
     [['--model', second, '--data-dir', at('data')], /has other shadows; use another --data-dir/],
-    [['--scoring', '--shadow', at('cut.onnx')], /MODEL_REFUSED: it is no ONNX file of Holdfast/],
-    [['--scoring', '--shadow', at('nothing.onnx')], /MODEL_REFUSED: there is no such file/],
+    [['--shadow', at('cut.onnx')], /MODEL_REFUSED: it is no ONNX file of Holdfast/],
+    [['--shadow', at('nothing.onnx')], /MODEL_REFUSED: there is no such file/],
     [['--config', at('off.json'), ...beside], /^holdfast: a shadow stands beside what scores, and nothing does\n$/],
   ]
   const refused = await Promise.all(refusals.map(([args]) => holdfast([...common, '--out', at('none'), ...args])))

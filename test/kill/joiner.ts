@@ -2,7 +2,7 @@
 // joiner, and in other partitions (one-run.ts).
 // KL1: what late pixels must come to is worked out a second time, from the lines of the run alone (late-pixel-law.ts).
 
-import { mkdir } from 'node:fs/promises'
+import { mkdir, writeFile as writeText } from 'node:fs/promises'
 import { join } from 'node:path'
 import { writeFile } from '../../cli/generate/write-file.ts'
 import { JOINER_STRESS_DEFAULTS, joinerStress } from '../generate/joiner-stress.ts'
@@ -45,9 +45,11 @@ export async function killOverLatePixels(options: OneRunOptions): Promise<readon
 async function ordealOf(name: 'stress' | 'late pixels', options: OneRunOptions): Promise<Ordeal> {
   const workDir = join(options.workDir, name.replace(' ', '-'))
   await mkdir(workDir)
-  const input = join(workDir, 'input.ndjson')
+  const [input, config] = [join(workDir, 'input.ndjson'), join(workDir, 'config.json')]
+  // What learns of its labels is killed by models.ts.
+  await writeText(config, JSON.stringify({ scoring: 'off' }))
   return {
-    ...{ ...options, name, workDir, input, broker: 'own', tuning: TUNING, stages: STAGES, aims: [] },
+    ...{ ...options, name, workDir, input, config, broker: 'own', tuning: TUNING, stages: STAGES, aims: [] },
     logBytes: Math.max(LOG_BYTES_MIN, options.events * LOG_BYTES_PER_EVENT),
     timeoutMs: Math.max(TIMEOUT_MS_MIN, options.events * TIMEOUT_MS_PER_EVENT),
     judge: async (out) => compare(recompute(readInput(input)), out),
