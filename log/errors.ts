@@ -38,9 +38,10 @@ const HALT_CODES = {
     todo: 'find who published it, take away the permission, and restore the stream',
   },
   RECOVERY_POINT_GONE: {
-    meaning: 'the last published frame, which recovery needs, is no longer in the stream',
+    meaning:
+      'what recovery needs is gone: the last published frame is no longer in the stream, or the file of a version that scores not in its bucket',
     decision: 'halt',
-    todo: 'raise the retention of the stream; rebuild this task from the archive',
+    todo: 'a frame: raise the retention of the stream; rebuild this task from the archive; a file: the run has lost too much of its state, start it again with another --data-dir',
   },
   STATE_CORRUPT: {
     meaning: 'the state directory cannot be read, or what was read back is not what was written',

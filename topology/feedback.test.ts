@@ -77,12 +77,12 @@ const learns: Operator<Touch, ActiveModel> = {
 
 function planOf(
   clock: ClockMode = 'data',
-  more: { readonly edition?: number; readonly partitions?: number } = {},
+  more: { readonly edition?: number; readonly partitions?: number; readonly scoring?: typeof scores } = {},
 ): Plan {
-  const { partitions = 1, edition = 1 } = more
+  const { partitions = 1, edition = 1, scoring = scores } = more
   return topology({ namespace: 'ns', name: 'loop', clock, partitions, latenessMs: 10, edition }, (t) => {
     const touches = t.source('s', { ...NOTHING, name: 'parse', process: (batch) => batch } as Operator<unknown, Touch>)
-    const scored = t.merge('ad', [touches.via(codec)], [{ name: 'scores', mode: 'records' }]).through(scores)
+    const scored = t.merge('ad', [touches.via(codec)], [{ name: 'scores', mode: 'records' }]).through(scoring)
     t.feedback(scored.keyBy('learn', codec).through(learns), 'ad', DELAY)
   })
 }
@@ -515,6 +515,30 @@ describe('a stage that sends back', () => {
     )
     expect(await log.blobNames('ns_models')).toEqual(newest.map((text) => blobName(Buffer.from(text))))
   })
+
+  it('keeps none of them again that it had published, where it has lost its state: it would put out newer ones', async () => {
+    const ad = await Sender.open('learn', 'ad-0')
+    const first = start('learn')
+    const send = async (i: number) => {
+      await ad.send([touch(i * DELAY.periodMs + 20)], (i + 1) * DELAY.periodMs)
+      await sleep(SETTLE_MS)
+    }
+    for (let i = 1; i <= MODEL_FILES_KEPT + 5; i++) await send(i)
+    first.task.stop()
+    await first.ended
+    const kept = await log.blobNames('ns_models')
+    let put = 0
+    const onKillPoint = (name: string) => {
+      if (name === 'K16') put++
+    }
+    const again = start('learn', { onKillPoint })
+    await sleep(SETTLE_MS)
+    expect([put, await log.blobNames('ns_models')]).toEqual([0, kept])
+    await send(MODEL_FILES_KEPT + 6)
+    const newest = blobName(Buffer.from(`of ${(MODEL_FILES_KEPT + 6) * DELAY.periodMs + 20}`))
+    expect([put, await log.blobNames('ns_models')]).toEqual([1, [...kept.slice(1), newest]])
+    expect(again.task.status().phase).toBe('running')
+  })
 })
 
 describe('a file', () => {
@@ -531,6 +555,31 @@ describe('a file', () => {
   const plan = topology({ namespace: 'ns', name: 'f', clock: 'data', partitions: 1, latenessMs: 10 }, (t) => {
     const touches = t.source('s', { ...NOTHING, name: 'parse', process: (batch) => batch } as Operator<unknown, Touch>)
     t.merge('ad', [touches.via(codec)], [{ name: 'scores', mode: 'records' }]).through(asks)
+  })
+
+  it('of a version that has scored is not there any more: who is taken back to it halts, and scores with no other one', async () => {
+    const loads: Operator<Touch, Touch> = {
+      ...scores,
+      prepare: async (batch, ctx) => {
+        const model = ctx.model(batch[0]!.at)
+        if (model !== null) await ctx.blobOf(model.sha256)
+      },
+    }
+    const looped = planOf('data', { scoring: loads })
+    const bytes = Buffer.from('one')
+    const [source, learner] = [await Sender.open('ad', 's-0'), await Sender.open('ad', 'learn-0')]
+    await log.putBlob('ns_models', blobName(bytes), bytes)
+    await source.send([touch(140)], 200)
+    await learner.send([encodeModel({ ...version(1, 130), sha256: blobName(bytes) })], 229)
+    const first = start('ad', { plan: looped })
+    await sleep(SETTLE_MS)
+    expect(said()).toEqual([[140, 1, null]])
+    first.task.stop()
+    expect(await first.ended).toBeNull()
+    await log.removeBlob('ns_models', blobName(bytes))
+    const { ended } = start('ad', { plan: looped })
+    expect(await ended).toMatchObject({ code: 'RECOVERY_POINT_GONE', numbers: { sha256: blobName(bytes) } })
+    expect(said()).toHaveLength(1)
   })
 
   it('is waited for while the broker is away, and status says so; where there is none, that is the answer', async () => {

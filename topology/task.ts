@@ -14,7 +14,8 @@
 //     parts, at the position in front of it: whoever goes on from there reads it again, and finds less to do. A part promises the
 //     time that it has come to, and no more; a standby takes what moves time when its owner has. (An event at a live source moves time
 //     as well, and has to be processed before that: what it makes due there is in the commit of its slice.)
-// T7: a file that a commit's records name is kept before they are published, again whenever they may be.
+// T7: a file that a commit's records name is kept before they are published, again where that may have been for nothing. What is published
+//     has its file, or it was forgotten since: to keep that again would put out a newer one.
 // What a stage does that versions of a model are sent back to, is FB1 to FB5 (topology/feedback.ts).
 // Operators are in operators/, numbers and chains in log/writer.ts, what is in a message in topology/intake.ts.
 
@@ -1134,7 +1135,7 @@ export class Task {
     const { runtime, log } = this.#o
     runtime.killPoint('K2', this.name)
     if (this.#publishes) {
-      if (blobs.size > 0) await this.#keep(blobs)
+      if (blobs.size > 0 && !this.#arePublished(outboxes)) await this.#keep(blobs)
       await this.#publishAtPace(outboxes, record.watermark)
       if (blobs.size > 0) runtime.killPoint('K17', this.name)
     }
@@ -1156,6 +1157,10 @@ export class Task {
     log.announce(this.#announceSubject(this.name), Buffer.from(JSON.stringify(announcement)))
   }
 
+  #arePublished(outboxes: readonly Outbox[]): boolean {
+    return outboxes.every(({ after }, i) => after.number <= this.#writers[i]!.published.number)
+  }
+
   /** T7. */
   async #keep(blobs: KeptBlobs): Promise<void> {
     const { runtime, log, plan } = this.#o
@@ -1168,10 +1173,16 @@ export class Task {
     }
   }
 
-  #blobOf(sha256: string): Promise<Uint8Array | null> {
-    const { log, plan } = this.#o
+  /** Where versions are sent back, whoever reads of one finds its file (T7), unless it was taken back further than files are kept. */
+  async #blobOf(sha256: string): Promise<Uint8Array | null> {
+    const { log, plan, stage } = this.#o
     const bucket = modelBucketName(plan.namespace)
-    return this.#patiently(bucket, () => log.getBlob(bucket, sha256))
+    const bytes = await this.#patiently(bucket, () => log.getBlob(bucket, sha256))
+    if (bytes === null && stage.feedback !== null)
+      throw new HoldfastError('RECOVERY_POINT_GONE', 'the file of a version that scores is not kept any more', {
+        ...{ bucket, sha256 },
+      })
+    return bytes
   }
 
   /** What feeders want to know. */
