@@ -33,7 +33,7 @@ Each is a version (with --nats) or a file. Weights are named by their places in 
 Golden rows are those of both; what each says of them is asked of the ONNX runtime. Exit 0: equal, 1: different.`
 
 const ACTIVATE_HELP = `
-The file is loaded and asked its golden rows before anything is written. A running node brings it to its tasks within seconds; what is
+The file is loaded and asked its golden rows before anything is written. A running node hears of it, and brings it to its tasks; what is
 processed after that is scored with it. Versions that the trainer published before do not become live by themselves any more.`
 
 const ROLLBACK_HELP = `

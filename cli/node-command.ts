@@ -89,7 +89,7 @@ export interface NodeOptions {
 
 /** Milliseconds between looks at quiet partitions: a tick a second moves windows as fast as anybody looks. */
 const TICK_MS = 1_000
-/** Milliseconds between looks at the registry: what is applied holds within a second or two. */
+/** Milliseconds between looks at a registry: for what the trainer has published, and for what was appended and not heard of. */
 const LOOK_MS = 1_000
 
 type Shape = Pick<NodeOptions, 'namespace' | 'partitions' | 'vectors' | 'shadows'> &
@@ -196,9 +196,11 @@ async function live(
       setInterval(() => void configuration.look(), LOOK_MS),
       ...(models === null ? [] : [setInterval(() => void models.look(), LOOK_MS)]),
     ]
+    const follows = [configuration, models].map((registry) => registry?.follow())
     await stopped.promise
     await options.beforeEnd?.()
     timers.forEach(clearInterval)
+    for (const end of follows) end?.()
     say('stopping')
     await door?.close()
   } finally {

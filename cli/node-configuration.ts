@@ -9,6 +9,7 @@ import type { PixelSettings } from '../sinks/http/pixel-event.ts'
 import type { ConfigKeeper } from '../topology/config-keeper.ts'
 import { ConfigRegistry } from '../topology/config-registry.ts'
 import { configHash } from '../topology/configuration.ts'
+import { NodeLooks } from './node-looks.ts'
 import { type NodeConfig, nodeConfigOf, pixelSettings } from './settings.ts'
 
 /** Puts what a namespace begins with into its registry, where there is nothing yet. Throws LogUnavailable. */
@@ -27,8 +28,7 @@ export class NodeConfiguration {
   #current: NodeConfig
   #pixels: PixelSettings
   #complaint = ''
-  /** A broker that is away is asked by one look at a time. */
-  #isLooking = false
+  readonly #looks = new NodeLooks(() => this.#look())
 
   /** `initial`: what the node's directory was made with. */
   constructor(keeper: ConfigKeeper, initial: NodeConfig, say: (line: string) => void) {
@@ -59,16 +59,21 @@ export class NodeConfiguration {
   }
 
   /** One look at the registry. Never throws for what the world can do. */
-  async look(): Promise<void> {
-    if (this.#isLooking) return
-    this.#isLooking = true
+  look(): Promise<void> {
+    return this.#looks.look()
+  }
+
+  /** Looks when there are news, too; returns what ends that. */
+  follow(): () => void {
+    return this.#keeper.onNews(this.#looks.news)
+  }
+
+  async #look(): Promise<void> {
     try {
       await this.#keeper.look()
     } catch (error) {
       // Who is away is asked again at the next look; tasks and the door say that they wait.
       if (!(error instanceof LogUnavailable)) this.#complain(error)
-    } finally {
-      this.#isLooking = false
     }
     this.#follow()
   }

@@ -12,11 +12,24 @@ const STALE_MS = staleAfterMs({ period: 60_000, activationDelay: 1_000 })
 /** A keeper whose live version was published so many milliseconds ago; null: none is live. */
 function nodeWith(ages: Record<'version' | 'ageMs', number> | null) {
   const said: string[] = []
-  const world = { live: ages, fail: null as Error | null, refused: new Map<'parent', number>() }
+  const world = {
+    live: ages,
+    fail: null as Error | null,
+    refused: new Map<'parent', number>(),
+    looks: 0,
+    tell: () => {},
+  }
   const keeper = {
     refused: world.refused,
     look: async () => {
+      world.looks++
       if (world.fail !== null) throw world.fail
+    },
+    onNews: (callback: () => void) => {
+      world.tell = callback
+      return () => {
+        world.tell = () => {}
+      }
     },
     liveAt: (now: number) =>
       world.live === null ? null : { version: world.live.version, activation: 1, publishedMs: now - world.live.ageMs },
@@ -48,6 +61,24 @@ it('a broker that is away is waited for; what cannot be read is said once, and n
   await models.look()
   await models.look()
   expect(said).toEqual([expect.stringMatching(/^FOREIGN_WRITE: .*; the model that is live stays$/)])
+})
+
+it('NL1: news are looked for at once, or after the look that is under way, which is one', async () => {
+  const { models, world } = nodeWith(null)
+  const end = models.follow()
+  world.tell()
+  expect(world.looks).toBe(1)
+  world.tell()
+  world.tell()
+  await models.look()
+  expect(world.looks).toBe(1)
+  await new Promise(setImmediate)
+  expect(world.looks).toBe(2)
+  await models.look()
+  expect(world.looks).toBe(3)
+  end()
+  world.tell()
+  expect(world.looks).toBe(3)
 })
 
 it('metrics say the version, its age, whether it is too old, and what was refused', async () => {

@@ -5,6 +5,7 @@ import { LogUnavailable } from '../log/log.ts'
 import type { ModelStatus } from '../sinks/model-status.ts'
 import type { ModelKeeper } from '../topology/model-keeper.ts'
 import type { ScoringSettings } from '../topology/models/scoring-settings.ts'
+import { NodeLooks } from './node-looks.ts'
 
 /** Periods without a new version after which the live one is too old: one may be refused, two in a row are no accident. */
 const PERIODS_MAX = 3
@@ -15,34 +16,40 @@ export const staleAfterMs = ({
   activationDelay,
 }: Pick<ScoringSettings, 'period' | 'activationDelay'>): number => PERIODS_MAX * period + activationDelay
 
+type Keeper = Pick<ModelKeeper, 'look' | 'onNews' | 'liveAt' | 'refused'>
+
 export class NodeModels {
-  readonly #keeper: Pick<ModelKeeper, 'look' | 'liveAt' | 'refused'>
+  readonly #keeper: Keeper
   readonly #staleMs: number
   readonly #say: (line: string) => void
   #complaint = ''
   /** The last version that an alarm was given of. */
   #alarmed = 0
-  /** A broker that is away is asked by one look at a time. */
-  #isLooking = false
+  readonly #looks = new NodeLooks(() => this.#look())
 
-  constructor(keeper: Pick<ModelKeeper, 'look' | 'liveAt' | 'refused'>, staleMs: number, say: (line: string) => void) {
+  constructor(keeper: Keeper, staleMs: number, say: (line: string) => void) {
     this.#keeper = keeper
     this.#staleMs = staleMs
     this.#say = say
   }
 
   /** One look. Never throws for what the world can do. */
-  async look(): Promise<void> {
-    if (this.#isLooking) return
-    this.#isLooking = true
+  look(): Promise<void> {
+    return this.#looks.look()
+  }
+
+  /** Looks when there are news, too; returns what ends that. */
+  follow(): () => void {
+    return this.#keeper.onNews(this.#looks.news)
+  }
+
+  async #look(): Promise<void> {
     try {
       await this.#keeper.look()
       this.#complaint = ''
     } catch (error) {
       // Who is away is asked again at the next look.
       if (!(error instanceof LogUnavailable)) this.#complain(error)
-    } finally {
-      this.#isLooking = false
     }
     const { version, stale } = this.status()
     if (!stale || version === this.#alarmed) return

@@ -50,6 +50,11 @@ export class ActivationKeeper<Body> {
     return this.#known.at(-1) ?? null
   }
 
+  /** As that of the registry. */
+  onNews(callback: () => void): () => void {
+    return this.#concern.registry.onNews(callback)
+  }
+
   /** Reads what is new in the registry. */
   async read(): Promise<void> {
     const { registry } = this.#concern

@@ -2,6 +2,7 @@
 // AR1: an activation is appended by compare-and-set on the one before it, so of two at once one is refused, and its number
 //      is one higher.
 // AR2: what is in the registry holds for tasks once it is in their streams, where topology/activation-keeper.ts brings it.
+// AR3: who appends announces it, so that a node need not wait for its next look. Nothing depends on that being heard.
 // Of what there is a registry: topology/config-registry.ts, topology/model-registry.ts.
 
 import { HoldfastError } from '../log/errors.ts'
@@ -53,6 +54,9 @@ export type AppendOutcome<Body> =
 export const registryStream = (namespace: string, { name }: RegistryRoom): string => `${namespace}_${name}`
 const registrySubject = (namespace: string, { name }: RegistryRoom): string => `${namespace}.${name}`
 
+/** In no stream. */
+const newsSubject = (namespace: string, of: RegistryRoom): string => `${registrySubject(namespace, of)}.news`
+
 /** Bytes that a registry may take. */
 export const registryBytes = ({ bodyBytesMax }: RegistryRoom): number => ROOM_ACTIVATIONS * bodyBytesMax
 
@@ -68,12 +72,19 @@ export class ActivationRegistry<Body> {
   readonly #of: RegistryKind<Body>
   readonly #stream: string
   readonly #subject: string
+  readonly #news: string
 
   constructor(log: Log, namespace: string, of: RegistryKind<Body>) {
     this.#log = log
     this.#of = of
     this.#stream = registryStream(namespace, of)
     this.#subject = registrySubject(namespace, of)
+    this.#news = newsSubject(namespace, of)
+  }
+
+  /** Calls back when somebody has appended (AR3); returns what ends that. */
+  onNews(callback: () => void): () => void {
+    return this.#log.listen(this.#news, callback)
   }
 
   /** Whether there is one: a node has run in the namespace. */
@@ -110,6 +121,7 @@ export class ActivationRegistry<Body> {
       const result = await this.#log.publish({ subject: this.#subject, headers: null, payload }, expect)
       if (result.kind === 'stored') {
         const { seq } = result
+        this.#log.announce(this.#news, Buffer.alloc(0))
         return { kind: 'stored', activation: { kind, activation, from, hash, body, seq, storedMs: null } }
       }
       if (result.kind === 'full') return { kind: 'full' }

@@ -251,3 +251,20 @@ it('of the registry the newest activations stay, once every task has read them',
   await one.look()
   expect(await new ModelRegistry(log, NS).all()).toHaveLength(ACTIVATIONS_KEPT)
 })
+
+it('AR3: whoever appends tells those who listen, as long as they do', async () => {
+  let told = 0
+  const end = keeper(server.connect('node')).onNews(() => told++)
+  const registry = new ModelRegistry(log, NS)
+  const body = { version: 1, sha256: 'a', schema: 's', seen: 1 }
+  const first = await registry.append(body, 0, null)
+  await log.ping()
+  // Refused: somebody was first.
+  await registry.append(body, 1, null)
+  await log.ping()
+  expect([first.kind, told]).toEqual(['stored', 1])
+  end()
+  await registry.append(body, 0, await registry.newest())
+  await log.ping()
+  expect(told).toBe(1)
+})
