@@ -16,7 +16,8 @@ import {
 } from '../topology/capacity.ts'
 import { PARTITIONS_MAX } from '../topology/dsl.ts'
 import { byteCount, bytesText } from './byte-count.ts'
-import { THREADS_DEFAULT, THREADS_MAX, wholeNumber } from './settings.ts'
+import { THREADS_DEFAULT, THREADS_MAX } from './settings.ts'
+import { wholeNumber } from './whole-number.ts'
 
 /** More than anybody has of it; a typing error is larger. */
 const MANY = 1e12

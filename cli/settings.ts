@@ -256,12 +256,3 @@ export function refuseGiven(command: Command, names: readonly string[], other: s
   )
   if (given !== undefined) throw new HoldfastError('USAGE', `${given.long} has no effect with ${other}: leave one out`)
 }
-
-/** A commander parser for whole numbers in a range. */
-export function wholeNumber(option: string, min: number, max: number): (text: string) => number {
-  return (text) => {
-    const value = Number(text)
-    if (/^\d+$/.test(text) && value >= min && value <= max) return value
-    throw new HoldfastError('USAGE', `${option} must be a whole number from ${min} to ${max}, not "${text}"`)
-  }
-}

@@ -22,8 +22,9 @@ import { sayWhy } from './exit-code.ts'
 import { chosenFeatures } from './features/declarations-file.ts'
 import { countsOf, LiveView, lookAt, type Seen } from './live-view.ts'
 import { runNode } from './node-command.ts'
-import { LOG_BYTES_DEFAULT, nodeConfigOf, THREADS_DEFAULT, wholeNumber } from './settings.ts'
+import { LOG_BYTES_DEFAULT, nodeConfigOf, THREADS_DEFAULT } from './settings.ts'
 import { TrafficProcess } from './traffic-process.ts'
+import { wholeNumber } from './whole-number.ts'
 
 const HTTP_PORT_DEFAULT = 8080
 /** Ports that are tried when the first is taken: who has more servers than that says which one is free. */

@@ -6,8 +6,8 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import type { Command } from 'commander'
 import type { HoldfastClient, StatusAnswer } from '../client/holdfast.ts'
 import { clientOf, commandError, type NodeChoice, nodeOptions } from './node-client.ts'
-import { wholeNumber } from './settings.ts'
 import { tableLines } from './text-table.ts'
+import { wholeNumber } from './whole-number.ts'
 
 /** Milliseconds between looks: not so often that looking costs anything, and while somebody still watches. */
 const INTERVAL_MS = { min: 100, default: 1_000, max: 60_000 }

@@ -17,7 +17,7 @@ import { windowForm } from '../ml/window-models.ts'
 import type { TouchKind, Within } from '../ml/windows.ts'
 import { type AttributionWindow, lengthFor, longestWindowMs } from '../operators/attribution-settings.ts'
 import { OnnxModel } from '../topology/models/onnx-model.ts'
-import { attributionOf, readConfig, wholeNumber } from './settings.ts'
+import { attributionOf, readConfig } from './settings.ts'
 import {
   compare,
   compareByAdvertiser,
@@ -28,6 +28,7 @@ import {
   trainBins,
 } from './train/comparison.ts'
 import { type LabelledTouches, readLabelledTouches } from './train/labelled-touches.ts'
+import { wholeNumber } from './whole-number.ts'
 
 interface TrainOptions {
   readonly touches: string

@@ -6,8 +6,8 @@ import { dirname, join } from 'node:path'
 import type { Command } from 'commander'
 import { HoldfastError } from '../../log/errors.ts'
 import { type AttributionSettings, longestWindowMs } from '../../operators/attribution-settings.ts'
-import { attributionOf, readConfig, wholeNumber } from '../settings.ts'
 import { readLabelledTouches } from '../train/labelled-touches.ts'
+import { wholeNumber } from '../whole-number.ts'
 import { evaluationPicture } from './evaluation-picture.ts'
 import { type JudgedWindow, judgedText, judgeWindow } from './judged-window.ts'
 import { readScores, type Scores } from './score-lines.ts'
@@ -61,6 +61,8 @@ export function evaluateCommand(model: Command): void {
 }
 
 async function evaluated(run: string, options: EvaluateOptions): Promise<string> {
+  // Most of what this command loads; the other commands of models do without.
+  const { attributionOf, readConfig } = await import('../settings.ts')
   const settings = attributionOf(readConfig(options.config))
   if (settings === 'off') throw usage(`${options.config} has attribution off: its runs write no labels`)
   const files = filesOf(run, options)

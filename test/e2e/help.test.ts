@@ -1,14 +1,16 @@
 // What a person reads first: every command has help, the help names every option that is parsed, and --json is only JSON.
 
+import { execFile } from 'node:child_process'
 import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
+import { promisify } from 'node:util'
 import { expect, it } from 'vitest'
 import { holdfast, PROJECT_DIR } from './command.ts'
 
 const COMMANDS = ['run', 'node', 'generate', 'query', 'top', 'token', 'capacity', 'explain', 'audit', 'model']
 const MODEL_COMMANDS = ['evaluate', 'list', 'show', 'diff', 'activate', 'rollback']
 const WITH_OPTIONS = [...COMMANDS.filter((name) => name !== 'model'), ...MODEL_COMMANDS.map((name) => `model ${name}`)]
-/** Where a command's options are declared, if not among those of others. */
+/** Where a command's options are declared, if not in cli/commands.ts. */
 const FILES: Readonly<Record<string, readonly string[]>> = {
   generate: ['generate/generate-command.ts'],
   query: ['query-command.ts', 'node-client.ts'],
@@ -30,7 +32,7 @@ function declared(command: string): string[] {
       .filter((part) => part.includes(`model.command('${ofModel}')`) || part.startsWith('const where'))
       .flatMap(optionsIn)
   }
-  const source = sourceOf('main.ts')
+  const source = sourceOf('commands.ts')
   const parts = source.split(/(?=\.command\('|const planOptions)/)
   const part = parts.find((part) => part.startsWith(`.command('${command}')`))!
   const shared = parts.find((part) => part.startsWith('const planOptions'))!
@@ -74,3 +76,17 @@ it('explain prints the plan as text and as JSON, nothing else', async () => {
 
 it('the version is the release', async () =>
   expect((await holdfast(['--version'])).stdout).toMatch(/^\d+\.\d+\.\d+\n$/))
+
+it('MN1: the commands of models load nothing of the others', async () => {
+  const tellUrls = `
+    import { registerHooks } from 'node:module'
+    registerHooks({ load(url, context, next) { console.error(url); return next(url, context) } })`
+  const hooks = ['--import', `data:text/javascript,${encodeURIComponent(tellUrls)}`]
+  const command = [join(PROJECT_DIR, 'cli/main.ts'), 'model', 'rollback', '--help']
+  const { stdout, stderr } = await promisify(execFile)(process.execPath, [...hooks, ...command])
+  expect(stdout).toContain('Make an older version score again.')
+  expect(stderr).toContain('/cli/model-command.ts')
+  expect(stderr).not.toMatch(
+    /\/cli\/(commands|settings)\.ts|\/topology\/host|\/node_modules\/(typebox|fastify|rocksdb)\//,
+  )
+})

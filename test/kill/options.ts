@@ -2,7 +2,7 @@
 // KO1: what it cannot read is said in one line, exit 2; a kill test that found something ends with 1.
 
 import { Command, CommanderError, Option } from 'commander'
-import { wholeNumber } from '../../cli/settings.ts'
+import { wholeNumber } from '../../cli/whole-number.ts'
 import { HoldfastError } from '../../log/errors.ts'
 import { PARTITIONS_MAX } from '../../topology/dsl.ts'
 
