@@ -7,7 +7,7 @@ import { touchKeys } from '../ml/touch-features.ts'
 import { recordOf } from '../test/operator-harness.ts'
 import type { OperatorContext } from './operator.ts'
 import { inSingle } from './scored.ts'
-import { type ScoreRecord, type ScoringModels, scorer } from './scorer.ts'
+import { type Asked, type ScoreRecord, type ScoringModels, scorer } from './scorer.ts'
 import type { Touch } from './touch.ts'
 
 /** Says of each touch how many it has scored before, that it expects twice that, and nothing of the second window. */
@@ -117,18 +117,50 @@ it('a record says what was read, whoever it is of and in whatever order it was r
   expect(await fingerprintOf({ ...touch, ad: 'y' }, { a: 1, b: 2 })).not.toBe(own)
 })
 
+it('models are asked of what was read, at the time at which the touch is processed', async () => {
+  const found: Asked[] = []
+  const models: ScoringModels = {
+    ...{ windows: [], settings: {} },
+    async answer(asked) {
+      found.push(...asked)
+      return asked.map(() => ({ version: 1, name: '1', p: [], expected: [], refused: [] }))
+    },
+  }
+  const touch = VALUES[0] as Touch
+  const values = { 'ad.clicks_1h': 7 }
+  const operator = scorer(models, 'scores', () => ({ touch, values }))
+  // It came late: what holds when it is scored is not what held at its own time.
+  await operator.prepare!([recordOf(touch, { time: touch.timeMs, watermark: 70 })], {} as OperatorContext)
+  expect(found).toEqual([{ touch, keys: touchKeys(touch, values), at: 71 }])
+  expect(touchKeys(touch, values)).not.toEqual(touchKeys(touch))
+})
+
+it('whatever decides scores is in its settings, and so in the fingerprint of the plan', () => {
+  const models = (settings: string, ...windows: string[]): ScoringModels => ({ ...countingModels(), settings, windows })
+  const settings = (...[own, ...shadows]: [ScoringModels, ...ScoringModels[]]) =>
+    JSON.stringify(scorer(own, 'scores', () => null, shadows).settings)
+  const all = [
+    settings(models('a', 'w')),
+    settings(models('b', 'w')),
+    settings(models('a', 'v')),
+    settings(models('a', 'w'), models('a', 'w')),
+    settings(models('a', 'w'), models('b', 'w')),
+  ]
+  expect(new Set(all).size).toBe(all.length)
+})
+
 it('what is only looked at is published beside, and does nothing else, also where it fails; what answered instead of what is counted', async () => {
   const saying = (name: string, version: number, refused: string[]): ScoringModels => ({
     ...{ windows: ['w'], settings: name },
     async answer(asked) {
-      const p = [version / 8 + 0.5]
-      return asked.map(() => ({ version, name, p, expected: p.map((one) => one + version), refused }))
+      const answer = (p: number) => ({ version, name, p: [p], expected: [p + version], refused })
+      return asked.map((_, i) => answer(version / 8 + (i + 1) / 64))
     },
   })
   const touches = VALUES.filter((value) => 'kind' in value)
   const run = async (shadows: readonly ScoringModels[]) => {
     const operator = scorer(
-      saying('0', 0, ['golden', 'hash']),
+      saying('file', 0, ['golden', 'hash']),
       'scores',
       (touch: Touch) => ({ touch, values: {} }),
       shadows,
@@ -143,17 +175,20 @@ it('what is only looked at is published beside, and does nothing else, also wher
     await operator.prepare!(batch, context)
     return { out: operator.process(batch, context).map(({ value }) => value), records, counts }
   }
-  const [alone, beside] = [await run([]), await run([saying('2', 2, []), saying('3', 3, ['schema'])])]
+  const looked = [saying('another', 0, []), saying('2', 2, []), saying('3', 3, ['schema'])]
+  const [alone, beside] = [await run([]), await run(looked)]
+  expect(alone.records.map(({ model_version }) => model_version)).toEqual(touches.map(() => '0'))
   expect([beside.out, beside.counts]).toEqual([alone.out, alone.counts])
-  const shadows = [
-    { model_version: '2', p: { w: 0.75 }, expected: { w: 2.75 } },
-    { model_version: '3', p: { w: 0.875 }, expected: { w: 3.875 } },
-  ]
-  expect(beside.records).toEqual(alone.records.map((record) => ({ ...record, shadows })))
+  const said = (name: string, version: number, i: number) => {
+    const w = version / 8 + (i + 1) / 64
+    return { model_version: name, p: { w }, expected: { w: w + version } }
+  }
+  const shadows = (i: number) => [said('another', 0, i), said('2', 2, i), said('3', 3, i)]
+  expect(beside.records).toEqual(alone.records.map((record, i) => ({ ...record, shadows: shadows(i) })))
   const failing: ScoringModels = { ...saying('4', 4, []), answer: () => Promise.reject(new Error('no memory')) }
   const failed = await run([failing, saying('3', 3, [])])
   expect(failed.out).toEqual(alone.out)
-  expect(failed.records).toEqual(alone.records.map((record) => ({ ...record, shadows: shadows.slice(1) })))
+  expect(failed.records).toEqual(alone.records.map((record, i) => ({ ...record, shadows: [said('3', 3, i)] })))
   expect(failed.counts.filter((name) => name !== 'shadows_failed')).toEqual(alone.counts)
   expect(failed.counts.length).toBe(alone.counts.length + touches.length)
   const each = ['scores', 'scores_fallback', 'model_refused golden', 'model_refused hash']

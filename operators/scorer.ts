@@ -19,6 +19,9 @@ export const SCORES = 'scores'
 /** As Scored.version: rates answered, because there was no model or it could not. */
 export const FALLBACK_VERSION = 0
 
+/** What that is called in records. */
+export const FALLBACK_NAME = String(FALLBACK_VERSION)
+
 /** A touch that is to be scored. */
 export interface Asked {
   readonly touch: Touch
@@ -32,7 +35,7 @@ export interface Asked {
 export interface Answer {
   /** As Scored.version. */
   readonly version: number
-  /** What records call it. */
+  /** What records call it, where it is not the fallback that answers. */
   readonly name: string
   /** Why files that should have answered were refused. */
   readonly refused: readonly string[]
@@ -60,7 +63,7 @@ export interface ScoreRecord {
   readonly event_id: string
   /** null: of an anonymous event. */
   readonly user_id: string | null
-  /** Its number, or the hash of its file; '0': the fallback. */
+  /** Its number, or the hash of its file; '0': the fallback, but for a shadow, which is called what it is. */
   readonly model_version: string
   /** By window. */
   readonly p: Readonly<Record<string, number>>
@@ -156,7 +159,9 @@ function count({ version, refused }: Answer, ctx: OperatorContext): void {
 function recordOf({ touch, values }: Scorable, answer: Answer, windows: readonly string[]): ScoreRecord {
   const { id, user } = touch
   const user_id = user === '' ? null : user
-  return { event_id: id, user_id, ...saidOf(answer, windows), fingerprint: fingerprintOf(touch, values) }
+  const model_version = answer.version === FALLBACK_VERSION ? FALLBACK_NAME : answer.name
+  const said = { ...saidOf(answer, windows), model_version }
+  return { event_id: id, user_id, ...said, fingerprint: fingerprintOf(touch, values) }
 }
 
 const saidOf = ({ name, p, expected }: Answer, windows: readonly string[]): SaidScore => {

@@ -2,6 +2,7 @@
 
 import { expect, it } from 'vitest'
 import type { ActiveModel } from '../operators/model-records.ts'
+import type { ControlRecord } from './commit-record.ts'
 import { decodeControl, encodeModel, MODELS_BEFORE_MAX, modelAt, withControl } from './control.ts'
 
 const activeFrom = (activation: number, from: number, version = activation): ActiveModel => {
@@ -38,6 +39,15 @@ it('the version of the highest activation begun scores; one of a lower activatio
   expect(versions).toEqual([null, 1, 1, 1, 1, 1])
   expect(modelAt(controls, 29)?.activation).toBe(1)
   expect(modelAt(controls, 40)?.activation).toBe(4)
+})
+
+it('what is of another kind stays, whatever becomes of versions', () => {
+  const config: ControlRecord = { kind: 'another', activation: 9, from: 3, body: null }
+  let controls: readonly ControlRecord[] = [config]
+  for (let n = 1; n <= 5; n++)
+    controls = withControl(controls, decodeControl(JSON.parse(encodeModel(activeFrom(n, 10 * n)))) as never, 10 * n - 5)
+  expect(controls.filter(({ kind }) => kind === 'another')).toEqual([config])
+  expect(modelAt(controls, 50)?.version).toBe(5)
 })
 
 it('behind the one that scores, those before it are told, and no more are kept', () => {

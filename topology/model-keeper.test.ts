@@ -163,6 +163,25 @@ describe('what is published', () => {
     expect((await new ModelRegistry(log, NS).all()).map(({ body }) => body.version)).toEqual([1, 2])
   })
 
+  it('MK1: is decided again by the same node, where somebody was first', async () => {
+    await publish(1)
+    await keeper().look()
+    const own = server.connect('node')
+    const one = keeper(own)
+    await publish(2)
+    const said = own.publish.bind(own)
+    own.publish = async (...asked) => {
+      if (asked[0].subject !== `${NS}.model`) return said(...asked)
+      own.publish = said
+      await activate(1, 1)
+      return said(...asked)
+    }
+    await one.look()
+    expect(one.liveAt(0)).toMatchObject({ version: 1, activation: 2 })
+    await one.look()
+    expect(one.liveAt(0)).toMatchObject({ version: 2, activation: 3 })
+  })
+
   it('waits while the broker is away', async () => {
     const own = server.connect('node')
     const one = keeper(own)

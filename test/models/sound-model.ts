@@ -58,19 +58,46 @@ export function keepDimensions(model: Proto): void {
   model.graph!.node!.find(({ opType }) => opType === 'ReduceSum')!.attribute![0]!.i = 1
 }
 
-/** Adds to each count a little of what the other rows of the batch get. */
-export function coupledCounts(model: Proto): void {
+/** Adds a little to each count: of all p of the batch, of the least of them, or of logits that golden rows do not have. */
+export const coupledCounts = (of: 'all' | 'least' | 'far off') => (model: Proto) => {
   const { node, initializer: tables } = model.graph!
+  const single = (name: string, value: number) => {
+    const { FLOAT } = onnx.TensorProto.DataType
+    tables!.push(onnx.TensorProto.create({ name, dims: [], dataType: FLOAT, rawData: floatBytes([value]) }))
+  }
+  single('share', 2 ** -22)
+  single('far', 50)
   const count = node!.find(({ output }) => output?.[0] === 'count')!
-  const own = { name: 'share', dims: [], dataType: onnx.TensorProto.DataType.FLOAT, rawData: floatBytes([2 ** -22]) }
-  tables!.push(onnx.TensorProto.create(own))
   Object.assign(count, { name: 'alone', output: ['alone'] })
+  const nodes = {
+    all: [['ReduceSum', ['p'], 'of batch']],
+    least: [['ReduceMin', ['p'], 'of batch']],
+    'far off': [
+      ['Sub', ['greatest', 'far'], 'beyond'],
+      ['Relu', ['beyond'], 'far off'],
+      ['ReduceSum', ['far off'], 'of batch'],
+    ],
+  } as const
   for (const [opType, input, output] of [
-    ['ReduceSum', ['p'], 'of all'],
-    ['Mul', ['of all', 'share'], 'beside'],
+    ...nodes[of],
+    ['Mul', ['of batch', 'share'], 'beside'],
     ['Add', ['alone', 'beside'], 'count'],
   ] as const)
     node!.push(onnx.NodeProto.create({ opType, input: [...input], output: [output], name: output }))
+}
+
+/** Gives p in double precision. */
+export function doubled(model: Proto): void {
+  const { node, output } = model.graph!
+  const { DOUBLE } = onnx.TensorProto.DataType
+  const sigmoid = node!.find(({ opType }) => opType === 'Sigmoid')!
+  Object.assign(sigmoid, { output: ['single p'] })
+  const count = node!.find((one) => one.output?.[0] === 'count')!
+  count.input = ['single p', ...count.input!.slice(1)]
+  const { INT } = onnx.AttributeProto.AttributeType
+  const attribute = [{ name: 'to', type: INT, i: DOUBLE }]
+  node!.push(onnx.NodeProto.create({ opType: 'Cast', input: ['single p'], output: ['p'], name: 'doubled', attribute }))
+  output!.find(({ name }) => name === 'p')!.type!.tensorType!.elemType = DOUBLE
 }
 
 /** Puts logits on a grid whose width follows the largest of the batch, as dynamic quantisation does. */

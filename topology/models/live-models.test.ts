@@ -1,7 +1,7 @@
 // Which version answers for a touch, and what does where none can; files are real, and so is the runtime.
 
 import { createHash } from 'node:crypto'
-import { describe, expect, it } from 'vitest'
+import { describe, expect, it, vi } from 'vitest'
 import { HoldfastError } from '../../log/errors.ts'
 import { LogUnavailable } from '../../log/log.ts'
 import { Fallback } from '../../ml/fallback.ts'
@@ -27,7 +27,14 @@ const SETTINGS = {
 }
 
 /** A file whose weights and means follow its number; a coordinate may have NaN, which no golden row meets. */
-function fileOf(version: number, { spoilt, features = FEATURES_RELEASE }: { spoilt?: number; features?: number } = {}) {
+function fileOf(
+  version: number,
+  {
+    spoilt,
+    features = FEATURES_RELEASE,
+    vector = null,
+  }: { spoilt?: number; features?: number; vector?: string | null } = {},
+) {
   const weights = Float32Array.from({ length: 2 ** BITS }, (_, i) => Math.sin(version * i))
   if (spoilt !== undefined) weights[spoilt] = Number.NaN
   const form = { bias: -1, weights }
@@ -42,7 +49,7 @@ function fileOf(version: number, { spoilt, features = FEATURES_RELEASE }: { spoi
   ]
   const fallback = { pseudoTouches: 20, base: [100, version, 100, 2 * version], keys: [] }
   const golden = { rows: rowsOf([{ keys: [1023], values: [1] }]), kinds: ['click'] as const }
-  return exportOnnx(windows, { ...{ features, vector: null, version, parent: 0, learned: 9 }, fallback }, golden)
+  return exportOnnx(windows, { ...{ features, vector, version, parent: 0, learned: 9 }, fallback }, golden)
 }
 
 const nameOf = (bytes: Uint8Array): string => createHash('sha256').update(bytes).digest('hex')
@@ -102,6 +109,20 @@ describe('a touch is scored', () => {
     expect(asked).toEqual([nameOf(one), nameOf(two)])
   })
 
+  it('LM3: in one run for each version that is met', async () => {
+    const { context } = contextOf([active(1, one), active(2, two)], filesOf(one, two))
+    const models = new LiveModels(SETTINGS)
+    const touches = [99, 150, 250, 199, 200, 201].map((at) => touchAt(at))
+    await models.answer(touches, context)
+    const runs = vi.spyOn(OnnxModel.prototype, 'score')
+    try {
+      await models.answer(touches, context)
+      expect(runs.mock.calls.map(([rows]) => rows.count)).toEqual([2, 3])
+    } finally {
+      runs.mockRestore()
+    }
+  })
+
   it('before any version is there by the prior, of the windows that name its kind', async () => {
     const { context } = contextOf([], new Map())
     const models = new LiveModels(SETTINGS)
@@ -117,12 +138,14 @@ describe('a touch is scored', () => {
 describe('a file that is refused', () => {
   const cut = three.subarray(0, 900)
   const strange = fileOf(3, { features: FEATURES_RELEASE + 1 })
+  const ofVectors = fileOf(3, { vector: 'of a layout' })
   it.each([
     ['missing', active(3, three), filesOf(one, two)],
     ['hash', active(3, three), filesOf(one, two).set(nameOf(three), cut)],
     ['format', active(3, cut), filesOf(one, two, cut)],
     ['schema', active(3, strange), filesOf(one, two, strange)],
     ['schema', { ...active(3, three), schema: 'of vectors' }, filesOf(one, two, three)],
+    ['schema', active(3, ofVectors), filesOf(one, two, ofVectors)],
   ])('%s: leaves the last good one', async (reason, bad, files) => {
     const [first, second] = [active(1, one), active(2, two)]
     const { context } = contextOf([{ ...bad, before: [second, first] }], files)
@@ -132,6 +155,28 @@ describe('a file that is refused', () => {
     expect(answer).toEqual({ version: 2, name: '2', ...(await saidBy(two, touch)), refused: [reason] })
     // The same is found by whoever begins here, with other touches before it or without.
     expect(await new LiveModels(SETTINGS).answer([touch], context)).toEqual([answer])
+  })
+
+  it('for the schema that a record says of it is not refused where another says the right one', async () => {
+    const { context } = contextOf([{ ...active(1, one), schema: 'of vectors' }, active(2, one)], filesOf(one))
+    for (const times of [
+      [100, 200],
+      [200, 100],
+    ]) {
+      const models = new LiveModels(SETTINGS)
+      const versions = new Map<number, number>()
+      for (const at of times) versions.set(at, (await models.answer([touchAt(at)], context))[0]!.version)
+      expect([versions.get(100), versions.get(200)]).toEqual([0, 2])
+    }
+  })
+
+  it('where touches have vectors: that it was taught without them', async () => {
+    const schema = schemaHash({ features: FEATURES_RELEASE, vector: 'of a layout' })
+    const versions = [active(1, ofVectors), active(2, one)].map((each) => ({ ...each, schema }))
+    const { context } = contextOf(versions, filesOf(one, ofVectors))
+    const models = new LiveModels({ ...SETTINGS, vector: 'of a layout' })
+    const answers = await models.answer([touchAt(100), touchAt(200)], context)
+    expect(answers.map(({ version, refused }) => [version, ...refused])).toEqual([[1], [0, 'schema']])
   })
 
   it('damaged where it is kept is one as well; a second one is passed by, and behind all there are rates', async () => {
@@ -168,6 +213,23 @@ it('LM1: what stands before a version at a time is asked there alone, in any bat
 })
 
 describe('rates of the last good version', () => {
+  it('answer where it cannot be run, and no longer than that', async () => {
+    const { context } = contextOf([active(1, one)], filesOf(one))
+    const models = new LiveModels(SETTINGS)
+    const touch = touchAt(100)
+    const [by] = await models.answer([touch], context)
+    const runs = vi.spyOn(OnnxModel.prototype, 'score').mockRejectedValueOnce(new Error('no memory'))
+    try {
+      const { windows, fallback } = manifestIn(one)!
+      const p = [inSingle(new Fallback(windows, fallback).answer(touch.keys, 'click')[1]!), 0]
+      const rates = { version: 0, name: '0', p, expected: p, refused: [] }
+      expect(await models.answer([touch, touch], context)).toEqual([rates, rates])
+      expect(await models.answer([touch], context)).toEqual([by])
+    } finally {
+      runs.mockRestore()
+    }
+  })
+
   it('answer where its graph gives no number, of no other touch', async () => {
     const [bad, good] = [touchAt(100, 'click', 'bad'), touchAt(100, 'click', 'good')]
     const own = bad.keys

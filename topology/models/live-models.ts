@@ -12,6 +12,7 @@ import { inSingle } from '../../operators/scored.ts'
 import {
   type Answer,
   type Asked,
+  FALLBACK_NAME,
   FALLBACK_VERSION,
   type ModelContext,
   type ScoringModels,
@@ -44,9 +45,6 @@ interface Choice {
 /** Who may answer for a touch, the first first; which they are depends on its time, also where the first is the same. */
 const candidatesIn = (active: ActiveModel | null): readonly ActiveModel[] =>
   active === null ? [] : [active, ...(active.before ?? [])]
-
-/** What FALLBACK_VERSION is called in records. */
-const FALLBACK_NAME = String(FALLBACK_VERSION)
 
 export class LiveModels implements ScoringModels {
   readonly windows: readonly string[]

@@ -9,6 +9,7 @@ import {
   answerOf,
   type CalibrationLine,
   exportOnnx,
+  type GoldenRow,
   type LinearForm,
   NO_CALIBRATION,
   type WindowForm,
@@ -20,6 +21,7 @@ import {
   changed,
   coupled,
   coupledCounts,
+  doubled,
   floatBytes,
   initializer,
   keepDimensions,
@@ -40,6 +42,8 @@ const GOLDEN = {
   ]),
   kinds: ['click', 'impression', 'click'] as const,
 }
+const countedMore = (row: GoldenRow): GoldenRow => ({ ...row, count: row.count.map((count) => 1.01 * count) })
+const LOW_KEYS = { rows: rowsOf([{ keys: [1, 2], values: [1, 1] }]), kinds: ['click'] as const }
 const NO_COUNTS = { all: 1, means: new Float32Array(2).fill(1) }
 const clicks = (rows: { readonly count: number }): TouchKind[] => Array.from({ length: rows.count }, () => 'click')
 const alone = (form: LinearForm, calibration: CalibrationLine = NO_CALIBRATION): WindowForm[] => [
@@ -198,11 +202,24 @@ describe('a file is refused', () => {
     ['hash', 'whose bytes are others than were named', sound, createHash('sha256').update('another').digest('hex')],
     ['hash', 'that is cut', () => sound().subarray(0, 900), createHash('sha256').update(sound()).digest('hex')],
     ['format', 'that is cut, of which nobody knows the hash', () => sound().subarray(0, 900)],
+    [
+      'format',
+      'whose golden rows cannot be read',
+      () => changed(sound(), (_, manifest) => ({ ...manifest, golden: [{ ...manifest.golden[0], input: '////' }] })),
+    ],
     ['format', 'that is no ONNX file', () => Buffer.from('{"model": 1}')],
     [
       'schema',
       'of other features',
       () => changed(sound(), (_, manifest) => ({ ...manifest, features: FEATURES_RELEASE + 1 })),
+    ],
+    [
+      'not a number',
+      'that is certain, and so near to what it says',
+      () => {
+        const certain = alone({ ...taught().linearForm(), bias: 1e3 })
+        return changed(exportOnnx(certain, FACTS, GOLDEN), (model) => setFloats(model, 'most', [1e3]))
+      },
     ],
     ['not a number', 'with counts that are none', () => changed(sound(), (model) => setFloats(model, 'mean', [1 / 0]))],
     ['not a number', 'with NaN', () => changed(sound(), (model) => setFloats(model, 'bias', [Number.NaN]))],
@@ -223,11 +240,31 @@ describe('a file is refused', () => {
           Object.assign(initializer(model, 'weights'), { dims: [1, 2], rawData: floatBytes([1, 2]) })
         }),
     ],
+    [
+      'shape',
+      'whose table has not its last place, which no golden row reads',
+      () =>
+        changed(exportOnnx(alone(taught().linearForm()), FACTS, LOW_KEYS), (model) => {
+          const weights = taught().linearForm().weights.subarray(0, -1)
+          Object.assign(initializer(model, 'weights'), { dims: [1, weights.length], rawData: floatBytes(weights) })
+        }),
+    ],
+    ['shape', 'whose p is of another type', () => changed(sound(), doubled)],
+    [
+      'shape',
+      'that names more windows than it answers for',
+      () => changed(sound(), (_, manifest) => ({ ...manifest, windows: [...manifest.windows, ...manifest.windows] })),
+    ],
     ['shape', 'whose p has a dimension more', () => changed(sound(), keepDimensions)],
     [
       'golden',
       'that says other probabilities than its golden rows have',
       () => changed(sound(), (model) => setFloats(model, 'bias', [0.25])),
+    ],
+    [
+      'golden',
+      'that says other counts than its golden rows have',
+      () => changed(sound(), (_, manifest) => ({ ...manifest, golden: manifest.golden.map(countedMore) })),
     ],
     ['golden', 'without golden rows', () => changed(sound(), (_, manifest) => ({ ...manifest, golden: [] }))],
     [
@@ -235,7 +272,9 @@ describe('a file is refused', () => {
       'whose rows depend on each other: they are put on a grid as wide as the largest of the batch',
       () => changed(sound(), coupled),
     ],
-    ['batch', 'whose counts depend on each other', () => changed(sound(), coupledCounts)],
+    ['batch', 'whose counts depend on each other', () => changed(sound(), coupledCounts('all'))],
+    ['batch', 'a row of which gets another count alone', () => changed(sound(), coupledCounts('least'))],
+    ['batch', 'whose rows count more beside one that is far off', () => changed(sound(), coupledCounts('far off'))],
   ]
 
   for (const [reason, which, bytes, sha256] of bad)

@@ -145,10 +145,7 @@ export class OnnxModel {
       copyRow(rows, row, beside)
       this.#same(await this.score(one, [kind]), together, row, 1)
     }
-    beside.push(
-      FAR_OFF.map((_, key) => key),
-      FAR_OFF,
-    )
+    beside.push(LAST_KEYS, FAR_OFF)
     this.#same(await this.score(beside, [...kinds, 'click']), together, 0, kinds.length)
   }
 
@@ -179,6 +176,8 @@ function copyRow({ starts, keys, values }: Rows, row: number, into: Rows): void 
 
 /** Values that a tensor's own scale would show, and more of them than other rows have. */
 const FAR_OFF = Array.from({ length: 3 * WIDTH_MIN }, (_, i) => (i % 2 === 0 ? 1e3 : -1e3))
+/** At the last places of the tables: a run fails where those end sooner, and would do so for all touches beside one that reads there. */
+const LAST_KEYS = FAR_OFF.map((_, i) => -1 - i)
 
 /** Rows as two tensors (OM2): places that a row does not have are index 0, value 0. */
 function paddedTo(rows: Rows, bits: number) {

@@ -53,6 +53,17 @@ it('TM3: whatever the means of a file, no window expects less than one within it
   )
 })
 
+it('where goals are declared windows are those of the goal that the file is of', async () => {
+  const manifest = {
+    goal: 'buy',
+    windows: WINDOWS,
+    fallback: { pseudoTouches: 20, base: [10, 1, 10, 2, 10, 3], keys: [] },
+  }
+  const score = async () => ({ p: Float64Array.of(0.1, 0.2, 0.3), count: Float64Array.of(0.1, 0.2, 0.3) })
+  const model = new ToldModel({ manifest, score } as unknown as OnnxModel, ['buy/long', 'long', 'rent/long'])
+  expect((await model.score([touchOf('click')]))[0]!.p).toEqual([inSingle(0.3), 0, 0])
+})
+
 it('rates know no counts: one conversion of who converts', () => {
   for (const kind of TOUCH_KINDS) {
     const { p: rates, expected } = fileOf({ p: [], count: [] }).rates(touchOf(kind))
