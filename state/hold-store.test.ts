@@ -367,6 +367,24 @@ describe('stores of holds', () => {
     expect(touches(state).get('a', 0, 300).at(0)?.value).toEqual({ n: 201 })
   })
 
+  test('what a run that stayed has given up is read again for a range below it, also where all is packed', async () => {
+    const state = await TaskState.open(new MemoryDisk().open(), [SPEC], { holds: { readMax: 3, keptRunMin: 2 } })
+    for (let n = 0; n < FIRST_HOLDS_MAX; n++) touches(state).put('a', n, '', { n }, 0)
+    await commit(state)
+    expect(await read(state, 'a', 0, 7)).toEqual([5, 6, 7])
+    // Of eight it keeps six; what lies above it is asked for first.
+    for (const toMs of [100, 3]) touches(state).want('a', 0, toMs)
+    await state.prefetch()
+    const numbers = (toMs: number) =>
+      touches(state)
+        .get('a', 0, toMs)
+        .map(({ value }) => value.n)
+    expect([numbers(100), numbers(3)]).toEqual([
+      [5, 6, 7],
+      [1, 2, 3],
+    ])
+  })
+
   test('what a read left out because of holds that expire then is not taken for nothing', async () => {
     const state = await TaskState.open(new MemoryDisk().open(), [SPEC], { holds: { readMax: 3 } })
     // Of the bucket of their time, and late ones of a later one.

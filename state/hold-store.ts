@@ -220,7 +220,7 @@ export class RangedHoldStore<V> implements HoldStore<V>, RangeStore {
     this.#ranges = []
     if (ranges.length > 0) return this.#load(ranges)
     this.#grow()
-    return this.#fills.length === 0 ? null : this.#load([])
+    return this.#fills.length === 0 ? null : this.#loadOn()
   }
 
   takeCut(batch: CutBatch): HoldMeta {
@@ -328,11 +328,16 @@ export class RangedHoldStore<V> implements HoldStore<V>, RangeStore {
     return { run, group, range, reads, inMemory }
   }
 
-  /** Reads the ranges of #fills that are marked, and goes on as long as what a range left out is what another one needs. */
+  /** Reads the ranges of #fills that are marked, whose keys are known, and goes on. */
   async #load(marked: readonly BucketRead[]): Promise<void> {
     // One more than is read, to see that something is left out.
     await readRanges(this.#backend, marked, this.#readMax + 1)
     this.#grow()
+    await this.#loadOn()
+  }
+
+  /** Reads #fills of which nothing is known, as long as what a range left out is what another one needs. */
+  async #loadOn(): Promise<void> {
     while (this.#fills.length > 0) {
       const reads = this.#fills.flatMap((fill) => fill.reads)
       const values = await this.#backend.multiGet(keysOf(reads, new KeyWriter()))
