@@ -137,20 +137,22 @@ export class DataDirectory {
 
 /**
  * Opens or creates a node's directory, to keep these features from now on; returns what its plan is made of: also the
- * configuration that it was made with (DD4). Throws USAGE where it is something else's (DD2).
+ * configuration that it was made with (DD4). Throws USAGE where it is something else's (DD2), and what `check` throws of that.
  */
 export function openNodeDirectory<C extends Config>(
   path: string,
   { shadows = [], ...shape }: Omit<PlanShape, 'ledger'> & { config: C },
+  check: (own: PlanShape & { config: C }) => unknown,
 ): Promise<PlanShape & { config: C }> {
   return usable(path, async () => {
     await mkdir(path, { recursive: true })
     const before = await readOwn<NodeFile & { config: C }>(path, NODE_FILE)
     if (before !== null) compare(path, before, shape, NODE_DIFFERENCES)
     const kept = featuresAfter(path, before, shape)
+    const whole = { ...shape, config: before?.config ?? shape.config, ...kept }
+    check({ ...whole, shadows })
     await mkdir(join(path, 'state'), { recursive: true })
     await keepShadows(path, shadows)
-    const whole = { ...shape, config: before?.config ?? shape.config, ...kept }
     const file: NodeFile = shadows.length === 0 ? whole : { ...whole, shadows: shadows.map(({ sha256 }) => sha256) }
     if (before === null || stringify(file) !== stringify(before)) await writeWhole(path, NODE_FILE, file)
     await forgetShadows(path, shadows)

@@ -119,15 +119,18 @@ export async function runNode(options: NodeOptions, runtime: Runtime, say: (line
   const { nats, port, dataDir, namespace, partitions, config } = options
   if (nats !== undefined && port !== undefined)
     throw new HoldfastError('USAGE', '--port is of a server of our own: it does not go with --nats')
-  refuseTooSmall(livePlanOf(options), streamSettings(options))
-  filterRoomFor(livePlanOf(options), options)
+  // What is only looked at stands beside what the directory's configuration says.
+  const asGiven = livePlanOf({ ...options, shadows: [] })
+  refuseTooSmall(asGiven, streamSettings(options))
+  filterRoomFor(asGiven, options)
   const end = new EarlyEnd('stopped before the last commit was done; the same command goes on')
   let directory: DirectoryLock | null = null
   try {
     const { features, vectors, shadows } = options
     directory = await lockDirectory(dataDir)
     await options.onDirectory?.()
-    const own = await openNodeDirectory(dataDir, { namespace, partitions, config, features, vectors, shadows })
+    const shape = { namespace, partitions, config, features, vectors, shadows }
+    const own = await openNodeDirectory(dataDir, shape, livePlanOf)
     const plan = livePlanOf(own)
     const mappings = plainMapping(plan)
     const broker = await openBroker({ nats, port, storeDir: join(dataDir, 'nats'), name: 'node', mappings, say })

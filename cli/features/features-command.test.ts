@@ -8,6 +8,7 @@ import { afterAll, describe, expect, it, vi } from 'vitest'
 import { APPLICATION } from '../../topology/features/application.ts'
 import type { Declarations } from '../../topology/features/declaration.ts'
 import { openNodeDirectory } from '../data-directory.ts'
+import { livePlanOf } from '../node-command.ts'
 import { NODE_CONFIG_DEFAULT } from '../settings.ts'
 import { featuresCommand } from './features-command.ts'
 
@@ -114,7 +115,7 @@ describe('what `list --json` prints is what --file takes:', () => {
 
     const shape = { namespace: 'n', partitions: 1, config: NODE_CONFIG_DEFAULT }
     const vectors = ['user.clicks_7d']
-    await openNodeDirectory(join(dir, 'node'), { ...shape, features: APPLICATION, vectors })
+    await openNodeDirectory(join(dir, 'node'), { ...shape, features: APPLICATION, vectors }, livePlanOf)
     expect(await features('compat', join(dir, 'node'), 'application')).toEqual({ stdout: 'compatible\n', error: null })
     const less = {
       ...APPLICATION,
@@ -122,7 +123,9 @@ describe('what `list --json` prints is what --file takes:', () => {
     }
     const gone = file('gone.json', JSON.stringify(less))
     const { error } = await features('compat', join(dir, 'node'), gone)
-    const refused = openNodeDirectory(join(dir, 'node'), { ...shape, features: less, vectors }).catch(String)
+    const refused = openNodeDirectory(join(dir, 'node'), { ...shape, features: less, vectors }, livePlanOf).catch(
+      String,
+    )
     expect(error).toContain('vector: user.clicks_7d: there is no such feature')
     expect(await refused).toContain(error)
   })

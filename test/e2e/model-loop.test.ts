@@ -46,8 +46,7 @@ const data = () => join(work.path, 'data')
 
 async function start(...more: string[]): Promise<void> {
   const shape = ['--data-dir', data(), '--partitions', String(PARTITIONS), '--log-bytes', '512000000']
-  const config = join(work.path, 'config.json')
-  node = new Running(['node', ...shape, '--port', String(port), '--http-port', '0', '--config', config, ...more])
+  node = new Running(['node', ...shape, '--port', String(port), '--http-port', '0', ...more])
   await node.says(/accepted events: stream/)
   url = /over HTTP: (\S+)/.exec(node.stderr)![1]!
 }
@@ -57,7 +56,7 @@ beforeAll(async () => {
   await writeFile(join(work.path, 'config.json'), JSON.stringify(CONFIG))
   await writeFile(join(work.path, 'shadow.onnx'), SHADOW)
   port = await freeLoopbackPort()
-  await start('--shadow', join(work.path, 'shadow.onnx'))
+  await start('--config', join(work.path, 'config.json'), '--shadow', join(work.path, 'shadow.onnx'))
   client = await connect({ servers: nats(), maxReconnectAttempts: -1, reconnectTimeWait: 100 })
   client.subscribe('holdfast.out.scores.*', {
     callback: (_, message) => {
