@@ -237,6 +237,26 @@ describe('a stage that versions are sent back to', () => {
     expect(said().slice(2)).toEqual([[250, 2, null, 1]])
   })
 
+  it('knows the versions that it has read when it begins again, though none comes', async () => {
+    const [source, learner] = [await Sender.open('ad', 's-0'), await Sender.open('ad', 'learn-0')]
+    const first = start('ad')
+    await source.send([touch(140), touch(235)], 300)
+    await learner.send([encodeModel(version(1, 130))], 229)
+    await learner.send([encodeModel(version(2, 230))], 329)
+    await sleep(SETTLE_MS)
+    first.task.stop()
+    expect(await first.ended).toBeNull()
+    first.disk.crash(0)
+    start('ad', { disk: first.disk })
+    await source.send([touch(310)], 400)
+    await sleep(SETTLE_MS)
+    expect(said()).toEqual([
+      [140, 1, null],
+      [235, 2, null, 1],
+      [310, 2, null, 1],
+    ])
+  })
+
   it('promises what it holds and its other writers say, not what was promised back, and at once (FB2, FB5)', async () => {
     const [source, learner] = [await Sender.open('ad', 's-0'), await Sender.open('ad', 'learn-0')]
     start('ad')
