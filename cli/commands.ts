@@ -76,7 +76,11 @@ program
   .option('--nats <url>', 'use this server instead of starting one')
   .option('--namespace <name>', 'prefix of all streams (with --nats; default: a new one)')
   .option('--data-dir <dir>', 'keep log and state here: an interrupted run goes on from it')
-  .option('--log-bytes <n>', 'room for all streams together', LOG_BYTES, LOG_BYTES_DEFAULT.run)
+  .option(
+    '--log-bytes <n>',
+    'room for all streams together (default: by the size of the file, 4 GiB at least; with --nats 4 GiB)',
+    LOG_BYTES,
+  )
   .option('--threads <n>', 'threads that the tasks are spread over (speed only)', THREADS, THREADS_DEFAULT)
   .option('--memory <bytes>', MEMORY_HELP, byteCount('--memory'))
   .option(

@@ -46,6 +46,8 @@ export interface PlanShape extends KeptFeatures {
 
 interface RunFile extends RunIdentity, Omit<PlanShape, 'model' | 'shadows'> {
   readonly starts: number
+  /** Of its streams, which keep it. Not there: of a directory from before. */
+  readonly logBytes?: number | undefined
 }
 
 interface NodeFile extends Omit<PlanShape, 'model' | 'shadows'> {
@@ -110,7 +112,7 @@ export class DataDirectory {
   static open(
     path: string,
     identity: RunIdentity,
-    { model, shadows = [], ...shape }: Omit<PlanShape, 'ledger'>,
+    { model, shadows = [], logBytes, ...shape }: Omit<PlanShape, 'ledger'> & { readonly logBytes: number },
   ): Promise<DataDirectory> {
     return usable(path, async () => {
       await mkdir(path, { recursive: true })
@@ -121,7 +123,8 @@ export class DataDirectory {
       // A directory that was there has the same one already (RunIdentity).
       if (model !== undefined && before === null) await writeFile(join(path, MODEL_FILE), model.bytes)
       if (before === null) await keepShadows(path, shadows)
-      const file = { ...identity, ...shape, ...kept, starts: before?.starts ?? 0 }
+      const room = before === null ? { logBytes } : { logBytes: before.logBytes }
+      const file = { ...identity, ...shape, ...kept, ...room, starts: before?.starts ?? 0 }
       if (before === null || stringify(file) !== stringify(before)) await writeWhole(path, RUN_FILE, file)
       return new DataDirectory(path, file)
     })
@@ -177,8 +180,14 @@ async function forgetShadows(path: string, shadows: readonly ModelFile[]): Promi
   for (const name of names) if (!isKept(name)) await rm(join(path, SHADOWS, name))
 }
 
+/** Bytes of log that the run of a directory has; null: there is none, or none that says. */
+export async function keptLogBytes(path: string): Promise<number | null> {
+  const file = await readJson<RunFile>(join(path, RUN_FILE)).catch(() => null)
+  return file?.logBytes ?? null
+}
+
 /** What a directory was made with. Throws USAGE where it is no directory of Holdfast. */
-export function readShape(path: string): Promise<PlanShape & { readonly live: boolean }> {
+export function readShape(path: string): Promise<PlanShape & Pick<RunFile, 'logBytes'> & { readonly live: boolean }> {
   return usable(path, async () => {
     const names = await readdir(path)
     for (const name of [RUN_FILE, NODE_FILE]) {

@@ -31,7 +31,7 @@ export interface PlanChoice {
 }
 
 /** From what a plan is made, and whether it is that of a node. */
-type ChosenShape = PlanShape & { readonly live: boolean }
+type ChosenShape = PlanShape & { readonly live: boolean; readonly logBytes?: number | undefined }
 
 /** Throws USAGE where a directory holds no run and no node. */
 async function chosenShape({ dataDir, live, ...choice }: PlanChoice): Promise<ChosenShape> {
@@ -86,7 +86,7 @@ export async function explain(choice: PlanChoice, { logBytes, asJson, svg }: Exp
     writePicture(svg, explainFeatures(shape.features))
   }
   const commits = choice.dataDir === undefined ? new Map<string, CommitRecord>() : await commitsIn(choice.dataDir, plan)
-  const totalBytes = logBytes ?? LOG_BYTES_DEFAULT[plan.clock === 'wall' ? 'node' : 'run']
+  const totalBytes = logBytes ?? shape.logBytes ?? LOG_BYTES_DEFAULT[plan.clock === 'wall' ? 'node' : 'run']
   const streams = { totalBytes, replicas: 1 }
   if (asJson) return `${JSON.stringify(explainJson(plan, streams, commits), null, 2)}\n`
   return `${explainText(plan, streams, commits).join('\n')}\n`

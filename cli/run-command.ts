@@ -26,19 +26,21 @@ import {
   firstUsed,
   modelBucketName,
   refuseTooSmall,
+  type StreamSettings,
   streamSpecs,
   trimBytesFor,
 } from '../topology/streams.ts'
 import { DEFAULT_TUNING, type TaskStatus, type Waiting } from '../topology/task.ts'
 import { ThreadedHost } from '../topology/threaded-host.ts'
 import { type AskAtStart, askAtStart, type Broker, openBroker } from './broker.ts'
-import { DataDirectory, NO_MODEL, sha256OfFile } from './data-directory.ts'
+import { DataDirectory, keptLogBytes, NO_MODEL, sha256OfFile } from './data-directory.ts'
 import { EarlyEnd } from './early-end.ts'
 import type { KeptFeatures } from './kept-features.ts'
+import { roomForFile } from './log-room.ts'
 import { filterRoomFor } from './memory.ts'
 import { ProgressDisplay } from './progress.ts'
 import { type Summary, sumOf, writeResults } from './run-results.ts'
-import { attributionOf, type Config, scoringOf } from './settings.ts'
+import { attributionOf, type Config, LOG_BYTES_DEFAULT, scoringOf } from './settings.ts'
 
 export interface RunOptions {
   readonly input: string
@@ -63,8 +65,8 @@ export interface RunOptions {
   /** Records of a slice, and records after which a commit starts: speed, never results. */
   readonly sliceRecords: number
   readonly commitRecords: number
-  /** Bytes of log for all streams together. */
-  readonly logBytes: number
+  /** Bytes of log for all streams together; not given: what its directory has, or as its file needs. */
+  readonly logBytes?: number | undefined
   /** Bytes that the process may take; not given: what the machine or container has. */
   readonly memory?: number | undefined
   readonly quiet: boolean
@@ -78,7 +80,8 @@ const FULL_LOOK_MS = 500
 export async function run(options: RunOptions, runtime: Runtime): Promise<Summary> {
   const startedAt = performance.now()
   await checkArguments(options)
-  refuseTooSmall(planOf(options), streamSettings(options))
+  const streams = { totalBytes: await logBytesOf(options), replicas: 1 }
+  refuseTooSmall(planOf(options), streams)
   filterRoomFor(planOf(options), options)
   const end = new EarlyEnd(howToGoOn(options))
   const temporary = options.dataDir === undefined ? await mkdtemp(join(tmpdir(), 'holdfast-run-')) : null
@@ -87,28 +90,32 @@ export async function run(options: RunOptions, runtime: Runtime): Promise<Summar
     const { fingerprint } = planOf({ namespace, partitions, config })
     const { features, vectors, model, shadows = [] } = options
     const shape = { namespace, partitions, config, features, vectors, model, shadows }
+    const logBytes = streams.totalBytes
     const identity = {
       ...{ release: RELEASE, fingerprint, namespace, inputSha256: await sha256OfFile(options.input) },
       model: model?.sha256 ?? NO_MODEL,
       shadows: shadows.map(({ sha256 }) => sha256),
     }
-    const directory = await DataDirectory.open(options.dataDir ?? temporary!, identity, shape)
+    const directory = await DataDirectory.open(options.dataDir ?? temporary!, identity, { ...shape, logBytes })
     const plan = planOf({ ...shape, ...directory.kept })
     end.throwIfRequested()
     return await withBroker(options, directory, async (broker) => {
       end.throwIfRequested()
-      const specs = streamSpecs(plan, streamSettings(options))
+      const specs = streamSpecs(plan, streams)
       let isOurs = options.isFreshNamespace
       try {
         const start: AskAtStart = { runtime, say: sayerOf(options), end }
         await askAtStart(start, async () => {
           await ensureStreams(broker.log, specs)
-          await ensureModelBucket(broker.log, plan, streamSettings(options))
+          await ensureModelBucket(broker.log, plan, streams)
         })
         if (directory.starts === 0) await askAtStart(start, () => refuseOtherLog(broker.log, specs, namespace))
         // In a namespace that somebody named, the streams are surely ours to delete only from here on.
         isOurs = true
-        return await Promise.race([runOn(broker, directory, plan, options, runtime, startedAt, end), end.abandoned])
+        return await Promise.race([
+          runOn(broker, directory, plan, { ...options, streams }, runtime, startedAt, end),
+          end.abandoned,
+        ])
       } finally {
         if (isOurs && temporary !== null && broker.server === null)
           await broker.deleteStreams([...specs.map(({ name }) => name), bucketStream(modelBucketName(namespace))])
@@ -130,7 +137,13 @@ async function refuseOtherLog(log: Log, specs: readonly StreamSpec[], namespace:
   )
 }
 
-const streamSettings = ({ logBytes }: RunOptions) => ({ totalBytes: logBytes, replicas: 1 })
+/** What was asked for, what the run that goes on has, or what its file needs. Of another's server nothing is known: a fixed amount. */
+async function logBytesOf({ logBytes, dataDir, nats, input }: RunOptions): Promise<number> {
+  if (logBytes !== undefined) return logBytes
+  const kept = dataDir === undefined ? null : await keptLogBytes(dataDir)
+  if (kept !== null) return kept
+  return nats === undefined ? roomForFile(input, dataDir ?? tmpdir()) : LOG_BYTES_DEFAULT.run
+}
 
 function sayerOf({ quiet }: RunOptions): (line: string) => void {
   return (line) => {
@@ -204,12 +217,12 @@ async function runOn(
   { log, connection }: Broker,
   directory: DataDirectory,
   plan: Plan,
-  options: RunOptions,
+  options: RunOptions & { readonly streams: StreamSettings },
   runtime: Runtime,
   startedAt: number,
   end: EarlyEnd,
 ): Promise<Summary> {
-  const { input: path, config: event, sliceRecords: sliceMax, commitRecords: commitRecordsMax } = options
+  const { input: path, config: event, sliceRecords: sliceMax, commitRecords: commitRecordsMax, streams } = options
   const waits = new Waits(runtime)
   const source = new FileSource({ plan, log, runtime, path, event, onWait: waits.note })
   const host = new ThreadedHost({
@@ -222,7 +235,7 @@ async function runOn(
       ...DEFAULT_TUNING,
       sliceMax,
       commitRecordsMax,
-      trimBytes: trimBytesFor(plan, streamSettings(options)),
+      trimBytes: trimBytesFor(plan, streams),
       filterRoom: filterRoomFor(plan, options),
     },
     stateDir: directory.stateDir,
