@@ -16,6 +16,7 @@ import { parseArgs } from 'node:util'
 import { SimRandom } from '../../log/sim.ts'
 import { isRejected, parseEventBytes } from '../../operators/event.ts'
 import type { ActiveModel } from '../../operators/model-records.ts'
+import type { Plan } from '../../topology/plan.ts'
 import { DEFAULT_TUNING, type TaskTuning } from '../../topology/task.ts'
 import { Stuck } from './conductor.ts'
 import { eventLines } from './events.ts'
@@ -94,24 +95,31 @@ export async function loopSubjects(seed: number): Promise<SubjectWithTwin[]> {
   try {
     const path = join(dir, 'events.ndjson')
     writeFileSync(path, `${eventLines(seed, LINES).join('\n')}\n`)
-    const plan = loopPlan(2)
-    const { inputs, blobs } = await recordTopology({
-      ...{ plan, path, seed, chaos: {}, kills: 0 },
-      tuning: SMALL_COMMITS,
-    })
-    const subjects: SubjectWithTwin[] = []
-    for (const stage of plan.stages.filter(({ name }) => name === 'score' || name === 'learn'))
-      for (const [partition, input] of inputs.get(stage.name)!.entries()) {
-        const subject: Subject = { plan, stage, partition, input, ...(stage.feedback !== null ? { blobs } : {}) }
-        const { world, ...twin } = await twinOf(subject, SMALL_COMMITS)
-        const keeps = [...twin.outputs.values()].some((records) => records.some((text) => text.includes('sha256')))
-        const killPoints = keeps ? [...KILL_POINTS, 'K16'] : KILL_POINTS
-        subjects.push({ ...subject, killPoints, name: `${world.writer} input ${seed}`, twin })
-      }
-    return subjects
+    return await recordedSubjects(loopPlan(2), { path, seed, stages: ['score', 'learn'] })
   } finally {
     rmSync(dir, { recursive: true, force: true })
   }
+}
+
+/** The tasks of some stages of a plan with a feedback, each with what it reads in a whole run over a file. */
+export async function recordedSubjects(
+  plan: Plan,
+  { path, seed, stages }: { readonly path: string; readonly seed: number; readonly stages: readonly string[] },
+): Promise<SubjectWithTwin[]> {
+  const { inputs, blobs } = await recordTopology({
+    ...{ plan, path, seed, chaos: {}, kills: 0 },
+    tuning: SMALL_COMMITS,
+  })
+  const subjects: SubjectWithTwin[] = []
+  for (const stage of plan.stages.filter(({ name }) => stages.includes(name)))
+    for (const [partition, input] of inputs.get(stage.name)!.entries()) {
+      const subject: Subject = { plan, stage, partition, input, ...(stage.feedback !== null ? { blobs } : {}) }
+      const { world, ...twin } = await twinOf(subject, SMALL_COMMITS)
+      const keeps = [...twin.outputs.values()].some((records) => records.some((text) => text.includes('sha256')))
+      const killPoints = keeps ? [...KILL_POINTS, 'K16'] : KILL_POINTS
+      subjects.push({ ...subject, killPoints, name: `${world.writer} input ${seed}`, twin })
+    }
+  return subjects
 }
 
 function drawnTuning(random: SimRandom): TaskTuning {

@@ -10,15 +10,23 @@ import { ATTRIBUTION_DEFAULT } from '../../operators/attribution-settings.ts'
 import type { ActiveModel, ModelRecord, TrainingRow } from '../../operators/model-records.ts'
 import type { Operator, OperatorContext, Rec } from '../../operators/operator.ts'
 import type { ScoreRecord } from '../../operators/scorer.ts'
-import { type GraphOptions, pageViewGraph, TRAINING_STAGE } from '../../topology/graph.ts'
+import { APPLICATION } from '../../topology/features/application.ts'
+import { type GraphOptions, pageViewGraph, scoringStage, TRAINING_STAGE } from '../../topology/graph.ts'
 import { SCORING_DEFAULT } from '../../topology/models/scoring-settings.ts'
 import type { Plan } from '../../topology/plan.ts'
 import { DEFAULT_TUNING } from '../../topology/task.ts'
+import { describeFailure } from './campaign.ts'
 import { EVENTS_START_MS } from './events.ts'
+import { recordedSubjects } from './loop-campaign.ts'
+import { ordeal } from './ordeal.ts'
+import type { SubjectWithTwin } from './subjects.ts'
 import { ANONYMOUS, LATENESS_MS, NAMESPACE } from './topologies.ts'
 import { runTopology, type TopologyOutcome } from './topology-run.ts'
 
 const TOUCHES = 300
+const ORDEALS = 14
+/** Among those from here on is one that notices a version which a restart forgets, and one that notices rows it does not learn again. */
+const FIRST_ORDEAL = 30
 const DAY_MS = 86_400_000
 const GAP_MS = 30 * 60_000
 const CHAOS = { publishLate: 0.01, publishLost: 0.01, ackLost: 0.02, cut: 0.001, readerReset: 0.01 }
@@ -200,6 +208,44 @@ describe('models that learn while they score', () => {
     },
     120_000,
   )
+
+  it.each<[string, Partial<GraphOptions>]>([
+    ['that learn by the day', { scoring: { ...scoring, train: 'recurring' } }],
+    ['that read vectors', { scoring, features: APPLICATION, vectors: 'all' }],
+  ])('%s say the same in 3 partitions', async (_, more) => {
+    const [one, other] = [await run(planOf(1, more)), await run(planOf(3, more))]
+    expect([other.outputs, other.counts]).toEqual([one.outputs, one.counts])
+    const versions = new Set(parsed<ScoreRecord>(one.outputs.scores).map(({ model_version }) => model_version))
+    expect(versions.size).toBeGreaterThan(3)
+    expect(one.outputs.models).not.toEqual(calm.outputs.models)
+  })
+
+  it('end where nothing comes', async () => {
+    const empty = join(dir, 'empty.ndjson')
+    writeFileSync(empty, '')
+    for (const partitions of [1, 3])
+      for (const train of ['online', 'off'] as const) {
+        const plan = planOf(partitions, { scoring: { ...scoring, train } })
+        const tuning = DEFAULT_TUNING
+        const { outputs } = await runTopology({ plan, path: empty, seed: 3, tuning, chaos: {}, kills: 0 })
+        expect(Object.values(outputs).flat()).toEqual([])
+      }
+  })
+
+  it(`keep every byte through ${ORDEALS} ordeals of the tasks that score and train: kills, standbys that take over`, async () => {
+    const stages = [scoringStage({}), TRAINING_STAGE]
+    const all = await recordedSubjects(planOf(2, { scoring }), { path: path(), seed: 5, stages })
+    const said = ({ twin }: SubjectWithTwin) => [...twin.outputs.values()].flat().join('\n')
+    const subjects = all.filter((subject) => said(subject) !== '')
+    expect(subjects.some((subject) => /"model_version":"[3-9]"/.test(said(subject)))).toBe(true)
+    const fired: Record<string, number> = {}
+    for (let seed = FIRST_ORDEAL; seed < FIRST_ORDEAL + ORDEALS; seed++) {
+      const result = await ordeal(seed, subjects[seed % subjects.length]!)
+      expect(result.findings.length === 0 ? '' : describeFailure(result)).toBe('')
+      for (const [fault, count] of Object.entries(result.fired)) fired[fault] = (fired[fault] ?? 0) + count
+    }
+    expect(['failover', 'promotion', 'standby'].filter((each) => !fired[each])).toEqual([])
+  }, 120_000)
 
   it('lose no score where a version is refused: the one before it answers, in any partitions', async () => {
     const whole = parsed<ScoreRecord>(calm.outputs.scores)
