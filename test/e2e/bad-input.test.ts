@@ -124,7 +124,7 @@ describe('refused with one line and exit code 2, before anything is written', ()
 
 describe('files', () => {
   const run = (input: string, out: string) =>
-    holdfast(['run', '--input', at(input), '--out', at(out), '--drain', '--nats', nats.url, '--json'])
+    holdfast(['run', '--input', at(input), '--out', at(out), '--drain', '--no-scoring', '--nats', nats.url, '--json'])
 
   it.each([
     ['plain.gz', /cannot read .*plain\.gz: incorrect header check/],
@@ -172,7 +172,7 @@ describe('files', () => {
   it('a configuration is obeyed: with anonymous accepted and other lateness the oracle agrees, too', async () => {
     await writeFile(at('other.json'), '{"anonymous": "accept", "latenessMs": 5000}')
     const ended = await holdfast([
-      ...['run', '--input', at('whole.gz'), '--out', at('other-out'), '--drain', '--nats', nats.url],
+      ...['run', '--input', at('whole.gz'), '--out', at('other-out'), '--drain', '--no-scoring', '--nats', nats.url],
       ...['--config', at('other.json'), '--json'],
     ])
     expect(ended.code).toBe(0)
@@ -198,7 +198,7 @@ describe('files', () => {
       await writeFile(at(`${bots}.json`), JSON.stringify({ bots }))
       const out = at(`${bots}-out`)
       const ended = await holdfast([
-        ...['run', '--input', at('bots.ndjson'), '--out', out, '--drain', '--nats', nats.url],
+        ...['run', '--input', at('bots.ndjson'), '--out', out, '--drain', '--no-scoring', '--nats', nats.url],
         ...['--config', at(`${bots}.json`), '--json'],
       ])
       expect(ended.code).toBe(0)

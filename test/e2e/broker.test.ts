@@ -27,7 +27,7 @@ afterAll(async () => {
 })
 
 const runOn = (url: string, out: string, ...rest: string[]): string[] => [
-  ...['run', '--input', at('input.gz'), '--out', at(out), '--drain', '--nats', url, '--json'],
+  ...['run', '--input', at('input.gz'), '--out', at(out), '--drain', '--no-scoring', '--nats', url, '--json'],
   ...rest,
 ]
 

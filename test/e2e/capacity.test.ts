@@ -22,7 +22,19 @@ const ENOUGH = String(processMemory(1).total + 64 * 2 ** 20)
 const ONE_LINE = /^[^\n]+\n$/
 
 const runOf = (out: string, ...rest: string[]) =>
-  holdfast(['run', '--input', at('input.ndjson'), '--drain', '--out', at(out), '--threads', '1', '--json', ...rest])
+  holdfast([
+    'run',
+    '--input',
+    at('input.ndjson'),
+    '--drain',
+    '--out',
+    at(out),
+    '--threads',
+    '1',
+    '--no-scoring',
+    '--json',
+    ...rest,
+  ])
 
 describe('--memory', () => {
   it('too small for the process: exit 2 with the sum, nothing written', async () => {

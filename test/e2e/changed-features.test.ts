@@ -84,7 +84,8 @@ afterAll(async () => {
 
 function run(name: string, features: string, env: Record<string, string> = {}, out = name): Promise<Ended> {
   const args = ['--input', at('input.ndjson'), '--out', at(`${out}-out`), '--data-dir', at(name), '--drain']
-  return holdfast(['run', ...args, '--partitions', '2', '--commit-records', '100', '--features', at(features)], { env })
+  const sizes = ['--partitions', '2', '--commit-records', '100', '--no-scoring']
+  return holdfast(['run', ...args, ...sizes, '--features', at(features)], { env })
 }
 
 interface Line {
@@ -184,7 +185,7 @@ describe('a run that goes on with other features', () => {
     const compat = await holdfast(['features', 'compat', at('before.json'), at('changed.json')])
     expect(compat.stdout).toContain('refused  user.views_1h: types was ["page_view"]')
     const args = ['--input', at('input.ndjson'), '--out', at('refused-out'), '--data-dir', at('late'), '--drain']
-    const alone = await holdfast(['run', ...args, '--partitions', '2'])
+    const alone = await holdfast(['run', ...args, '--partitions', '2', '--no-scoring'])
     expect([alone.code, alone.stderr]).toEqual([
       2,
       expect.stringContaining('refused  features: all was what is declared'),

@@ -20,10 +20,12 @@ beforeAll(async () => {
 afterAll(() => work[Symbol.asyncDispose]())
 
 const LINES = 20_000
+/** What is interrupted while it scores: test/kill. */
+const PLAIN = '--no-scoring'
 const PARTITIONS = ['--partitions', '2']
 const runOf = (name: string, ...rest: string[]): string[] => [
   ...['run', '--input', at('input.gz'), '--out', at(`${name}-out`), '--drain', '--data-dir', at(`${name}-data`)],
-  ...rest,
+  ...[PLAIN, ...rest],
 ]
 
 /** Whether a task of the run has committed: there is state beside the log. */
@@ -97,7 +99,16 @@ describe('a data directory', () => {
     if (!existsSync(at('whole-out'))) expect((await holdfast(runOf('whole', ...PARTITIONS))).code).toBe(0)
     await writeFile(at('other'), '{}\n')
     const before = readFileSync(at('whole-data/run.json'))
-    const args = ['run', '--out', at('refused'), '--drain', '--data-dir', at('whole-data'), ...options(work.path)]
+    const args = [
+      'run',
+      '--out',
+      at('refused'),
+      '--drain',
+      PLAIN,
+      '--data-dir',
+      at('whole-data'),
+      ...options(work.path),
+    ]
     const { code, stderr } = await holdfast(args, { cwd: work.path })
     expect(stderr).toMatch(reason)
     expect(stderr).toMatch(/^holdfast: [^\n]+use another --data-dir\n$/)
@@ -137,7 +148,7 @@ describe('a data directory', () => {
 })
 
 it('two runs side by side without a data directory do not meet', async () => {
-  const run = (out: string) => holdfast(['run', '--input', at('input.gz'), '--out', at(out), '--drain'])
+  const run = (out: string) => holdfast(['run', '--input', at('input.gz'), '--out', at(out), '--drain', PLAIN])
   const ended = await Promise.all([run('left'), run('right')])
   expect(ended.map(({ code }) => code)).toEqual([0, 0])
   expect(resultsIn(at('left'))).toEqual(resultsIn(at('right')))

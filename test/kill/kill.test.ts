@@ -3,7 +3,7 @@
 
 import { spawnSync } from 'node:child_process'
 import { readFileSync, rmSync } from 'node:fs'
-import { mkdtemp, rm } from 'node:fs/promises'
+import { mkdtemp, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join, resolve } from 'node:path'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
@@ -43,7 +43,10 @@ beforeAll(async () => {
   workDir = await mkdtemp(join(tmpdir(), 'holdfast-kill-test-'))
   const input = join(workDir, 'input.ndjson')
   await writeInput(input, { lines: 1_200, seed: 5, features: null })
-  const place = { repo: REPO, input, partitions: 2, features: null }
+  // What scores is killed below, in the model loop.
+  const config = join(workDir, 'off.json')
+  await writeFile(config, '{"scoring": "off"}')
+  const place = { repo: REPO, input, config, partitions: 2, features: null }
   const { traces, ms, out } = await undisturbed(place, TUNINGS[1]!, join(workDir, 'twin'))
   expect(compare(recompute(readInput(input), DEFAULTS), out)).toEqual([])
   arena = { ...place, twin: traces, wholeRun: { ms } }
@@ -72,7 +75,7 @@ describe('holdfast run --features application, killed and started again', () => 
   it('equal to the undisturbed run, which the oracle of features has judged', async () => {
     const input = join(workDir, 'features.ndjson')
     await writeInput(input, { lines: 400, seed: 5, features: 'application' })
-    const place = { repo: REPO, input, partitions: 2, features: 'application' } as const
+    const place = { repo: REPO, input, config: arena.config!, partitions: 2, features: 'application' } as const
     const { traces, ms, out } = await undisturbed(place, TUNINGS[1]!, await ownDir('features twin'))
     expect(compareApplication(recomputeApplication(readInput(input)), out)).toEqual([])
     const scenario: Scenario = { number: 0, broker: 'own', blows: [at('K5:6'), at('K2:2')], tuning: TUNINGS[1]! }
