@@ -4,6 +4,7 @@
 // KJ2: that blows missed is a fault as well, where they are more than a few: what was not struck was not tried.
 // Sets, and what they must come to: joiner.ts, models.ts.
 
+import { writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { Random } from '../../cli/generate/random.ts'
 import { OutsideBroker } from './outside-broker.ts'
@@ -50,9 +51,8 @@ const PROGRESS_SHARE = 0.7
 /** Of the blows: those for which the run was over too soon, and how many that may be where they are few. */
 const MISSED_SHARE = 0.2
 const MISSED_MIN = 2
-/** Milliseconds until a start is where it has something to lose; of a short run the start has less of it. */
-const START_MS = 2_000
-const START_SHARE = 0.2
+/** Of the time of a short run, at most: until a start is where it has something to lose. */
+const START_SHARE_MAX = 0.2
 /** Of the time of a run: how long a blow waits for a point that is passed seldom, before it falls anyhow. By then the machine is busy, or there is none any more. */
 const AIM_SHARE = 1
 const SECOND_PASS_CHANCE = 1 / 3
@@ -69,7 +69,7 @@ export async function ordeal(
   say(`${run.summary.read} events, ${partitions} partitions: ${seconds(run.ms)}`)
   const judged = await options.judge(run.out)
   say(`judged: ${judged.length} differences`)
-  const { landed, faults: killFaults } = await killed(options, run, say)
+  const { landed, faults: killFaults } = await killed(options, { ...run, startMs: await startMsOf(options) }, say)
   const faults = [...judged, ...killFaults]
   for (const other of otherPartitions) {
     const { traces, ms } = await undisturbed(placeOf(options, other), tuning, join(workDir, `of-${other}`))
@@ -78,6 +78,14 @@ export async function ordeal(
     faults.push(...found.map((text) => `${other} partitions: ${text}`))
   }
   return { landed, faults: faults.map((text) => `${name}: ${text}`) }
+}
+
+/** Milliseconds of a run that has nothing to read: how long a start takes on this machine, and in this hour. */
+async function startMsOf(options: Ordeal): Promise<number> {
+  const input = join(options.workDir, 'nothing.ndjson')
+  await writeFile(input, '')
+  const place = { ...placeOf(options, options.partitions), input }
+  return (await undisturbed(place, options.tuning, join(options.workDir, 'start'))).ms
 }
 
 function placeOf({ repo, input, config, logBytes, timeoutMs }: Ordeal, partitions: number): Place {
@@ -92,12 +100,12 @@ function placeOf({ repo, input, config, logBytes, timeoutMs }: Ordeal, partition
 /** KJ1. What is left in files and states is as the twin has it, and the log is audited (trial.ts). */
 async function killed(
   options: Ordeal,
-  twin: { readonly traces: Traces; readonly hits: Hits; readonly ms: number },
+  twin: { readonly traces: Traces; readonly hits: Hits; readonly ms: number; readonly startMs: number },
   say: (text: string) => void,
 ): Promise<{ landed: readonly Landed[]; faults: string[] }> {
   const { workDir, kills, partitions, tuning } = options
   const arena: Arena = { ...placeOf(options, partitions), twin: twin.traces, wholeRun: { ms: twin.ms } }
-  const blows = blowsOf(options, twin.hits, twin.ms)
+  const blows = blowsOf(options, twin.hits, Math.min(twin.startMs / twin.ms, START_SHARE_MAX))
   const broker = await OutsideBroker.start(join(workDir, 'broker'))
   try {
     const scenario = { number: 0, tuning, broker: options.broker, blows } as const
@@ -115,13 +123,12 @@ async function killed(
 }
 
 /** Every stage at every point in turn, and between them what is aimed at, and SIGKILL at a random time, as where a stage is through already. */
-function blowsOf({ seed, kills, stages, aims }: Ordeal, hits: Hits, wholeMs: number): Blow[] {
+function blowsOf({ seed, kills, stages, aims }: Ordeal, hits: Hits, startShare: number): Blow[] {
   const random = new Random(seed)
   const places = stages.flatMap((stage) => POINTS.map((point) => ({ stage, point })))
   const shuffled = places.map((place) => ({ place, by: random.next() })).sort((a, b) => a.by - b.by)
   // Twice as much at most as it may be on average.
   const share = () => (2 * PROGRESS_SHARE * random.next()) / kills
-  const startShare = Math.min(START_MS / wholeMs, START_SHARE)
   const turns = aims.length === 0 ? (['place', 'place', 'time'] as const) : (['place', 'aim', 'place', 'time'] as const)
   const taken = { place: 0, aim: 0, time: 0 }
   const at = ({ point, stage }: Aim, hit: number, waitShare: number): Blow => {
