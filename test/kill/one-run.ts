@@ -47,10 +47,12 @@ export interface Aim {
 /** Points that every stage passes all the time. */
 const POINTS = ['K1', 'K2', 'K4', 'K5', 'K6', 'K7'] as const
 /** Of the work of a run that all blows together let it do: the rest is done after the last one. */
-const PROGRESS_SHARE = 0.7
+const PROGRESS_SHARE = 0.5
 /** Of the blows: those for which the run was over too soon, and how many that may be where they are few. */
 const MISSED_SHARE = 0.2
 const MISSED_MIN = 2
+/** Of the time of a run with nothing to read: until it reads. The rest is its end. */
+const START_OF_EMPTY = 0.7
 /** Of the time of a short run, at most: until a start is where it has something to lose. */
 const START_SHARE_MAX = 0.2
 /** Of the time of a run: how long a blow waits for a point that is passed seldom, before it falls anyhow. By then the machine is busy, or there is none any more. */
@@ -80,12 +82,12 @@ export async function ordeal(
   return { landed, faults: faults.map((text) => `${name}: ${text}`) }
 }
 
-/** Milliseconds of a run that has nothing to read: how long a start takes on this machine, and in this hour. */
+/** Milliseconds that a start takes on this machine, and in this hour. */
 async function startMsOf(options: Ordeal): Promise<number> {
   const input = join(options.workDir, 'nothing.ndjson')
   await writeFile(input, '')
   const place = { ...placeOf(options, options.partitions), input }
-  return (await undisturbed(place, options.tuning, join(options.workDir, 'start'))).ms
+  return START_OF_EMPTY * (await undisturbed(place, options.tuning, join(options.workDir, 'start'))).ms
 }
 
 function placeOf({ repo, input, config, logBytes, timeoutMs }: Ordeal, partitions: number): Place {
