@@ -13,7 +13,6 @@
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { parseArgs } from 'node:util'
 import { SimRandom } from '../../log/sim.ts'
 import { ATTRIBUTION_DEFAULT, type AttributionSettings } from '../../operators/attribution-settings.ts'
 import { conservation } from '../../operators/label-counts.ts'
@@ -27,6 +26,7 @@ import { JOINER_STRESS_DEFAULTS, joinerStress } from '../generate/joiner-stress.
 import { DEFAULTS, type Expected, recompute, writeExpected } from '../oracle/oracle.ts'
 import { ANONYMOUS, NAMESPACE } from './topologies.ts'
 import { runTopology, type TopologyOutcome } from './topology-run.ts'
+import { messageOf, runTrials } from './trials.ts'
 
 export interface JoinerFinding {
   readonly oracle: 'oracle' | 'law' | 'O1' | 'halt'
@@ -158,49 +158,4 @@ const countsOf = ({ counts }: TopologyOutcome): string[] => Object.entries(count
 const stateChanges = ({ dumps: before }: TopologyOutcome, { dumps: after }: TopologyOutcome): string[] =>
   Object.keys(before).flatMap((stage) => difference(`state of ${stage}`, before[stage]!, after[stage]!))
 
-function messageOf(error: unknown): string {
-  const { message, cause } = error as Error
-  return cause === undefined ? message : `${message}: ${messageOf(cause)}`
-}
-
-export interface JoinerCampaign {
-  readonly trials: number
-  readonly kills: number
-  readonly failed: readonly JoinerTrial[]
-}
-
-/** Trials of so many seeds; `stop`: up to the first that finds something. */
-export async function joinerCampaign(options: {
-  readonly firstSeed: number
-  readonly trials: number
-  readonly stop: boolean
-}): Promise<JoinerCampaign> {
-  const done: JoinerTrial[] = []
-  const failed = () => done.filter(({ findings }) => findings.length > 0)
-  for (let i = 0; i < options.trials && !(options.stop && failed().length > 0); i++)
-    done.push(await joinerTrial(options.firstSeed + i))
-  return { trials: done.length, kills: done.reduce((sum, { kills }) => sum + kills, 0), failed: failed() }
-}
-
-async function main(): Promise<void> {
-  const { values } = parseArgs({
-    options: {
-      trials: { type: 'string', default: '10' },
-      'first-seed': { type: 'string', default: '1' },
-      stop: { type: 'boolean', default: false },
-      json: { type: 'boolean', default: false },
-    },
-  })
-  const options = { trials: Number(values.trials), firstSeed: Number(values['first-seed']), stop: values.stop }
-  const result = await joinerCampaign(options)
-  const { trials, kills, failed } = result
-  if (values.json) console.log(JSON.stringify(result))
-  else {
-    for (const { seed, findings } of failed)
-      for (const { oracle, what } of findings) console.log(`seed ${seed}: ${oracle}: ${what}`)
-    console.log(`${trials} trials, ${kills} kills, ${failed.length} failed`)
-  }
-  process.exitCode = failed.length > 0 ? 1 : 0
-}
-
-if (import.meta.main) await main()
+if (import.meta.main) await runTrials(joinerTrial)

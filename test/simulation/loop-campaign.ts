@@ -12,7 +12,6 @@
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { parseArgs } from 'node:util'
 import { SimRandom } from '../../log/sim.ts'
 import { isRejected, parseEventBytes } from '../../operators/event.ts'
 import type { ActiveModel } from '../../operators/model-records.ts'
@@ -26,6 +25,7 @@ import { SMALL_COMMITS, type SubjectWithTwin } from './subjects.ts'
 import { type Subject, twinOf } from './task-world.ts'
 import { ANONYMOUS, LATENESS_MS } from './topologies.ts'
 import { recordTopology, runTopology, type TopologyOutcome } from './topology-run.ts'
+import { messageOf, runTrials } from './trials.ts'
 
 export interface LoopFinding {
   readonly oracle: 'held' | 'O1' | 'O5 liveness' | 'halt'
@@ -161,49 +161,4 @@ function differences(before: Parts, after: Parts): string[] {
   })
 }
 
-function messageOf(error: unknown): string {
-  const { message, cause } = error as Error
-  return cause === undefined ? message : `${message}: ${messageOf(cause)}`
-}
-
-export interface LoopCampaign {
-  readonly trials: number
-  readonly kills: number
-  readonly failed: readonly LoopTrial[]
-}
-
-/** Trials of so many seeds; `stop`: up to the first that finds something. */
-export async function loopCampaign(options: {
-  readonly firstSeed: number
-  readonly trials: number
-  readonly stop: boolean
-}): Promise<LoopCampaign> {
-  const done: LoopTrial[] = []
-  const failed = () => done.filter(({ findings }) => findings.length > 0)
-  for (let i = 0; i < options.trials && !(options.stop && failed().length > 0); i++)
-    done.push(await loopTrial(options.firstSeed + i))
-  return { trials: done.length, kills: done.reduce((sum, { kills }) => sum + kills, 0), failed: failed() }
-}
-
-async function main(): Promise<void> {
-  const { values } = parseArgs({
-    options: {
-      trials: { type: 'string', default: '10' },
-      'first-seed': { type: 'string', default: '1' },
-      stop: { type: 'boolean', default: false },
-      json: { type: 'boolean', default: false },
-    },
-  })
-  const options = { trials: Number(values.trials), firstSeed: Number(values['first-seed']), stop: values.stop }
-  const result = await loopCampaign(options)
-  const { trials, kills, failed } = result
-  if (values.json) console.log(JSON.stringify(result))
-  else {
-    for (const { seed, findings } of failed)
-      for (const { oracle, what } of findings) console.log(`seed ${seed}: ${oracle}: ${what}`)
-    console.log(`${trials} trials, ${kills} kills, ${failed.length} failed`)
-  }
-  process.exitCode = failed.length > 0 ? 1 : 0
-}
-
-if (import.meta.main) await main()
+if (import.meta.main) await runTrials(loopTrial)
