@@ -44,9 +44,8 @@ export async function scorerRate(
   const context = {
     model: () => active,
     blobOf: async () => bytes,
-    // As topology/outgoing.ts makes a record of it.
-    emit: (_: string, record: unknown) => {
-      chars += JSON.stringify(record).length
+    emitJson: (_: string, record: string) => {
+      chars += record.length
     },
     count: (name: string) => {
       if (name !== 'scores') fallback++

@@ -3,6 +3,7 @@
 
 import { describe, expect, it } from 'vitest'
 import {
+  approximate,
   Chain,
   eachRecord,
   encodeFrame,
@@ -56,6 +57,33 @@ describe('the chain', () => {
       chainOf('w', 'e', ['a', 'b']),
     ]
     expect(new Set(all).size).toBe(all.length)
+  })
+
+  it('leaves out what is approximate, with its marks; and nothing else', () => {
+    const chainOf = (record: string) => {
+      const chain = Chain.start('w', 'd')
+      const bytes = Buffer.from(`\tbefore${record}behind\t`)
+      chain.add(bytes, '\tbefore'.length, bytes.length - 'behind\t'.length)
+      return chain.hex
+    }
+    expect(approximate(',"p":0.5')).toBe('\t,"p":0.5\t')
+    const said = (p: string) => `{"a":1${approximate(p)},"b":2${approximate(p)}}`
+    const exact = chainOf(said(',"p":0.5'))
+    // As if its three parts were records.
+    const parts = Chain.start('w', 'd')
+    for (const part of ['{"a":1', ',"b":2', '}']) parts.add(Buffer.from(part), 0, part.length)
+    expect(exact).toBe(parts.hex)
+    for (let digits = 0; digits < 9; digits++) expect(chainOf(said(`,"p":0.${'5'.repeat(digits)}`))).toBe(exact)
+    const others = ['{"a":2', '{"a":1}', '{"a":1,"b":2}', '{"a":1,"p":0.5,"b":2,"p":0.5}', '{"a":1\t,"b":2\t}']
+    for (const other of others) expect(chainOf(other)).not.toBe(exact)
+    expect(chainOf('{"a":1}\tand what no mark ends')).toBe(chainOf('{"a":1}'))
+    expect(chainOf(approximate('1'))).toBe(chainOf(approximate('')))
+    // Bytes that differ from a mark by one bit, at each place of a word.
+    for (const near of ['\b', '\v', '\r', '\u0001', '\u0019', ')', 'I', '\u0089'])
+      for (let pad = 0; pad < 5; pad++)
+        expect(chainOf(`${'x'.repeat(pad)}${near}12345${near}`)).not.toBe(
+          chainOf(`${'x'.repeat(pad)}${near}12346${near}`),
+        )
   })
 
   it('leaves its copy alone', () => {

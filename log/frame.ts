@@ -2,6 +2,9 @@
 // F1: records stand on lines of their own inside the array ("[r1,\nr2]"); a record is JSON text without line ends, so its
 //     bytes are found without parsing.
 // F2: chain(n) = mix(chain(n-1), bytes of record n); the same records give the same chain however they were framed.
+// F3: what stands between two tabs is approximate (protocol.md, section 2). The chain has what stands before, between and behind such, each
+//     mixed in as a record is: one that is computed again is the one that was published. To JSON a tab is white space, and no text of
+//     ours has another.
 // Publishing is in log/writer.ts.
 
 import { createHash } from 'node:crypto'
@@ -63,6 +66,15 @@ export function parseFrameHeader(text: string | undefined): FrameHeader | null {
     : null
 }
 
+/** Marks the beginning and the end of what is approximate in a record. */
+const MARK = '\t'
+const MARK_BYTE = 9
+/** MARK_BYTE four times. */
+const MARKS_WORD = 0x09090909
+
+/** F3, for JSON text, or for fields of an object or array. */
+export const approximate = (json: string): string => MARK + json + MARK
+
 /** A running 64-bit chain in two 32-bit lanes. Mutable, one per (writer, destination), so that no record allocates. */
 export class Chain {
   #a = 0
@@ -85,25 +97,43 @@ export class Chain {
     return chain
   }
 
-  /** Mixes in the record bytes[from, to): four bytes a round, then the length (MurmurHash3's constants and rotations). */
+  /** Mixes in the record bytes[from, to): each part of it that is exact. */
   add(bytes: Uint8Array, from: number, to: number): void {
+    for (let start = from; ; ) {
+      const mark = this.#mix(bytes, start, to)
+      const end = mark === to ? to : bytes.indexOf(MARK_BYTE, mark + 1)
+      // What stands behind a mark that no other follows is approximate, too.
+      if (mark === to || end === -1 || end >= to) return
+      start = end + 1
+    }
+  }
+
+  /**
+   * Mixes in bytes[from, to) up to the first mark, and returns where that is (`to`: there is none). Four bytes a round, then the
+   * length (MurmurHash3's constants and rotations).
+   */
+  #mix(bytes: Uint8Array, from: number, to: number): number {
     let a = this.#a
     let b = this.#b
     let i = from
     for (; i + 4 <= to; i += 4) {
       const k = bytes[i]! | (bytes[i + 1]! << 8) | (bytes[i + 2]! << 16) | (bytes[i + 3]! << 24)
+      // Whether one of the four is zero (Warren, Hacker's Delight, 6-1).
+      const zeroAtMark = k ^ MARKS_WORD
+      if (((zeroAtMark - 0x01010101) & ~zeroAtMark & 0x80808080) !== 0) break
       a = Math.imul(((a ^ k) << 13) | ((a ^ k) >>> 19), 0xcc9e2d51) + 0x52dce729
       b = Math.imul(((b + k) << 15) | ((b + k) >>> 17), 0x1b873593) ^ a
     }
     let tail = 0
-    for (let shift = 0; i < to; i++, shift += 8) tail |= bytes[i]! << shift
-    const length = to - from
+    for (let shift = 0; i < to && bytes[i] !== MARK_BYTE; i++, shift += 8) tail |= bytes[i]! << shift
+    const length = i - from
     a = Math.imul(a ^ tail ^ length, 0x85ebca6b)
     b = Math.imul((b + tail) ^ (length << 7), 0xc2b2ae35)
     a ^= a >>> 15
     b ^= b >>> 13
     this.#a = (a + Math.imul(b, 5)) | 0
     this.#b = (b ^ Math.imul(a, 9)) | 0
+    return i
   }
 
   get hex(): string {

@@ -1,6 +1,7 @@
 // A score on its way and in the hold: as text between stages, as bytes beside the held touch.
 // SD1: what is read back is what was written, to the bit: a score has the digits of single precision (MR1), so four bytes keep it.
 
+import { approximate } from '../log/frame.ts'
 import type { ByteReader, ByteWriter } from './bytes.ts'
 import type { Scored } from './model-records.ts'
 
@@ -26,9 +27,9 @@ export function inSingle(p: number): number {
   return isSure ? whole / TENS[power]! : Number(own.toPrecision(SINGLE_DIGITS))
 }
 
-/** JSON: [version, input, p by window]. */
+/** JSON: [version, input, p by window]; p is approximate. */
 export const scoredText = ({ version, p, input }: Scored): string =>
-  `[${version},"${input}"${p.length === 0 ? '' : `,${p}`}]`
+  `[${version},"${input}"${p.length === 0 ? '' : approximate(`,${p}`)}]`
 
 /** The same as a list, for a payload that is JSON. */
 export const scoredList = ({ version, p, input }: Scored): unknown => [version, input, ...p]

@@ -2,6 +2,7 @@
 
 import fc from 'fast-check'
 import { expect, it } from 'vitest'
+import { Chain } from '../log/frame.ts'
 import { packKeys } from '../ml/packed-rows.ts'
 import { touchKeys } from '../ml/touch-features.ts'
 import { recordOf } from '../test/operator-harness.ts'
@@ -42,7 +43,7 @@ async function scored(models: ScoringModels, ...batches: (typeof VALUES)[]) {
   const emitted: (ScoreRecord & { readonly input: number })[] = []
   const counts: string[] = []
   const context = {
-    emit: (_: string, record: ScoreRecord, { input }: { input: number }) => emitted.push({ ...record, input }),
+    emitJson: (_: string, json: string, { input }: { input: number }) => emitted.push({ ...JSON.parse(json), input }),
     count: (name: string) => counts.push(name),
   } as unknown as OperatorContext
   const out = []
@@ -86,7 +87,7 @@ it('SC3: two tasks that prepare before either processes are told their own score
   const operator = scorer(countingModels(), 'scores', (touch: Touch) => ({ touch, values: {} }))
   const emitted: number[] = []
   const context = {
-    emit: (_: string, { p }: ScoreRecord) => emitted.push(64 * p['7d_click']!),
+    emitJson: (_: string, json: string) => emitted.push(64 * JSON.parse(json).p['7d_click']),
     count: () => {},
   } as unknown as OperatorContext
   const touches = VALUES.filter((value) => 'kind' in value)
@@ -100,7 +101,7 @@ it('a record says what was read, whoever it is of and in whatever order it was r
   const fingerprintOf = async (touch: Touch, values: Readonly<Record<string, number>> = {}) => {
     const operator = scorer(countingModels(), 'scores', () => ({ touch, values }))
     const records: ScoreRecord[] = []
-    const context = { emit: (_: string, record: ScoreRecord) => records.push(record), count: () => {} }
+    const context = { emitJson: (_: string, json: string) => records.push(JSON.parse(json)), count: () => {} }
     const batch = [recordOf(touch, { time: 5 })]
     await operator.prepare!(batch, context as unknown as OperatorContext)
     operator.process(batch, context as unknown as OperatorContext)
@@ -130,6 +131,32 @@ it('models are asked of what was read, at the time at which the touch is process
   await operator.prepare!([recordOf(touch, { time: touch.timeMs, watermark: 70 })], {} as OperatorContext)
   expect(found).toEqual([{ touch, keys: touchKeys(touch, values), at: 71 }])
   expect(touchKeys(touch, values)).not.toEqual(touchKeys(touch))
+})
+
+it('what is approximate of a record is what models say of probabilities, and what shadows say; the rest is exact', async () => {
+  const exactOf = async (models: ScoringModels, touch: Touch, shadows: readonly ScoringModels[] = []) => {
+    const operator = scorer(models, 'scores', () => ({ touch, values: {} }), shadows)
+    const texts: string[] = []
+    const context = { emitJson: (_: string, json: string) => texts.push(json), count: () => {} } as unknown
+    const batch = [recordOf(touch, { time: 5 })]
+    await operator.prepare!(batch, context as OperatorContext)
+    operator.process(batch, context as OperatorContext)
+    const chain = Chain.start('ad', 'scores')
+    chain.add(Buffer.from(texts[0]!), 0, Buffer.byteLength(texts[0]!))
+    return chain.hex
+  }
+  const says = (p: number, expected: number, name = 'v'): ScoringModels => ({
+    ...{ windows: ['w'], settings: {} },
+    answer: async (asked) => asked.map(() => ({ version: 1, name, p: [p], expected: [expected], refused: [] })),
+  })
+  const [touch, other] = [VALUES[0] as Touch, VALUES[4] as Touch]
+  const exact = await exactOf(says(0.25, 0.5), touch)
+  expect(await exactOf(says(0.2500001, 0.5), touch)).toBe(exact)
+  expect(await exactOf(says(0.25, 0.5000001), touch)).toBe(exact)
+  expect(await exactOf(says(0.25, 0.5, 'w'), touch)).not.toBe(exact)
+  expect(await exactOf(says(0.25, 0.5), other)).not.toBe(exact)
+  const beside = await exactOf(says(0.25, 0.5), touch, [says(0.1, 0.2)])
+  expect(await exactOf(says(0.25, 0.5), touch, [says(0.3, 0.4)])).toBe(beside)
 })
 
 it('whatever decides scores is in its settings, and so in the fingerprint of the plan', () => {
@@ -165,7 +192,7 @@ it('what is only looked at is published beside, and does nothing else, also wher
     const records: ScoreRecord[] = []
     const counts: string[] = []
     const context = {
-      emit: (_: string, record: ScoreRecord) => records.push(record),
+      emitJson: (_: string, json: string) => records.push(JSON.parse(json)),
       count: (name: string) => counts.push(name),
     } as unknown as OperatorContext
     const batch = touches.map((touch) => recordOf(touch, { time: 5 }))

@@ -3,9 +3,11 @@
 // SC1: a score is that of the touch and its vector alone, whatever the batch (the model's promise, topology/models/onnx-model.ts).
 // SC2: all touches of a batch are asked at once, before the batch is processed.
 // SC3: what is prepared belongs to its batch: the tasks of a thread share one operator.
-// SC4: nothing branches on a score: last bits may differ from machine to machine (protocol.md, section 9).
+// SC4: nothing branches on a score: last bits may differ from machine to machine (protocol.md, section 9). In what is published they are
+//      approximate (F3, log/frame.ts), so one that was published wins over one that is computed again.
 // SC5: what a shadow says, or that it cannot, is in the record of the score and nowhere else but in a counter.
 
+import { approximate } from '../log/frame.ts'
 import { packKeys } from '../ml/packed-rows.ts'
 import { type FactValue, touchKeys } from '../ml/touch-features.ts'
 import { fingerprintOf } from './fingerprint.ts'
@@ -107,7 +109,7 @@ export function scorer<In>(
   const prepared = new WeakMap<object, Prepared>()
   return {
     name: 'scorer',
-    version: 3,
+    version: 4,
     settings: { models: settingsOf(models), output, ...(shadows.length > 0 && { shadows: shadows.map(settingsOf) }) },
     stores: [],
     prepare(batch, ctx) {
@@ -130,9 +132,9 @@ export function scorer<In>(
         const own = found[i]!
         if (own === null) continue
         const answer = answers[place]!
-        const record = recordOf(own, answer, models.windows)
         const beside = shadowed.flatMap((said, i) => (said === null ? [] : saidOf(said[place]!, shadows[i]!.windows)))
-        ctx.emit(output, shadows.length === 0 ? record : { ...record, shadows: beside }, rec)
+        const said = { ...probabilities(answer, models.windows), ...(shadows.length > 0 && { shadows: beside }) }
+        ctx.emitJson(output, recordText(readOf(own, answer), said), rec)
         count(answer, ctx)
         if (beside.length < shadows.length) ctx.count('shadows_failed', shadows.length - beside.length)
         const { version, p } = answer
@@ -156,16 +158,26 @@ function count({ version, refused }: Answer, ctx: OperatorContext): void {
   for (const reason of refused) ctx.count(`model_refused ${reason}`)
 }
 
-function recordOf({ touch, values }: Scorable, answer: Answer, windows: readonly string[]): ScoreRecord {
+type Approximate = Pick<ScoreRecord, 'p' | 'expected' | 'shadows'>
+
+/** What of its record is exact. */
+function readOf({ touch, values }: Scorable, { version, name }: Answer): Omit<ScoreRecord, keyof Approximate> {
   const { id, user } = touch
-  const user_id = user === '' ? null : user
-  const model_version = answer.version === FALLBACK_VERSION ? FALLBACK_NAME : answer.name
-  const said = { ...saidOf(answer, windows), model_version }
-  return { event_id: id, user_id, ...said, fingerprint: fingerprintOf(touch, values) }
+  const model_version = version === FALLBACK_VERSION ? FALLBACK_NAME : name
+  return { event_id: id, user_id: user === '' ? null : user, model_version, fingerprint: fingerprintOf(touch, values) }
 }
 
-const saidOf = ({ name, p, expected }: Answer, windows: readonly string[]): SaidScore => {
-  return { model_version: name, p: namedBy(windows, p), expected: namedBy(windows, expected) }
+/** SC4. JSON of a ScoreRecord. */
+function recordText(exact: Omit<ScoreRecord, keyof Approximate>, said: Approximate): string {
+  return `${JSON.stringify(exact).slice(0, -1)}${approximate(`,${JSON.stringify(said).slice(1, -1)}`)}}`
+}
+
+const probabilities = ({ p, expected }: Answer, windows: readonly string[]) => {
+  return { p: namedBy(windows, p), expected: namedBy(windows, expected) }
+}
+
+const saidOf = (answer: Answer, windows: readonly string[]): SaidScore => {
+  return { model_version: answer.name, ...probabilities(answer, windows) }
 }
 
 function namedBy(windows: readonly string[], said: readonly number[]): Readonly<Record<string, number>> {

@@ -7,8 +7,9 @@ import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { Random } from '../../cli/generate/random.ts'
 import { ATTRIBUTION_DEFAULT } from '../../operators/attribution-settings.ts'
-import type { ActiveModel, ModelRecord, TrainingRow } from '../../operators/model-records.ts'
+import type { ActiveModel, ModelRecord, Scored, TrainingRow } from '../../operators/model-records.ts'
 import type { Operator, OperatorContext, Rec } from '../../operators/operator.ts'
+import { inSingle } from '../../operators/scored.ts'
 import type { ScoreRecord } from '../../operators/scorer.ts'
 import { APPLICATION } from '../../topology/features/application.ts'
 import { type GraphOptions, pageViewGraph, scoringStage, TRAINING_STAGE } from '../../topology/graph.ts'
@@ -115,6 +116,42 @@ function withoutSecond(plan: Plan): Plan {
   return { ...plan, stages }
 }
 
+/** Last bits of what a model says: never the same twice, as if each task went on on another kind of processor after each of its batches. */
+let said = 0
+const wobbled = (p: number): number => inSingle(p * (1 - (++said % 8) * 2 ** -23))
+
+/** The scores of the plan, computed again, have other last bits. */
+function onAnyProcessor(plan: Plan): Plan {
+  const text = (json: string): string => {
+    const record = JSON.parse(json) as ScoreRecord
+    const p = Object.entries(record.p).map(([window, one]) => [window, wobbled(one)])
+    return json.replace(JSON.stringify(record.p), JSON.stringify(Object.fromEntries(p)))
+  }
+  const elsewhere = (ctx: OperatorContext): OperatorContext => {
+    const emitJson: OperatorContext['emitJson'] = (output, json, cause) => ctx.emitJson(output, text(json), cause)
+    return { emitJson, count: ctx.count.bind(ctx) } as OperatorContext
+  }
+  const otherwise = (rec: Rec<{ scored: Scored }>) => {
+    const { scored } = rec.value
+    return { ...rec, value: { ...rec.value, scored: { ...scored, p: scored.p.map(wobbled) } } }
+  }
+  const stages = plan.stages.map((stage) => ({
+    ...stage,
+    nodes: stage.nodes.map((node) => {
+      const { operator } = node
+      if (operator.name !== 'scorer') return node
+      const process = (batch: readonly Rec<unknown>[], ctx: OperatorContext) =>
+        (operator.process(batch, elsewhere(ctx)) as Rec<{ scored: Scored }>[]).map(otherwise)
+      return { ...node, operator: { ...operator, process } }
+    }),
+  }))
+  return { ...plan, stages }
+}
+
+/** Of each score what is exact, and the probabilities beside it. */
+const exactly = (records: readonly string[] | undefined) =>
+  parsed<ScoreRecord>(records).map(({ p, ...exact }) => ({ exact, p }))
+
 const planOf = (partitions: number, more: Partial<GraphOptions>): Plan =>
   pageViewGraph({
     ...{ namespace: NAMESPACE, name: 'scored', clock: 'data', latenessMs: LATENESS_MS, partitions },
@@ -166,6 +203,22 @@ describe('touches that are scored', () => {
     const outcome = await run(tapped(planOf(partitions, { scoring })), { sliceMax, kills })
     expect(outcome.outputs).toEqual(scored.outputs)
     expect(outcome.counts).toEqual(scored.counts)
+  })
+})
+
+describe('touches that are scored on processors whose last bits differ', () => {
+  const scoring = { ...SCORING_DEFAULT, train: 'off' } as const
+
+  it.each([1, 2, 3])('keep the score that was published, and everything else to the bit: trial %i', async (trial) => {
+    const same = await run(tapped(planOf(2, { scoring })))
+    const { outputs, counts } = await run(onAnyProcessor(tapped(planOf(2, { scoring }))), { kills: 5 + trial })
+    expect([outputs.labels, outputs.attributions]).toEqual([same.outputs.labels, same.outputs.attributions])
+    expect(counts).toEqual(same.counts)
+    const [found, must] = [exactly(outputs.scores), exactly(same.outputs.scores)]
+    expect(found.map(({ exact }) => exact)).toEqual(must.map(({ exact }) => exact))
+    for (const [i, { p }] of found.entries())
+      for (const [window, one] of Object.entries(p)) expect(one / must[i]!.p[window]!).toBeCloseTo(1, 5)
+    expect(found).not.toEqual(must)
   })
 })
 
