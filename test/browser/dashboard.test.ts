@@ -126,7 +126,7 @@ function tasksAfter(looks: number): StatusRow[] {
   const waiting = { cause: 'room', on: 'hf_page_0', detail: 'the stream is full', since_ms }
   return [
     taskRow('user', 0, {
-      ...{ seq: looks, watermark: Date.now() - 603_000, last_event: Date.now() - 123_000, counts },
+      ...{ seq: looks, watermark: Date.now() - 603_500, last_event: Date.now() - 123_500, counts },
       sends_to: sendsTo('page', 'clicks', 'joined'),
     }),
     taskRow('bulk', 0, { sends_to: [{ stage: 'user', same_partition: true }] }),
