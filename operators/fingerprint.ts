@@ -1,8 +1,9 @@
 // The fingerprint of what was read of a touch: who scores it anew can see that it was the same.
 // FP1: it is of canonical JSON (keys by their UTF-16 units, no spaces, as fast-json-stable-stringify writes them): equal facts have equal
-//      ones, whoever computes them. Written here because of its speed: a generic one takes longer than the model.
+//      ones, whoever computes them. An object whose keys stand in that order needs no more than JSON.stringify, at a fraction of the cost.
 
 import { hash } from 'node:crypto'
+import stringify from 'fast-json-stable-stringify'
 import type { FactValue } from '../ml/touch-features.ts'
 import type { Touch } from './touch.ts'
 
@@ -18,27 +19,24 @@ export function fingerprintOf(touch: Touch, values: Values): string {
 
 /** FP1. */
 function canonicalText({ type, timeMs, advertiser, campaign, ad }: Touch, values: Values): string {
-  let text = ''
-  for (const [name, head] of sortedNames(values)) {
-    const value = values[name]!
-    const told = typeof value === 'number' && Number.isFinite(value) ? String(value) : JSON.stringify(value)
-    text += text === '' ? head + told : `,${head}${told}`
-  }
-  return (
-    `{"ad":${JSON.stringify(ad)},"advertiser":${JSON.stringify(advertiser)},"campaign":${JSON.stringify(campaign)},` +
-    `"timeMs":${timeMs},"type":"${type}","values":{${text}}}`
-  )
+  const names = sortedNames(values)
+  if (names === null) return stringify({ ad, advertiser, campaign, timeMs, type, values })
+  const sorted: Record<string, FactValue> = {}
+  for (const name of names) sorted[name] = values[name]!
+  return JSON.stringify({ ad, advertiser, campaign, timeMs, type, values: sorted })
 }
 
-type Name = readonly [name: string, head: string]
+/** Of the vector that was asked last: its names as they came, and sorted. Vectors of a plan have one layout. */
+let [asked, sorted]: [readonly string[], readonly string[] | null] = [[], []]
 
-/** Of the vector that was asked last: its names as they came, and sorted with their JSON. Vectors of a plan have one layout. */
-let [names, sorted]: [readonly string[], readonly Name[]] = [[], []]
-
-function sortedNames(values: Values): readonly Name[] {
+/** null: an object does not keep names in this order, or does not have all of them (whole numbers, `__proto__`). */
+function sortedNames(values: Values): readonly string[] | null {
   const own = Object.keys(values)
-  if (own.length === names.length && own.every((name, i) => name === names[i])) return sorted
-  names = own
-  sorted = own.toSorted().map((name) => [name, `${JSON.stringify(name)}:`])
+  if (own.length === asked.length && own.every((name, i) => name === asked[i])) return sorted
+  asked = own
+  sorted = own.toSorted()
+  const kept: Record<string, null> = {}
+  for (const name of sorted) kept[name] = null
+  if (Object.keys(kept).join('\n') !== sorted.join('\n')) sorted = null
   return sorted
 }

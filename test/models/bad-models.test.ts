@@ -78,7 +78,7 @@ async function world() {
     const counts = new Map<string, number>()
     const emitted: ScoreRecord[] = []
     const context = {
-      emit: (_: string, record: ScoreRecord) => emitted.push(record),
+      emitJson: (_: string, json: string) => emitted.push(JSON.parse(json)),
       count: (name: string) => counts.set(name, (counts.get(name) ?? 0) + 1),
       model: (at: number) => modelAt(controls, at),
       blobOf: (sha256: string) => log.getBlob(BUCKET, sha256),

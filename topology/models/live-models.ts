@@ -68,27 +68,30 @@ export class LiveModels implements ScoringModels {
 
   async answer(asked: readonly Asked[], ctx: ModelContext): Promise<readonly Answer[]> {
     const choices = new Map<string, Choice>()
-    const places = new Map<Choice, number[]>()
-    for (const [place, { at }] of asked.entries()) {
+    const chosen: Choice[] = []
+    let [last, choice]: [ActiveModel | null | undefined, Choice | undefined] = [undefined, undefined]
+    for (const { at } of asked) {
       const active = ctx.model(at)
-      const key = candidatesIn(active)
-        .map(({ activation }) => activation)
-        .join()
-      const choice = choices.get(key) ?? (await this.#choice(active, ctx))
-      choices.set(key, choice)
-      const known = places.get(choice)
-      if (known === undefined) places.set(choice, [place])
-      else known.push(place)
+      // Most often the same version holds for all of a batch.
+      if (active !== last) {
+        const key = candidatesIn(active)
+          .map(({ activation }) => activation)
+          .join()
+        choice = choices.get(key) ?? (await this.#choice(active, ctx))
+        choices.set(key, choice)
+        last = active
+      }
+      chosen.push(choice!)
     }
+    if (choices.size === 1) return this.#asked(choice!, asked)
     const answers = new Array<Answer>(asked.length)
-    for (const [choice, own] of places) {
+    for (const one of choices.values()) {
+      const places = [...asked.keys()].filter((place) => chosen[place] === one)
       const said = await this.#asked(
-        choice,
-        own.map((place) => asked[place]!),
+        one,
+        places.map((place) => asked[place]!),
       )
-      own.forEach((place, i) => {
-        answers[place] = said[i]!
-      })
+      for (const [i, place] of places.entries()) answers[place] = said[i]!
     }
     return answers
   }
@@ -113,9 +116,10 @@ export class LiveModels implements ScoringModels {
     if (active === null || model === null) return asked.map(rates)
     const said = await model.score(asked).catch(() => null)
     const { version } = active
+    const name = String(version)
     return asked.map((one, i) => {
       const told = said?.[i] ?? null
-      return told === null ? rates(one) : { version, name: String(version), ...told, refused }
+      return told === null ? rates(one) : { version, name, p: told.p, expected: told.expected, refused }
     })
   }
 

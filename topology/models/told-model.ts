@@ -9,6 +9,7 @@ import type { Manifest } from '../../ml/onnx-export.ts'
 import { Rows } from '../../ml/rows.ts'
 import { inSingle } from '../../operators/scored.ts'
 import type { Answer, Asked } from '../../operators/scorer.ts'
+import type { TouchType } from '../../operators/touch.ts'
 import type { OnnxModel } from './onnx-model.ts'
 
 /** Names of a file's windows as a plan has them: behind that of its goal where it is of one. */
@@ -18,20 +19,30 @@ export const namesOf = ({ goal, windows }: Manifest): readonly string[] =>
 /** By window that is told. */
 export type Told = Pick<Answer, 'p' | 'expected'>
 
+/** Where a file says what is told of a window: the place of its p, and those of the windows within it; null: it does not. */
+type Source = { readonly place: number; readonly within: readonly number[] } | null
+
 export class ToldModel {
   readonly manifest: Manifest
   readonly #model: OnnxModel
   readonly #fallback: Fallback
-  /** By window that is told: its place in the file; -1: none. */
-  readonly #places: readonly number[]
+  /** Of each kind, by window that is told. TM1. */
+  readonly #sources: Readonly<Record<TouchType, readonly Source[]>>
 
   /** @param windows by which it answers */
   constructor(model: OnnxModel, windows: readonly string[]) {
-    const own = namesOf(model.manifest)
-    this.manifest = model.manifest
+    const { manifest } = model
+    const own = namesOf(manifest)
+    const sourceOf = (name: string, kind: TouchType): Source => {
+      const place = own.indexOf(name)
+      const within = manifest.windows[place]?.[kind] ?? null
+      return within === null ? null : { place, within }
+    }
+    const sourcesOf = (kind: TouchType) => windows.map((name) => sourceOf(name, kind))
+    this.manifest = manifest
     this.#model = model
-    this.#fallback = new Fallback(model.manifest.windows, model.manifest.fallback)
-    this.#places = windows.map((name) => own.indexOf(name))
+    this.#fallback = new Fallback(manifest.windows, manifest.fallback)
+    this.#sources = { click: sourcesOf('click'), impression: sourcesOf('impression') }
   }
 
   /** Of each that is asked; null: the graph said something else (TM2). */
@@ -39,36 +50,41 @@ export class ToldModel {
     const rows = new Rows()
     for (const { keys } of asked) rows.push(keys)
     const kinds = asked.map(({ touch }) => touch.type)
-    const { p, count } = await this.#model.score(rows, kinds)
+    const said = await this.#model.score(rows, kinds)
     const { length } = this.manifest.windows
-    return asked.map((one, row) => {
-      const own = (table: Float32Array) => table.subarray(row * length, (row + 1) * length)
-      const told = this.#told(one, own(p), own(count))
-      const isProbability = (each: number, i: number) => each < 1 && (each > 0 || !this.#speaks(one, i))
-      return told.p.every(isProbability) && told.expected.every(Number.isFinite) ? told : null
+    return kinds.map((kind, row) => {
+      const sources = this.#sources[kind]
+      const told = toldOf(sources, said.p, said.count, row * length)
+      return isSound(told, sources) ? told : null
     })
   }
 
   /** The same of the table of rates. */
-  rates(asked: Asked): Told {
-    const p = this.#fallback.answer(asked.keys, asked.touch.type)
-    return this.#told(asked, p, p)
+  rates({ keys, touch }: Asked): Told {
+    const p = this.#fallback.answer(keys, touch.type)
+    return toldOf(this.#sources[touch.type], p, p, 0)
   }
+}
 
-  /** TM1, TM3. */
-  #told(asked: Asked, own: ArrayLike<number>, counts: ArrayLike<number>): Told {
-    const p = this.#places.map((place, i) => (this.#speaks(asked, i) ? inSingle(own[place]!) : 0))
-    const expected = p.map((least, i) => {
-      if (least === 0) return 0
-      let count = 0
-      for (const place of this.manifest.windows[this.#places[i]!]![asked.touch.type]!)
-        count = Math.max(count, counts[place]!)
-      return count <= least ? least : inSingle(count)
-    })
-    return { p, expected }
+/** TM1, TM3. `first`: the place of the touch's first window. */
+function toldOf(sources: readonly Source[], own: ArrayLike<number>, counts: ArrayLike<number>, first: number): Told {
+  const p: number[] = []
+  const expected: number[] = []
+  for (const source of sources) {
+    const least = source === null ? 0 : inSingle(own[first + source.place]!)
+    let count = 0
+    if (least !== 0) for (const place of source!.within) count = Math.max(count, counts[first + place]!)
+    p.push(least)
+    expected.push(count <= least ? least : inSingle(count))
   }
+  return { p, expected }
+}
 
-  #speaks({ touch }: Asked, i: number): boolean {
-    return this.manifest.windows[this.#places[i]!]?.[touch.type] != null
+/** TM2. */
+function isSound({ p, expected }: Told, sources: readonly Source[]): boolean {
+  for (const [i, source] of sources.entries()) {
+    if (source === null) continue
+    if (!(p[i]! > 0 && p[i]! < 1) || !Number.isFinite(expected[i])) return false
   }
+  return true
 }
